@@ -1,0 +1,157 @@
+//! What the configuration means, once lifted: after this, nobody asks whether a setting is valid. `config/` reads it
+//! (YAML or JSON, and the command lines of the systems we succeed), judges it whole, and reports all faults at once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole configuration of one agent.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder that holds the agent's store, caches and logs. Absolute.
+    pub root: PathBuf,
+    /// Who the data belongs to; the empty string where nobody said.
+    pub customer_id: String,
+    /// Leave git repositories out (`skip_git` of the systems we succeed).
+    pub skip_git: bool,
+    /// What to run, in the order written. Names are unique.
+    pub integrations: Vec<Integration>,
+    /// Where records go.
+    pub sink: Sink,
+    /// Bytes that may wait for the sink before `send` makes a guest wait.
+    pub outbox_bytes_max: u64,
+}
+
+/// One configured integration.
+#[derive(Debug, Clone)]
+pub struct Integration {
+    /// The instance's name: 1 to 64 of `a-z A-Z 0-9 - _ .`; unique. Marks and cursors belong to it.
+    pub name: String,
+    /// The component's file. Absolute.
+    pub component: PathBuf,
+    /// Its own configuration, a JSON object, handed to it as it is.
+    pub config: serde_json::Value,
+    /// What the operator grants it.
+    pub grants: Grants,
+    /// What it may use up.
+    pub limits: Limits,
+}
+
+/// What an operator grants one integration. Nothing by default.
+#[derive(Debug, Clone, Default)]
+pub struct Grants {
+    /// Network rules; a request must be within one of these and within one that the manifest asks for.
+    pub network: Vec<NetworkRule>,
+    /// Hosts (as in `NetworkRule::host`) whose addresses may be private or loopback.
+    pub private_hosts: Vec<String>,
+    /// Folders of this machine below which git repositories may be read in place.
+    pub git_paths: Vec<PathBuf>,
+    /// Credentials by name.
+    pub credentials: BTreeMap<String, Credential>,
+}
+
+/// One rule of what may be reached. Serialized as in the manifest: `https://api.github.com:443/path GET,POST`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkRule {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// A host name or literal address in lower case; `*.example.com` stands for every name below example.com.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Methods in capitals; empty stands for all.
+    pub methods: Vec<String>,
+    /// The path must begin with this, on a segment boundary. `/` for all.
+    pub path: String,
+}
+
+/// A credential and how it goes into a request. The value is read when it is needed.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// Where the value comes from.
+    pub source: SecretSource,
+    /// How it is put into a request.
+    pub placement: Placement,
+    /// The hosts it may be sent to, as in `NetworkRule::host`; never anywhere else.
+    pub hosts: Vec<String>,
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone)]
+pub enum SecretSource {
+    /// An environment variable of the agent.
+    Env(String),
+    /// A file; one final line end is not part of the value.
+    File(PathBuf),
+}
+
+/// How a credential is put into a request.
+#[derive(Debug, Clone)]
+pub enum Placement {
+    /// `Authorization: Bearer VALUE`.
+    Bearer,
+    /// Basic authentication with this user name and the value as its password.
+    Basic { username: String },
+    /// A header field with the value after a prefix.
+    Header { name: String, prefix: String },
+}
+
+/// What one call of an integration may use. Each limit has a name that errors and outcomes carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// `memory_bytes_max`: over all of the instance's memories and tables together.
+    pub memory_bytes_max: u64,
+    /// `cpu_time_max`: the guest's own running time.
+    pub cpu_time_max: Duration,
+    /// `wall_time_max`: from the call to its end, waiting included.
+    pub wall_time_max: Duration,
+    /// `hostcall_bytes_max`: data that one host call may carry.
+    pub hostcall_bytes_max: usize,
+    /// `handles_max`: resources alive at a time.
+    pub handles_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            // A Python guest holds 13 MB before its first line; large exports in garbage-collected languages need room.
+            memory_bytes_max: 512 << 20,
+            // An export of a large organization computes for minutes, not hours.
+            cpu_time_max: Duration::from_secs(30 * 60),
+            // A first export waits for rate limits: hours are normal.
+            wall_time_max: Duration::from_secs(24 * 60 * 60),
+            // The largest batch or body (16 MiB) with slack for what surrounds it.
+            hostcall_bytes_max: 24 << 20,
+            handles_max: 4096,
+        }
+    }
+}
+
+/// Where records go.
+#[derive(Debug, Clone)]
+pub enum Sink {
+    /// A folder: newline JSON, a folder for each integration and model below it.
+    Folder { path: PathBuf, compression: Compression },
+    /// Standard output, one object a line: `{"integration", "model", "record"}`.
+    Stdout,
+}
+
+/// How the folder sink's files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// `.ndjson`
+    None,
+    /// `.ndjson.zst`
+    Zstd,
+}
+
+impl Sink {
+    /// The name under which marks and cursors are kept: another sink starts anew.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Sink::Folder { path, .. } => format!("folder:{}", path.display()),
+            Sink::Stdout => "stdout".to_owned(),
+        }
+    }
+}

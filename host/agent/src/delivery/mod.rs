@@ -1,0 +1,1 @@
+//! Outbox → sink: verdicts, retry, dead letters.

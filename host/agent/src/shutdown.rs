@@ -1,0 +1,67 @@
+//! Asking everything to end, and the only place where tasks are spawned: what it has started it can stop. The first
+//! interrupt asks (runs end at their next checkpoint), the second does not wait.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// A request to end that everything can see and wait for. Clones share it.
+#[derive(Clone, Default)]
+pub struct Shutdown {
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    requested: AtomicBool,
+    changed: Notify,
+}
+
+impl Shutdown {
+    /// Asks all runs to end at their next good place.
+    pub fn request(&self) {
+        self.state.requested.store(true, Ordering::SeqCst);
+        self.state.changed.notify_waiters();
+    }
+
+    /// Whether the end has been asked for.
+    #[must_use]
+    pub fn requested(&self) -> bool {
+        self.state.requested.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the end has been asked for.
+    pub async fn wait(&self) {
+        loop {
+            let changed = self.state.changed.notified();
+            if self.requested() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Starts a task. It ends with its own work; who keeps the handle may abort it.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        // The one place that clippy.toml's ban on `tokio::spawn` excepts.
+        #[allow(clippy::disallowed_methods)]
+        tokio::spawn(task)
+    }
+
+    /// Runs blocking work on the pool for it.
+    pub fn spawn_blocking<F, R>(&self, work: F) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        #[allow(clippy::disallowed_methods)]
+        tokio::task::spawn_blocking(work)
+    }
+}
