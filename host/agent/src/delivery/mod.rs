@@ -59,6 +59,7 @@ enum Sink {
 pub struct Delivery {
     ask: mpsc::Sender<oneshot::Sender<Result<(), DeliveryError>>>,
     counters: Arc<Counters>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 /// Why batches stay in the outbox. They are delivered by the next run.
@@ -83,8 +84,8 @@ impl Delivery {
         // Few ask for a flush, each once.
         let (ask, asked) = mpsc::channel(16);
         let courier = Courier { store, sink: Arc::new(sink), sink_id: config.id(), counters: counters.clone(), shutdown: shutdown.clone() };
-        drop(shutdown.spawn(courier.run(asked)));
-        Delivery { ask, counters }
+        let task = shutdown.spawn(courier.run(asked));
+        Delivery { ask, counters, task }
     }
 
     /// Delivers all that is committed, and returns when it is acknowledged.
@@ -92,6 +93,13 @@ impl Delivery {
         let (answer, answered) = oneshot::channel();
         self.ask.send(answer).await.map_err(|_| DeliveryError::Ended)?;
         answered.await.map_err(|_| DeliveryError::Ended)?
+    }
+
+    /// Ends the task, and lets go of the store. What has not been delivered stays in the outbox.
+    pub async fn stop(self) {
+        drop(self.ask);
+        // A panic of the task has been reported by the panic hook.
+        drop(self.task.await);
     }
 
     pub fn counters(&self) -> &Counters {
@@ -222,7 +230,9 @@ impl Courier {
         if batches.is_empty() {
             return Ok(());
         }
-        let count = |counter: &AtomicU64, of: u64| drop(counter.fetch_add(of, Ordering::Relaxed));
+        let count = |counter: &AtomicU64, of: u64| {
+            counter.fetch_add(of, Ordering::Relaxed);
+        };
         count(&self.counters.batches, batches.len() as u64);
         count(&self.counters.records, batches.iter().map(|b| b.records).sum());
         count(&self.counters.bytes, batches.iter().map(|b| b.bytes).sum());

@@ -3,6 +3,8 @@
 
 mod staging;
 mod state;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::collections::HashMap;
