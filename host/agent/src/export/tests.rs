@@ -289,7 +289,7 @@ fn forcing_history_clears_exactly_one_integration() {
         // A name that the other begins: prefixes must not count.
         let other = ExportRun::begin(store.clone(), spec("t2"), Shutdown::default()).unwrap();
         export(&other, MODEL, &[records(0..5, "a")], Some("c2")).await;
-        assert_eq!(store.force_historical("t", None).unwrap(), (1, 1));
+        assert_eq!(store.force_historical("t", None).unwrap(), (1, 5));
         let (ack, _) = export(&root.run(&store), MODEL, &[records(0..5, "a")], None).await;
         assert_eq!(ack.accepted, 5);
         let other = ExportRun::begin(store.clone(), spec("t2"), Shutdown::default()).unwrap();

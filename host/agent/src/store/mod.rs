@@ -234,6 +234,15 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
+/// Bytes of a root's store on disk.
+pub fn disk_bytes(root: &Path) -> u64 {
+    fn below(folder: &Path) -> u64 {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|e| e.metadata().map_or(0, |m| if m.is_dir() { below(&e.path()) } else { m.len() })).sum()
+    }
+    below(&root.join("store"))
+}
+
 /// Deletes files that no row names, left over from a crash. Returns a number above all names in use.
 fn collect_garbage(db: &Connection, paths: &Paths) -> Result<u64, StoreError> {
     let mut next = 1;

@@ -34,6 +34,8 @@ pub struct RunRow {
     pub ended: Option<i64>,
     pub outcome: Option<String>,
     pub reason: Option<String>,
+    /// Committed, all sessions.
+    pub records: u64,
 }
 
 /// A git job as it is stored.
@@ -170,8 +172,8 @@ impl Store {
     }
 
     /// Forgets the marks and cursors of exactly one integration: in one scope, or in those of all sinks. Returns how many
-    /// cursors and how many rows of marks there were.
-    pub fn force_historical(&self, integration: &str, sink: Option<&str>) -> Result<(usize, usize), StoreError> {
+    /// cursors and how many marks there were.
+    pub fn force_historical(&self, integration: &str, sink: Option<&str>) -> Result<(usize, u64), StoreError> {
         let (name, sink) = (integration.to_owned(), sink.map(str::to_owned));
         let (cursors, marks, files) = self.write_sql(move |tx| {
             let scopes = "(SELECT id FROM scope WHERE integration = ?1 AND (?2 IS NULL OR sink = ?2))";
@@ -179,7 +181,12 @@ impl Store {
                 .prepare(&format!("SELECT file FROM mark WHERE file IS NOT NULL AND scope IN {scopes}"))?
                 .query_map(params![name, sink], |r| r.get(0))?
                 .collect::<Result<_, _>>()?;
-            let marks = tx.execute(&format!("DELETE FROM mark WHERE scope IN {scopes}"), params![name, sink])?;
+            let runs: Vec<String> = tx
+                .prepare(&format!("SELECT runs FROM mark WHERE scope IN {scopes}"))?
+                .query_map(params![name, sink], |r| r.get(0))?
+                .collect::<Result<_, _>>()?;
+            let marks = runs.iter().flat_map(|runs| runs.split(' ')).filter_map(|n| n.parse::<u64>().ok()).sum();
+            tx.execute(&format!("DELETE FROM mark WHERE scope IN {scopes}"), params![name, sink])?;
             let update = format!("UPDATE session SET cursor = NULL WHERE cursor IS NOT NULL AND scope IN {scopes}");
             Ok((tx.execute(&update, params![name, sink])?, marks, files))
         })?;
@@ -240,13 +247,13 @@ impl Store {
     }
 
     /// Notes how a run ended.
-    pub(crate) async fn run_ended(&self, id: i64, outcome: &str, reason: Option<&str>) -> Result<(), StoreError> {
+    pub(crate) async fn run_ended(&self, id: i64, outcome: &str, reason: Option<&str>, records: u64) -> Result<(), StoreError> {
         let (outcome, reason, path) = (outcome.to_owned(), reason.map(str::to_owned), self.paths.database.clone());
         self.writer
             .write(false, move |tx| {
                 tx.execute(
-                    "UPDATE run SET ended = ?2, outcome = ?3, reason = ?4 WHERE id = ?1",
-                    params![id, super::now_secs(), outcome, reason],
+                    "UPDATE run SET ended = ?2, outcome = ?3, reason = ?4, records = ?5 WHERE id = ?1",
+                    params![id, super::now_secs(), outcome, reason, records as i64],
                 )
                 .map_err(|e| schema::sql(&path, e))
             })
@@ -296,13 +303,26 @@ impl Reader {
     /// The last run of each integration.
     pub fn last_runs(&self) -> Result<Vec<RunRow>, StoreError> {
         self.rows(
-            "SELECT integration, started, ended, outcome, reason FROM run
+            "SELECT integration, started, ended, outcome, reason, records FROM run
              WHERE id IN (SELECT max(id) FROM run GROUP BY integration) ORDER BY integration",
             |r| {
                 let (integration, started, ended) = (r.get(0)?, r.get(1)?, r.get(2)?);
-                Ok(RunRow { integration, started, ended, outcome: r.get(3)?, reason: r.get(4)? })
+                Ok(RunRow { integration, started, ended, outcome: r.get(3)?, reason: r.get(4)?, records: r.get::<_, i64>(5)? as u64 })
             },
         )
+    }
+
+    /// Integrations that the store has heard of.
+    pub fn integrations(&self) -> Result<Vec<String>, StoreError> {
+        self.rows("SELECT integration FROM scope UNION SELECT integration FROM run ORDER BY 1", |r| r.get(0))
+    }
+
+    /// How many marks there are, by integration: an upper bound, as older ones may be replaced and not yet merged away.
+    pub fn mark_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.rows("SELECT s.integration, m.runs FROM mark m JOIN scope s ON s.id = m.scope", |r| {
+            let runs: String = r.get(1)?;
+            Ok((r.get(0)?, runs.split(' ').filter_map(|n| n.parse::<u64>().ok()).sum()))
+        })
     }
 
     pub fn outbox(&self) -> Result<OutboxTotals, StoreError> {

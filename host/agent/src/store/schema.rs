@@ -81,7 +81,8 @@ CREATE TABLE run (
   started INTEGER NOT NULL,
   ended INTEGER,
   outcome TEXT,
-  reason TEXT
+  reason TEXT,
+  records INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 ";
 
