@@ -327,3 +327,32 @@ impl Response {
 pub(crate) fn header_find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Request, Response};
+    use crate::ErrorKind;
+
+    #[test]
+    fn a_query_is_encoded_and_goes_before_the_fragment() {
+        let check = |url: &str, expected: &str| assert_eq!(Request::get(url).query("a b", "ö&=").url, expected);
+        check("https://x.invalid/p", "https://x.invalid/p?a%20b=%C3%B6%26%3D");
+        check("https://x.invalid/p?", "https://x.invalid/p?a%20b=%C3%B6%26%3D");
+        check("https://x.invalid/p?c=d", "https://x.invalid/p?c=d&a%20b=%C3%B6%26%3D");
+        check("https://x.invalid/p#f?", "https://x.invalid/p?a%20b=%C3%B6%26%3D#f?");
+    }
+
+    #[test]
+    fn a_bad_status_is_an_error_of_the_right_kind() {
+        let kind = |status| {
+            let response =
+                Response { status, url: "https://x.invalid/".to_owned(), headers: Vec::new(), body: b"no".to_vec() };
+            response.error_for_status().err().map(|error| error.kind())
+        };
+        assert_eq!([200, 304].map(kind), [None, None]);
+        assert_eq!(kind(401), Some(ErrorKind::Denied));
+        assert_eq!(kind(404), Some(ErrorKind::NotFound));
+        assert_eq!(kind(418), Some(ErrorKind::Other));
+        assert_eq!([429, 503].map(kind), [Some(ErrorKind::Unavailable); 2]);
+    }
+}

@@ -26,6 +26,8 @@ pub mod state;
 pub use error::{Context, Error, ErrorKind, Result};
 pub use integration::{Data, ExportResult, Integration, MutateResult, ProjectResult, ValidateResult, Webhook};
 pub use manifest::{Manifest, NetworkRule};
+/// A configuration that is not looked at: any document fits it.
+pub use serde::de::IgnoredAny as Ignored;
 pub use session::{Model, Sent, Session, Summary, Tracking};
 
 /// What [`register!`] needs; not for use by hand, and not under any promise.

@@ -261,3 +261,40 @@ impl Drop for Batch {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Batch;
+
+    /// Serializes its first half, then fails.
+    struct Broken;
+
+    impl serde::Serialize for Broken {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::{Error, SerializeMap};
+            let mut map = serializer.serialize_map(None)?;
+            map.serialize_entry("half", &1)?;
+            Err(S::Error::custom("broken"))
+        }
+    }
+
+    #[test]
+    fn a_record_that_fails_leaves_nothing_in_the_batch() {
+        let mut batch = Batch::default();
+        batch.push(&serde_json::json!({ "a": 1 })).unwrap();
+        assert!(batch.push(&Broken).is_err());
+        batch.push(&serde_json::json!({ "b": "line\nend" })).unwrap();
+        assert_eq!(batch.bytes, b"{\"a\":1}\n{\"b\":\"line\\nend\"}\n");
+    }
+
+    #[test]
+    fn buffers_are_used_again_and_come_empty() {
+        let mut first = Batch::default();
+        first.push(&1).unwrap();
+        let place = first.bytes.as_ptr();
+        drop(first);
+        let mut second = Batch::default();
+        second.push(&2).unwrap();
+        assert_eq!((second.bytes.as_ptr(), second.bytes.as_slice()), (place, b"2\n".as_slice()));
+    }
+}

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::repo::REF_TYPE;
-use crate::url::Location;
+use crate::url::{self, Location};
 
 /// Which repositories to export.
 #[derive(Debug, Default, Deserialize)]
@@ -26,8 +26,8 @@ struct RepoConfig {
     credential: Option<String>,
 }
 
-/// A configured URL, and the repository or what is wrong with it.
-pub type Configured = (String, Result<(git::Repo, usize), String>);
+/// A configured URL, fit to be shown, and the repository or what is wrong with it.
+pub type Configured = (String, Result<git::Repo, String>);
 
 impl Config {
     /// The repositories in the order written, or why there are none.
@@ -40,11 +40,10 @@ impl Config {
         let mut seen: BTreeMap<String, String> = BTreeMap::new();
         Ok(all
             .into_iter()
-            .enumerate()
-            .map(|(index, repo)| {
-                let url = repo.url.clone();
+            .map(|repo| {
+                let url = url::without_secrets(&repo.url);
                 let repo = lift(repo).and_then(|repo| match seen.insert(repo.ref_id.clone(), url.clone()) {
-                    None => Ok((repo, index)),
+                    None => Ok(repo),
                     Some(other) => Err(format!("`{url}` and `{other}` are the same repository `{}`: leave one out", repo.ref_id)),
                 });
                 (url, repo)

@@ -41,7 +41,7 @@ impl Integration for Git {
         }
         let repos = config.repos().map_err(Error::invalid)?;
         let good = repos.into_iter().filter_map(|(_, repo)| repo.ok());
-        good.map(|(repo, _)| Ok(serde_json::to_value(Repo::from(&repo))?)).collect()
+        good.map(|repo| Ok(serde_json::to_value(Repo::from(&repo))?)).collect()
     }
 
     /// A repository that cannot be exported is in the result, and does not keep the others from it.
@@ -51,7 +51,7 @@ impl Integration for Git {
         let tracking = session::root_tracking("git")?;
         let mut records = session::root_model::<Repo>()?;
         for (url, repo) in configured {
-            let queued = repo.map_err(Error::invalid).and_then(|(repo, _)| {
+            let queued = repo.map_err(Error::invalid).and_then(|repo| {
                 git::export_repo(&tracking, &repo)?;
                 Ok(repo)
             });

@@ -19,6 +19,7 @@ impl Location {
     /// What is wrong with it and what to write instead, with user information left out.
     pub fn parse(text: &str) -> Result<Location, String> {
         if text != text.trim() || text.chars().any(char::is_control) {
+            let text = without_secrets(text);
             return Err(format!("{text:?} has spaces around it or control characters in it: remove them"));
         }
         if text.starts_with('/') {
@@ -125,6 +126,14 @@ fn shown(scheme: &str, rest: &str) -> String {
     format!("{scheme}://{}", without_user(rest))
 }
 
+/// A URL as it may be logged: user name and password, which may be secrets, are left out.
+pub fn without_secrets(text: &str) -> String {
+    match text.split_once("://") {
+        Some((scheme, rest)) => shown(scheme, rest),
+        None => without_user(text).to_owned(),
+    }
+}
+
 /// What comes after the user name and password, which may be secrets.
 fn without_user(text: &str) -> &str {
     let end = text.find('/').unwrap_or(text.len());
@@ -133,7 +142,7 @@ fn without_user(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::Location;
+    use super::{Location, without_secrets};
 
     fn check(text: &str, expected: Result<(&str, &str), &str>) {
         match (Location::parse(text), expected) {
@@ -181,5 +190,13 @@ mod tests {
         check("/", Err("root"));
         check("file://server/share", Err("another machine"));
         check(" /srv/git", Err("spaces"));
+        check(" https://me:hunter2@example.com/x", Err("spaces"));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert_eq!(without_secrets("https://me:hunter2@example.com/a@b"), "https://example.com/a@b");
+        assert_eq!(without_secrets("git@example.com:a/b"), "example.com:a/b");
+        assert_eq!(without_secrets("/srv/a@b"), "/srv/a@b");
     }
 }

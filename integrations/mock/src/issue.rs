@@ -171,3 +171,63 @@ fn write_2(out: &mut String, number: u32) {
         out.push(char::from(b'0' + digit as u8));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Issue, IssueSource, write_hour};
+    use crate::config::Config;
+
+    fn json(config: &Config, project: u32, index: u32) -> String {
+        let mut issue = Issue::default();
+        IssueSource::new(config).fill(&mut issue, project, index);
+        serde_json::to_string(&issue).unwrap()
+    }
+
+    #[test]
+    fn issues_have_the_size_asked_for() {
+        for record_bytes in [250, 251, 1_000, 100_000] {
+            let config = Config { record_bytes, ..Config::default() };
+            for index in [0, 9, 99_999, 9_999_999] {
+                assert_eq!(json(&config, 1, index).len(), record_bytes as usize, "{}", json(&config, 1, index));
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_is_changed_differs() {
+        let (before, after) = (Config::default(), Config { changed: 2, ..Config::default() });
+        assert_ne!(json(&before, 0, 1), json(&after, 0, 1));
+        assert_eq!(json(&before, 0, 2), json(&after, 0, 2));
+        assert_ne!(json(&before, 0, 2), json(&Config { seed: 2, ..Config::default() }, 0, 2));
+    }
+
+    #[test]
+    fn every_issue_is_found_by_its_id() {
+        for sub_sessions in [true, false] {
+            let config = Config { sub_sessions, records: 7, unique: "x-".to_owned(), ..Config::default() };
+            let source = IssueSource::new(&config);
+            let mut issue = Issue::default();
+            for at in 0..config.records {
+                let (project, index) = if sub_sessions { (2, at) } else { source.place(at) };
+                source.fill(&mut issue, project, index);
+                assert_eq!(source.find(&issue.ref_id), Some((project, index)));
+            }
+            for unknown in ["P1-1", "x-P1-8", "x-P4-1", "x-P0-1", "x-P1-0", "x-P1", ""] {
+                assert_eq!(source.find(unknown), None, "{unknown}");
+            }
+        }
+    }
+
+    #[test]
+    fn hours_are_dates() {
+        let date = |hours| {
+            let mut out = String::new();
+            write_hour(&mut out, hours);
+            out
+        };
+        assert_eq!(date(0), "2024-01-01T00:00:00Z");
+        assert_eq!(date(59 * 24 + 23), "2024-02-29T23:00:00Z");
+        assert_eq!(date(366 * 24), "2025-01-01T00:00:00Z");
+        assert_eq!(date(10_000_000), "3164-10-17T16:00:00Z");
+    }
+}
