@@ -1,5 +1,5 @@
-//! From the contract's exports to the registered [`Integration`]: parses what comes in, writes what goes out, translates
-//! errors, and sees to it that a panic is in the log before the trap.
+//! From the contract's exports to the registered [`Integration`]: parses what comes in, writes what goes out,
+//! translates errors, and sees to it that a panic is in the log before the trap.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,7 +71,8 @@ mod exports {
     };
 
     unsafe extern "Rust" {
-        // Defined by `register!` in the integration's crate. A link error that names it means that `register!` is missing.
+        // Defined by `register!` in the integration's crate. A link error that names it means that `register!` is
+        // missing.
         safe static AGENT_SDK_REGISTERED_INTEGRATION: Entry;
     }
 

@@ -70,8 +70,8 @@ pub struct PullRequest {
     pub last_commit_sha: String,
 }
 
-/// Queues a repository. The job commits with `session` and is worked off after the export returns; it survives a crash and
-/// is tried again by later runs up to a ceiling. Its records appear in sessions below `session`.
+/// Queues a repository. The job commits with `session` and is worked off after the export returns; it survives a crash
+/// and is tried again by later runs up to a ceiling. Its records appear in sessions below `session`.
 ///
 /// # Errors
 /// `Denied` where git, the URL's host or the path is not granted, `Invalid` for a bad document.

@@ -248,8 +248,8 @@ impl Pending {
     }
 }
 
-/// Waits until at least one of these has its answer, or `timeout_ms` (at most 600,000) have passed. Returns the indexes,
-/// ascending, of those that have: none after the timeout, and none for an empty list.
+/// Waits until at least one of these has its answer, or `timeout_ms` (at most 600,000) have passed. Returns the
+/// indexes, ascending, of those that have: none after the timeout, and none for an empty list.
 #[must_use]
 pub fn wait_any(pendings: &[&Pending], timeout_ms: u32) -> Vec<usize> {
     let pendings: Vec<&wire::Pending> = pendings.iter().map(|pending| &pending.raw).collect();
@@ -292,8 +292,9 @@ impl Response {
     /// # Errors
     /// Where it does not fit, with the status, the URL and the body's beginning.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Error::msg(format!("the answer of {} is not the JSON expected: {error}; {}", self.url, self.excerpt())))
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Error::msg(format!("the answer of {} is not the JSON expected: {error}; {}", self.url, self.excerpt()))
+        })
     }
 
     /// The body as text; bytes that are not UTF-8 are replaced.
@@ -305,8 +306,8 @@ impl Response {
     /// Itself, if the status is not an error.
     ///
     /// # Errors
-    /// For a status of 400 and more: `NotFound` for 404 and 410, `Denied` for 401 and 403, `Unavailable` for 429 and 5xx,
-    /// `Other` for the rest; with the URL and the body's beginning.
+    /// For a status of 400 and more: `NotFound` for 404 and 410, `Denied` for 401 and 403, `Unavailable` for 429 and
+    /// 5xx, `Other` for the rest; with the URL and the body's beginning.
     pub fn error_for_status(self) -> Result<Response, Error> {
         let kind = match self.status {
             0..=399 => return Ok(self),

@@ -12,7 +12,8 @@ use crate::manifest::Manifest;
 ///
 /// Only [`describe`](Integration::describe) must be written; what is left out answers that it is not supported.
 pub trait Integration {
-    /// Its configuration. The host has checked the document against the schema in the manifest by the time it gets here.
+    /// Its configuration. The host has checked the document against the schema in the manifest by the time it gets
+    /// here.
     type Config: DeserializeOwned;
 
     /// Says what this integration is, has and asks for. Called with nothing granted: every host call but logging is
@@ -129,7 +130,11 @@ impl ExportResult {
 
     /// Adds a part that went well.
     pub fn exported(&mut self, ref_id: impl Into<String>, name: impl Into<String>) {
-        self.projects.push(ProjectResult { ref_id: ref_id.into(), name: Some(name.into()), ..ProjectResult::default() });
+        self.projects.push(ProjectResult {
+            ref_id: ref_id.into(),
+            name: Some(name.into()),
+            ..ProjectResult::default()
+        });
     }
 
     /// Adds a part that failed while the others went on.
@@ -211,7 +216,8 @@ impl Data {
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where it does not fit.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(&self.0).map_err(|error| Error::invalid(format!("the mutation's data does not fit: {error}")))
+        serde_json::from_str(&self.0)
+            .map_err(|error| Error::invalid(format!("the mutation's data does not fit: {error}")))
     }
 
     /// The document as text.
@@ -243,6 +249,7 @@ impl Webhook {
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where it does not fit.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.body).map_err(|error| Error::invalid(format!("the webhook's body does not fit: {error}")))
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Error::invalid(format!("the webhook's body does not fit: {error}")))
     }
 }

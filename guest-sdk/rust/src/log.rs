@@ -1,5 +1,6 @@
-//! Lines for the log of this integration. A message is cut at 4,096 bytes by the host; at most 32 fields go with it, their
-//! names cut at 64 bytes and their values at 1,024. What is printed to standard output and error goes to the log as well.
+//! Lines for the log of this integration. A message is cut at 4,096 bytes by the host; at most 32 fields go with it,
+//! their names cut at 64 bytes and their values at 1,024. What is printed to standard output and error goes to the log
+//! as well.
 
 use crate::bindings::agent::integration::log as wire;
 
@@ -29,6 +30,7 @@ pub fn trace(message: impl AsRef<str>, fields: &[(&str, &str)]) {
 }
 
 fn write(level: &str, message: &str, fields: &[(&str, &str)]) {
-    let fields: Vec<(String, String)> = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let fields: Vec<(String, String)> =
+        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     wire::log(level, message, &fields);
 }

@@ -1,5 +1,5 @@
-//! The manifest: what an integration is, has and asks for, as a typed document (`schemas/manifest.json`) built by chaining.
-//! The host checks it; here is only its form.
+//! The manifest: what an integration is, has and asks for, as a typed document (`schemas/manifest.json`) built by
+//! chaining. The host checks it; here is only its form.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -56,8 +56,9 @@ struct Credential {
 }
 
 impl Manifest {
-    /// An integration of this name (`a-z 0-9 -`, at most 64) and version (usually `env!("CARGO_PKG_VERSION")`), which takes
-    /// any configuration and asks for nothing. Its `ref_type`, by which records say where they come from, is the name.
+    /// An integration of this name (`a-z 0-9 -`, at most 64) and version (usually `env!("CARGO_PKG_VERSION")`), which
+    /// takes any configuration and asks for nothing. Its `ref_type`, by which records say where they come from, is the
+    /// name.
     #[must_use]
     pub fn new(name: &str, version: &str) -> Manifest {
         Manifest {
@@ -182,8 +183,8 @@ impl NetworkRule {
         NetworkRule::fixed("http", host, 80)
     }
 
-    /// Wherever the URL in a field of the configuration points: its scheme, host and port. `pointer` is a JSON Pointer in
-    /// which `*` stands for each element of an array: `/url`, `/repos/*/url`. A field that is absent, or that holds
+    /// Wherever the URL in a field of the configuration points: its scheme, host and port. `pointer` is a JSON Pointer
+    /// in which `*` stands for each element of an array: `/url`, `/repos/*/url`. A field that is absent, or that holds
     /// something else than an `http` or `https` URL, asks for nothing.
     #[must_use]
     pub fn config(pointer: &str) -> NetworkRule {

@@ -142,7 +142,8 @@ impl<M> Session<M> {
     /// Commits what was sent so far, with this cursor (any text, at most 64 KiB), and goes on.
     ///
     /// # Errors
-    /// Those of [`Session::flush`], `Limit` for a cursor that is too long, `Unavailable` where the host cannot commit now.
+    /// Those of [`Session::flush`], `Limit` for a cursor that is too long, `Unavailable` where the host cannot commit
+    /// now.
     pub fn checkpoint(&mut self, last_processed: &str) -> Result<()> {
         self.flush()?;
         Ok(self.raw.checkpoint(last_processed)?)
@@ -174,8 +175,8 @@ impl<M> Session<M> {
     ///
     /// # Errors
     /// `Invalid` where a record is not acceptable, with its line in the batch; `Limit` where it is too large;
-    /// `Unavailable` where the host cannot take it now. The batch stays in the buffer, so that the call can be repeated and
-    /// nothing is lost silently: while it is refused, the session cannot be done.
+    /// `Unavailable` where the host cannot take it now. The batch stays in the buffer, so that the call can be repeated
+    /// and nothing is lost silently: while it is refused, the session cannot be done.
     pub fn flush(&mut self) -> Result<()> {
         if self.batch.bytes.is_empty() {
             return Ok(());
@@ -196,8 +197,8 @@ impl<M: Model> Session<M> {
     /// Sends a record. It waits in the buffer until there are 512 KiB of them, [`Session::flush`], or a commit.
     ///
     /// # Errors
-    /// If the record cannot be written as JSON; it is left out of the batch then. Otherwise those of [`Session::flush`],
-    /// whenever this record or one before it brings about a batch.
+    /// If the record cannot be written as JSON; it is left out of the batch then. Otherwise those of
+    /// [`Session::flush`], whenever this record or one before it brings about a batch.
     pub fn send(&mut self, record: &M) -> Result<()>
     where
         M: Serialize,
@@ -233,9 +234,8 @@ struct Batch {
 impl Batch {
     fn push<R: Serialize + ?Sized>(&mut self, record: &R) -> Result<()> {
         if self.bytes.capacity() == 0 {
-            self.bytes = SPARES
-                .with_borrow_mut(Vec::pop)
-                .unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES + BATCH_SLACK_BYTES));
+            self.bytes =
+                SPARES.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES + BATCH_SLACK_BYTES));
         }
         let before = self.bytes.len();
         if let Err(error) = serde_json::to_writer(&mut self.bytes, record) {

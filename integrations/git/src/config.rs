@@ -44,7 +44,9 @@ impl Config {
                 let url = url::without_secrets(&repo.url);
                 let repo = lift(repo).and_then(|repo| match seen.insert(repo.ref_id.clone(), url.clone()) {
                     None => Ok(repo),
-                    Some(other) => Err(format!("`{url}` and `{other}` are the same repository `{}`: leave one out", repo.ref_id)),
+                    Some(other) => {
+                        Err(format!("`{url}` and `{other}` are the same repository `{}`: leave one out", repo.ref_id))
+                    }
                 });
                 (url, repo)
             })
@@ -85,14 +87,22 @@ pub fn schema() -> Value {
                     "required": ["url"],
                     "properties": {
                         "url": url,
-                        "name": { "type": "string", "minLength": 1, "description": "A name for people; otherwise from the URL" },
+                        "name": {
+                            "type": "string",
+                            "minLength": 1,
+                            "description": "A name for people; otherwise from the URL"
+                        },
                         "ref_id": {
                             "type": "string",
                             "minLength": 1,
                             "maxLength": 512,
-                            "description": "What records refer to; otherwise host and path of the URL. Give it to move a repository without exporting it anew"
+                            "description": "What records refer to; host and path of the URL, unless a repository has moved"
                         },
-                        "credential": { "type": "string", "minLength": 1, "description": "The name of the credential to fetch with" }
+                        "credential": {
+                            "type": "string",
+                            "minLength": 1,
+                            "description": "The name of the credential to fetch with"
+                        }
                     }
                 }
             }

@@ -1,5 +1,5 @@
-//! Git repositories by URL or path. The host does the work; this integration says which repositories there are, by ids that
-//! stay the same, and sends one `sourcecode.Repo` for each. Commits, branches and users are the host's own models.
+//! Git repositories by URL or path. The host does the work; this integration says which repositories there are, by ids
+//! that stay the same, and sends one `sourcecode.Repo` for each. Commits, branches and users are the host's own models.
 
 mod config;
 mod repo;

@@ -1,7 +1,7 @@
 //! Where a repository is: which forms are accepted, what to use instead of the others, and the id and name that follow.
 //!
-//! The id is host and path without what does not matter: the scheme, a default port, a trailing `/` or `.git`, and capitals
-//! in the host. So it stays the same when somebody writes the same URL in another way.
+//! The id is host and path without what does not matter: the scheme, a default port, a trailing `/` or `.git`, and
+//! capitals in the host. So it stays the same when somebody writes the same URL in another way.
 
 /// An accepted place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,10 @@ impl Location {
             "https" => http(text, rest, ":443"),
             "file" => local(text, rest.strip_prefix("localhost").unwrap_or(rest)),
             "ssh" | "git+ssh" | "ssh+git" | "git" => Err(instead(scheme, rest)),
-            _ => Err(format!("`{}` has the scheme `{scheme}`: use an https URL or an absolute path", shown(scheme, rest))),
+            _ => Err(format!(
+                "`{}` has the scheme `{scheme}`: use an https URL or an absolute path",
+                shown(scheme, rest)
+            )),
         }
     }
 
@@ -101,7 +104,9 @@ fn trimmed(path: &str) -> &str {
 /// `ext::…`, `host:path`, a relative path.
 fn without_scheme(text: &str) -> String {
     if let Some((helper, _)) = text.split_once("::") {
-        return format!("`{helper}::` starts a program, which the agent does not do: use an https URL or an absolute path");
+        return format!(
+            "`{helper}::` starts a program, which the agent does not do: use an https URL or an absolute path"
+        );
     }
     match text.split_once(':') {
         Some((host, path)) if !host.contains('/') => {
@@ -115,11 +120,19 @@ fn instead(scheme: &str, rest: &str) -> String {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     // A port of another protocol says nothing about the web server's.
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    format!("`{}` goes over {scheme}, which the agent does not speak: use {}", shown(scheme, rest), https(without_user(host), path))
+    format!(
+        "`{}` goes over {scheme}, which the agent does not speak: use {}",
+        shown(scheme, rest),
+        https(without_user(host), path)
+    )
 }
 
 fn https(host: &str, path: &str) -> String {
-    format!("https://{}/{} with a credential in `credential` if it is private", without_user(host), path.trim_start_matches('/'))
+    format!(
+        "https://{}/{} with a credential in `credential` if it is private",
+        without_user(host),
+        path.trim_start_matches('/')
+    )
 }
 
 fn shown(scheme: &str, rest: &str) -> String {

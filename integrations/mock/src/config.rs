@@ -1,5 +1,5 @@
-//! The configuration: every field has a default, so that `{}` is one. Values that the type allows and that make no sense
-//! are faults, reported all at once.
+//! The configuration: every field has a default, so that `{}` is one. Values that the type allows and that make no
+//! sense are faults, reported all at once.
 
 use agent_sdk::git::Repo;
 use serde::Deserialize;
@@ -110,9 +110,16 @@ impl Config {
 /// The schema in the manifest.
 pub fn schema() -> Value {
     let count = |default: u32, description: &str| {
-        json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX, "default": default, "description": description })
+        json!({
+            "type": "integer",
+            "minimum": 0,
+            "maximum": u32::MAX,
+            "default": default,
+            "description": description
+        })
     };
-    let flag = |default: bool, description: &str| json!({ "type": "boolean", "default": default, "description": description });
+    let flag =
+        |default: bool, description: &str| json!({ "type": "boolean", "default": default, "description": description });
     let text = |description: &str| json!({ "type": ["string", "null"], "description": description });
     json!({
         "type": "object",

@@ -1,5 +1,5 @@
-//! The export. Its tree: a tracking session `mock`; below it one for each project with a session of `mock.Issue`; beside it
-//! `mock.Project` and `mock.User`. Each model's cursor is how many records it has sent.
+//! The export. Its tree: a tracking session `mock`; below it one for each project with a session of `mock.Issue`;
+//! beside it `mock.Project` and `mock.User`. Each model's cursor is how many records it has sent.
 
 use agent_sdk::http::{self, Pending};
 use agent_sdk::{Error, ExportResult, Model, Result, Session, Tracking, control, git, log, session, state};
@@ -39,8 +39,11 @@ pub fn run(config: &Config) -> Result<ExportResult> {
 
     let mut result = ExportResult::new();
     let source = IssueSource::new(config);
-    let stopped =
-        if config.sub_sessions { by_project(config, &root, &source, &mut result)? } else { at_the_top(config, &source, &mut result)? };
+    let stopped = if config.sub_sessions {
+        by_project(config, &root, &source, &mut result)?
+    } else {
+        at_the_top(config, &source, &mut result)?
+    };
     for repo in &config.repos {
         if let Err(error) = git::export_repo(&root, repo) {
             log::warn("the repository was not queued", &[("repo", &repo.name), ("error", &error.to_string())]);
@@ -113,9 +116,14 @@ fn small_model<M: Model + Serialize>(config: &Config, count: u32, record: impl F
     Ok(())
 }
 
-/// A tracking session for each project, and one of issues in it. Only the last project fails. Returns whether the run has
-/// been asked to end.
-fn by_project(config: &Config, root: &Session<Tracking>, source: &IssueSource, result: &mut ExportResult) -> Result<bool> {
+/// A tracking session for each project, and one of issues in it. Only the last project fails. Returns whether the run
+/// has been asked to end.
+fn by_project(
+    config: &Config,
+    root: &Session<Tracking>,
+    source: &IssueSource,
+    result: &mut ExportResult,
+) -> Result<bool> {
     for index in 0..config.projects {
         let project = Project::new(config, index);
         let tracking = root.tracking("project", &project.ref_id, &project.name)?;

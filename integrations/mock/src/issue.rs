@@ -1,5 +1,5 @@
-//! The model `mock.Issue`, and its source: the issue at a place is a function of the configuration and that place alone, so
-//! that any run can begin anywhere. One record is filled over and over, and nothing is allocated for each.
+//! The model `mock.Issue`, and its source: the issue at a place is a function of the configuration and that place
+//! alone, so that any run can begin anywhere. One record is filled over and over, and nothing is allocated for each.
 
 use std::fmt::Write as _;
 
@@ -74,7 +74,8 @@ impl<'a> IssueSource<'a> {
     pub fn fill(&self, issue: &mut Issue, project: u32, index: u32) {
         let changed = if index < self.config.changed { self.config.changed } else { 0 };
         let hash = mix(self.config.seed, changed, project, index);
-        let pick = |shift: u32, len: usize| (hash >> shift) as usize % len;
+        // 32 bits, so that a guest and a test on a wider machine pick the same.
+        let pick = |shift: u32, len: usize| ((hash >> shift) & 0xffff_ffff) as usize % len;
         let unique = &self.config.unique;
 
         issue.ref_type = "mock";
@@ -140,7 +141,8 @@ fn cleared(text: &mut String) -> &mut String {
 
 /// One number from four, with all bits of each in all bits of it (the finalizer of `SplitMix64`).
 fn mix(seed: u32, changed: u32, project: u32, index: u32) -> u64 {
-    let mut hash = (u64::from(seed) << 32 | u64::from(index)) ^ (u64::from(changed) << 32 | u64::from(project)).rotate_left(17);
+    let mut hash =
+        (u64::from(seed) << 32 | u64::from(index)) ^ (u64::from(changed) << 32 | u64::from(project)).rotate_left(17);
     hash = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -168,7 +170,7 @@ fn write_hour(out: &mut String, hours: u32) {
 
 fn write_2(out: &mut String, number: u32) {
     for digit in [number / 10 % 10, number % 10] {
-        out.push(char::from(b'0' + digit as u8));
+        out.extend(char::from_digit(digit, 10));
     }
 }
 

@@ -1,6 +1,6 @@
 //! An integration whose source is arithmetic: it shows each part of the contract once, and gives tests and benchmarks
-//! records that are the same on every run. The configuration is in `config`, the export in `export`, a model in each of the
-//! other files.
+//! records that are the same on every run. The configuration is in `config`, the export in `export`, a model in each of
+//! the other files.
 
 mod config;
 mod export;

@@ -1,7 +1,7 @@
 //! A complete integration: one model, one page after the other, a cursor. It is the example in the SDK's README.
 
 use agent_sdk::http::Request;
-use agent_sdk::{ExportResult, Integration, Manifest, Model, NetworkRule, Result, ValidateResult, session};
+use agent_sdk::{ExportResult, Integration, Manifest, Model, NetworkRule, Result, session};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -19,7 +19,6 @@ struct Ticket {
 
 impl Model for Ticket {
     const NAME: &'static str = "hello.Ticket";
-
     fn schema() -> Value {
         json!({ "type": "object", "required": ["ref_id", "title", "updated_at"] })
     }
@@ -38,15 +37,11 @@ impl Integration for Hello {
             .network(NetworkRule::config("/url").methods(&["GET"]))
     }
 
-    fn validate_config(config: Config) -> Result<ValidateResult> {
-        let answer = Request::get(format!("{}/version", config.url)).send()?.error_for_status()?;
-        Ok(ValidateResult::ok().server_version(answer.text()))
-    }
-
+    /// One page after the other until there is an empty one, committed page by page.
     fn export(config: Config) -> Result<ExportResult> {
         let mut tickets = session::root_model::<Ticket>()?;
         let mut since = tickets.last_processed().unwrap_or_default();
-        loop {
+        while !tickets.should_stop() {
             let request = Request::get(format!("{}/tickets", config.url)).query("after", &since);
             let page: Vec<Ticket> = request.send()?.error_for_status()?.json()?;
             let Some(last) = page.last() else { break };
@@ -55,9 +50,6 @@ impl Integration for Hello {
             }
             since.clone_from(&last.updated_at);
             tickets.checkpoint(&since)?;
-            if tickets.should_stop() {
-                break;
-            }
         }
         tickets.done(Some(&since))?;
         Ok(ExportResult::new())

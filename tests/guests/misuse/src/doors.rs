@@ -1,4 +1,5 @@
-//! Doors that are not this guest's to open: it asks for nothing in its manifest. And doors that are, with bad arguments.
+//! Doors that are not this guest's to open: it asks for nothing in its manifest. And doors that are, with bad
+//! arguments.
 
 use crate::bindings::agent::integration::http::{self, HttpError, Pending, Request};
 use crate::bindings::agent::integration::session::{Session, root_tracking};
@@ -32,7 +33,9 @@ pub const CASES: &[Case] = &[
     ("state-long-value", || state::set("key", &"v".repeat((64 << 10) + 1), None)),
     ("state-bad-expiry", || state::set("key", "value", Some(0))),
     ("state-too-many-keys", || (0..1_025).try_for_each(|index| state::set(&format!("key-{index}"), "", None))),
-    ("state-too-large", || (0..17).try_for_each(|index| state::set(&format!("key-{index}"), &"v".repeat(64 << 10), None))),
+    ("state-too-large", || {
+        (0..17).try_for_each(|index| state::set(&format!("key-{index}"), &"v".repeat(64 << 10), None))
+    }),
     ("state-uncommitted", state_uncommitted),
     ("state-is-kept", state_is_kept),
     ("files", files),

@@ -8,7 +8,7 @@ use crate::bindings::agent::integration::session::{Session, root_model};
 use crate::{Case, End, MODEL, hole};
 
 /// Longer than any budget of a test.
-const SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
+const SLEEP: Duration = Duration::from_hours(24);
 
 /// A handle that was never given out.
 const FORGED_HANDLE: u32 = 7_777;
@@ -20,9 +20,16 @@ pub const CASES: &[Case] = &[
     ("exit-well", || std::process::exit(0)),
     ("exit-badly", || std::process::exit(3)),
     ("overflow-stack", || Err(hole(deeper(0)))),
-    ("loop", || loop { black_box(()) }),
+    ("loop", || {
+        loop {
+            black_box(())
+        }
+    }),
     ("loop-with-host-calls", loop_with_host_calls),
-    ("sleep", || Ok(std::thread::sleep(SLEEP))),
+    ("sleep", || {
+        std::thread::sleep(SLEEP);
+        Err(hole("the day is over"))
+    }),
     ("eat-memory", eat_memory),
     ("forged-session", || {
         // SAFETY: none; that the host survives this is what is tested.
