@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::integration::{Data, Integration, ValidateResult, Webhook};
 
 type Pairs = Vec<(String, String)>;
@@ -64,11 +64,12 @@ fn install_panic_hook() {
 mod exports {
     //! The generated trait, implemented over the registered [`Entry`].
 
-    use super::{Entry, Error, ErrorKind, Pairs, install_panic_hook};
+    use super::{Entry, Error, Pairs, install_panic_hook};
     use crate::bindings::Component;
     use crate::bindings::exports::agent::integration::integration::{
         Error as WireError, Guest, MutateError, OnboardError,
     };
+    use crate::error::ErrorKind;
 
     unsafe extern "Rust" {
         // Defined by `register!` in the integration's crate. A link error that names it means that `register!` is

@@ -55,3 +55,13 @@ macro_rules! register {
             $crate::__private::Entry::of::<$integration>();
     };
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_readme_shows_the_guest_that_is_built() {
+        let guest = include_str!("../../../tests/guests/hello/src/lib.rs");
+        assert!(include_str!("../README.md").contains(guest), "copy tests/guests/hello/src/lib.rs into README.md");
+        assert!(guest.lines().count() < 60, "the README promises less than 60 lines");
+    }
+}

@@ -1,8 +1,6 @@
 //! The model `mock.Issue`, and its source: the issue at a place is a function of the configuration and that place
 //! alone, so that any run can begin anywhere. One record is filled over and over, and nothing is allocated for each.
 
-use std::fmt::Write as _;
-
 use agent_sdk::Model;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -83,14 +81,18 @@ impl<'a> IssueSource<'a> {
         issue.priority = PRIORITIES[pick(4, PRIORITIES.len())];
         let assignee = pick(8, self.config.users().max(1) as usize) + 1;
         let (verb, thing) = (VERBS[pick(16, VERBS.len())], THINGS[pick(20, THINGS.len())]);
+        issue.title.clear();
         let edited = if changed == 0 { "" } else { " (edited)" };
 
-        // Writing to a `String` cannot fail.
         let (project, number) = (u64::from(project) + 1, u64::from(index) + 1);
-        let _ = write!(cleared(&mut issue.project_ref_id), "{unique}P{project}");
-        let _ = write!(cleared(&mut issue.ref_id), "{unique}P{project}-{number}");
-        let _ = write!(cleared(&mut issue.assignee_ref_id), "{unique}U{assignee}");
-        let _ = write!(cleared(&mut issue.title), "{verb} the {thing}{edited}");
+        write_id(cleared(&mut issue.project_ref_id), unique, 'P', project);
+        write_id(cleared(&mut issue.ref_id), unique, 'P', project);
+        issue.ref_id.push('-');
+        write_number(&mut issue.ref_id, number);
+        write_id(cleared(&mut issue.assignee_ref_id), unique, 'U', assignee as u64);
+        for part in [verb, " the ", thing, edited] {
+            issue.title.push_str(part);
+        }
         write_hour(cleared(&mut issue.created_at), index);
         let room = self.room(issue);
         let from = pick(24, PROSE.len());
@@ -139,6 +141,20 @@ fn cleared(text: &mut String) -> &mut String {
     text
 }
 
+fn write_id(out: &mut String, unique: &str, kind: char, number: u64) {
+    out.push_str(unique);
+    out.push(kind);
+    write_number(out, number);
+}
+
+/// By hand, because `write!` for the four texts made a record take a third longer (measured, a million records).
+fn write_number(out: &mut String, number: u64) {
+    if number >= 10 {
+        write_number(out, number / 10);
+    }
+    out.push(digit(number % 10));
+}
+
 /// One number from four, with all bits of each in all bits of it (the finalizer of `SplitMix64`).
 fn mix(seed: u32, changed: u32, project: u32, index: u32) -> u64 {
     let mut hash =
@@ -169,9 +185,12 @@ fn write_hour(out: &mut String, hours: u32) {
 }
 
 fn write_2(out: &mut String, number: u32) {
-    for digit in [number / 10 % 10, number % 10] {
-        out.extend(char::from_digit(digit, 10));
-    }
+    out.push(digit(u64::from(number / 10 % 10)));
+    out.push(digit(u64::from(number % 10)));
+}
+
+fn digit(number: u64) -> char {
+    char::from(b"0123456789"[(number % 10) as usize])
 }
 
 #[cfg(test)]
