@@ -198,15 +198,17 @@ fn a_body_has_an_end() {
 fn a_body_that_grows_when_decompressed_has_the_same_end() {
     // gzip of 4,096 spaces.
     let squeezed: &[u8] = &[
-        0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3, 0xed, 0xc1, 0x31, 1, 0, 0, 0, 0xc2, 0xa0, 0xf5, 0x4f, 0x6d, 0xc, 0x1f, 0xa0, 0, 0, 0, 0, 0, 0, 0,
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0xb7, 1,
+        31, 139, 8, 0, 0, 0, 0, 0, 2, 255, 237, 193, 1, 13, 0, 0, 0, 194, 160, 42, 239, 159, 210, 30, 14, 40, 0, 0,
+        0, 224, 221, 0, 34, 232, 35, 165, 0, 16, 0, 0,
     ];
     let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", squeezed.len()).into_bytes();
     answer.extend_from_slice(squeezed);
     let server = Server::answering(answer);
-    let request = Request { body_bytes_max: 200, ..get(&server.url("/")) };
-    let result = send(&Egress::new(), &policy("127.0.0.1", server.port), request);
-    assert!(matches!(result, Err(EgressError::TooLarge(200) | EgressError::Connection(_))), "{result:?}");
+    let policy = policy("127.0.0.1", server.port);
+    let result = send(&Egress::new(), &policy, Request { body_bytes_max: 4095, ..get(&server.url("/")) });
+    assert_eq!(result.expect_err("it grows beyond that"), EgressError::TooLarge(4095));
+    let whole = send(&Egress::new(), &policy, Request { body_bytes_max: 4096, ..get(&server.url("/")) }).expect("it grows to that");
+    assert_eq!(whole.body, [b' '; 4096]);
 }
 
 #[test]
@@ -236,12 +238,18 @@ fn nobody_listening_and_nobody_known_are_told_apart() {
     let result = send(&Egress::with_lookup(unknown), &policy("a.test", 80), get("http://a.test/"));
     assert_eq!(result.expect_err("there is no such name"), EgressError::Dns("no such name".to_owned()));
     // A server that speaks plain HTTP where TLS is expected.
-    let server = Server::answering("HTTP/1.1 200 OK\r\n\r\n");
-    let mut tls = policy("127.0.0.1", server.port);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
+    let port = listener.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        let Ok((mut connection, _)) = listener.accept() else { return };
+        let _ = connection.read(&mut [0; 16]);
+        let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
+    let mut tls = policy("127.0.0.1", port);
     for rule in tls.asked.iter_mut().chain(&mut tls.granted) {
         rule.scheme = "https".to_owned();
     }
-    let result = send(&Egress::new(), &tls, get(&format!("https://127.0.0.1:{}/", server.port)));
+    let result = send(&Egress::new(), &tls, get(&format!("https://127.0.0.1:{port}/")));
     assert!(matches!(result, Err(EgressError::Tls(_))), "{result:?}");
 }
 
