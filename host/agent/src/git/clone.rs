@@ -79,10 +79,12 @@ pub(super) fn mirror(cache: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop:
 pub(super) fn in_place(path: &Path, granted: &[PathBuf]) -> Result<Repository, String> {
     transport::prepare()?;
     let none: [&std::ffi::OsStr; 0] = [];
-    // As a bare one: the files beside it are not looked at, so the result does not depend on them.
+    let unreadable = |fault: git2::Error| format!("{} is not a git repository that can be read: {}", path.display(), fault.message());
+    let found = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, none).map_err(unreadable)?;
+    // Again as a bare one: the files beside it are not looked at, so the result does not depend on them.
+    // Not by `open_bare`, which does not look for the border of a shallow clone.
     let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::BARE;
-    let repository = Repository::open_ext(path, flags, none)
-        .map_err(|fault| format!("{} is not a git repository that can be read: {}", path.display(), fault.message()))?;
+    let repository = Repository::open_ext(found.path(), flags, none).map_err(unreadable)?;
     for part in [repository.path(), repository.commondir()] {
         let canonical = part.canonicalize().map_err(|fault| format!("{}: {fault}", part.display()))?;
         if !is_granted(&canonical, granted) {

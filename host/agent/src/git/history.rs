@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use git2::{Delta, Diff, DiffFindOptions, DiffOptions, FileMode, Oid, Patch, Repository, Sort, Tree};
+use git2::{Delta, Diff, DiffDelta, DiffFindOptions, DiffOptions, FileMode, Oid, Patch, Repository, Sort, Tree};
 
 /// Files larger than this are counted as binary: telling their lines apart would take many times their size.
 const DIFFED_BYTES_MAX: i64 = 32 << 20;
@@ -261,7 +261,7 @@ pub(super) fn changes(repository: &Repository, commit: &Commit) -> Result<Vec<Fi
         if merge && !differs_from_others(&diff, index, &parents[1..]) {
             continue;
         }
-        if let Some(change) = change(&diff, index).map_err(place())? {
+        if let Some(change) = change(repository, &diff, index).map_err(place())? {
             found.push(change);
         }
     }
@@ -292,7 +292,7 @@ fn differs_from_others(diff: &Diff<'_>, index: usize, others: &[Tree<'_>]) -> bo
     })
 }
 
-fn change(diff: &Diff<'_>, index: usize) -> Result<Option<FileChange>, git2::Error> {
+fn change(repository: &Repository, diff: &Diff<'_>, index: usize) -> Result<Option<FileChange>, git2::Error> {
     let Some(delta) = diff.get_delta(index) else { return Ok(None) };
     let status = match delta.status() {
         Delta::Added | Delta::Copied => Status::Added,
@@ -302,13 +302,9 @@ fn change(diff: &Diff<'_>, index: usize) -> Result<Option<FileChange>, git2::Err
         _ => return Ok(None),
     };
     let path = |file: git2::DiffFile<'_>| String::from_utf8_lossy(file.path_bytes().unwrap_or_default()).into_owned();
-    let link = delta.new_file().mode() == FileMode::Commit || delta.old_file().mode() == FileMode::Commit;
-    let patch = Patch::from_diff(diff, index)?;
-    // Only now, because the contents have been looked at.
-    let binary = !link && diff.get_delta(index).is_some_and(|delta| delta.flags().is_binary());
-    let (_, additions, deletions) = match &patch {
-        Some(patch) if !binary => patch.line_stats()?,
-        _ => (0, 0, 0),
+    let (additions, deletions, binary) = match delta.status() {
+        Delta::Typechange => retyped(repository, &delta)?,
+        _ => line_counts(diff, index)?,
     };
     Ok(Some(FileChange {
         path: path(if status == Status::Removed { delta.old_file() } else { delta.new_file() }),
@@ -318,6 +314,39 @@ fn change(diff: &Diff<'_>, index: usize) -> Result<Option<FileChange>, git2::Err
         deletions,
         binary,
     }))
+}
+
+/// Lines added and removed, and whether the contents are binary instead.
+fn line_counts(diff: &Diff<'_>, index: usize) -> Result<(usize, usize, bool), git2::Error> {
+    let patch = Patch::from_diff(diff, index)?;
+    // Only now, because the contents have been looked at. A link to a commit has a line of text.
+    let binary = diff.get_delta(index).is_some_and(|delta| {
+        let link = delta.new_file().mode() == FileMode::Commit || delta.old_file().mode() == FileMode::Commit;
+        delta.flags().is_binary() && !link
+    });
+    match patch {
+        Some(patch) if !binary => patch.line_stats().map(|(_, additions, deletions)| (additions, deletions, false)),
+        _ => Ok((0, 0, binary)),
+    }
+}
+
+/// A file that has become a link, or the other way round: all of it went and all of it came, as git counts it.
+fn retyped(repository: &Repository, delta: &DiffDelta<'_>) -> Result<(usize, usize, bool), git2::Error> {
+    let lines = |file: git2::DiffFile<'_>| -> Result<Option<usize>, git2::Error> {
+        if file.mode() == FileMode::Commit {
+            return Ok(Some(1));
+        }
+        let blob = repository.find_blob(file.id())?;
+        if blob.is_binary() || blob.size() as u64 > DIFFED_BYTES_MAX.unsigned_abs() {
+            return Ok(None);
+        }
+        let ends = memchr::memchr_iter(b'\n', blob.content()).count();
+        Ok(Some(ends + usize::from(blob.content().last().is_some_and(|last| *last != b'\n'))))
+    };
+    Ok(match (lines(delta.new_file())?, lines(delta.old_file())?) {
+        (Some(additions), Some(deletions)) => (additions, deletions, false),
+        _ => (0, 0, true),
+    })
 }
 
 /// How many commits a branch has that another has not, and the other way round.
@@ -354,7 +383,7 @@ mod tests {
 
     #[test]
     fn messages_are_read_in_their_encoding() {
-        let oid = Oid::zero();
+        let oid = Oid::ZERO_SHA1;
         let read = |data: &[u8]| parse_commit(oid, data, None).map(|commit| commit.message);
         assert_eq!(read(b"tree x\nauthor A <a> 1 +0000\n\nh\xc3\xa9").as_deref(), Some("hé"));
         assert_eq!(read(b"tree x\nauthor A <a> 1 +0000\nencoding ISO-8859-1\n\nh\xe9").as_deref(), Some("hé"));

@@ -361,7 +361,7 @@ mod tests {
     fn a_commit_that_changes_too_much_is_cut_and_says_so() {
         let person = Person { name: "A".into(), email: "a".into(), when: When { seconds: 0, offset_minutes: 0 } };
         let commit = history::Commit {
-            oid: git2::Oid::zero(),
+            oid: git2::Oid::ZERO_SHA1,
             parents: vec![],
             author: person.clone(),
             committer: person,
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_branch_is_named_in_its_url() {
-        let branch = history::Branch { name: "feature/ä b".into(), head: git2::Oid::zero(), default: false };
+        let branch = history::Branch { name: "feature/ä b".into(), head: git2::Oid::ZERO_SHA1, default: false };
         let record: serde_json::Value = serde_json::from_slice(&owner().branch(&branch, Some((0, 3)))).expect("a line is JSON");
         assert_eq!(record["url"], "https://h/b/feature/%C3%A4%20b");
         assert_eq!((&record["merged"], &record["behind_default_count"]), (&true.into(), &3.into()));
