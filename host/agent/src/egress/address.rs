@@ -94,9 +94,9 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let pair = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match s {
         // Mapped (::ffff:a.b.c.d), translated (::ffff:0:a.b.c.d), and NAT64 (64:ff9b::a.b.c.d).
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            Some(pair(high, low))
-        }
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(pair(high, low)),
         // 6to4: the relay's address stands after the prefix.
         [0x2002, high, low, ..] => Some(pair(high, low)),
         _ => None,

@@ -6,8 +6,8 @@ use std::io;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::Method;
+use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use url::{Host, Url};
 
 use super::resolve::{self, AddressRefused, Checked, Lookup};
@@ -81,7 +81,11 @@ impl Egress {
     }
 
     /// Checks a request, puts the credential in and sends it; the answer's head has arrived, its body has not.
-    pub(super) async fn start(&self, policy: &Policy, request: Request) -> Result<(reqwest::Response, Option<InUse>), EgressError> {
+    pub(super) async fn start(
+        &self,
+        policy: &Policy,
+        request: Request,
+    ) -> Result<(reqwest::Response, Option<InUse>), EgressError> {
         let url = checked_url(&request.url)?;
         let method = checked_method(&request.method)?;
         policy.check(method.as_str(), &url)?;
@@ -210,13 +214,15 @@ fn checked_headers(pairs: &[(String, String)]) -> Result<HeaderMap, EgressError>
     }
     let mut headers = HeaderMap::with_capacity(pairs.len() + 2);
     for (name, value) in pairs {
-        let field = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| EgressError::Invalid(format!("`{}` is not the name of a header field", name.escape_debug())))?;
+        let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            EgressError::Invalid(format!("`{}` is not the name of a header field", name.escape_debug()))
+        })?;
         if OWN_HEADERS.contains(&field.as_str()) || field.as_str().starts_with("proxy-") {
             return Err(EgressError::Invalid(format!("the header `{field}` is the host's own; leave it out")));
         }
-        let value = HeaderValue::from_str(value)
-            .map_err(|_| EgressError::Invalid(format!("the value of the header `{field}` has characters that a header cannot carry")))?;
+        let value = HeaderValue::from_str(value).map_err(|_| {
+            EgressError::Invalid(format!("the value of the header `{field}` has characters that a header cannot carry"))
+        })?;
         headers.append(field, value);
     }
     if !headers.contains_key(USER_AGENT) {
@@ -239,13 +245,18 @@ fn check_literal(policy: &Policy, url: &Url) -> Result<(), EgressError> {
     }
     Err(EgressError::Denied(match address::reach(address) {
         address::Reach::Never => format!("{host} is an address that nobody may reach"),
-        _ => format!("{host} is a private address; add to `grants.private_hosts` of this integration in agent.yaml: - {host}"),
+        _ => format!(
+            "{host} is a private address; add to `grants.private_hosts` of this integration in agent.yaml: - {host}"
+        ),
     }))
 }
 
 /// Header fields as text; bytes that are not UTF-8 are replaced.
 pub(super) fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
-    headers.iter().map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
 }
 
 async fn read_answer(mut answer: reqwest::Response, bytes_max: usize) -> Result<Response, EgressError> {
@@ -263,7 +274,12 @@ async fn read_answer(mut answer: reqwest::Response, bytes_max: usize) -> Result<
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Response { status: status.as_u16(), url: answer.url().to_string(), headers: header_pairs(answer.headers()), body })
+    Ok(Response {
+        status: status.as_u16(),
+        url: answer.url().to_string(),
+        headers: header_pairs(answer.headers()),
+        body,
+    })
 }
 
 impl EgressError {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::config::{Credential, NetworkRule};
 
 mod address;
+// The one place that may hold a client.
+#[allow(clippy::disallowed_types)]
 mod client;
 mod policy;
 mod resolve;

@@ -82,10 +82,9 @@ pub(super) fn host_matches(pattern: &str, host: &str) -> bool {
         return pattern.parse::<IpAddr>() == Ok(address);
     }
     match pattern.strip_prefix("*.") {
-        Some(parent) => host
-            .len()
-            .checked_sub(parent.len() + 1)
-            .is_some_and(|at| at > 0 && host.as_bytes()[at] == b'.' && host.as_bytes()[at + 1..].eq_ignore_ascii_case(parent.as_bytes())),
+        Some(parent) => host.len().checked_sub(parent.len() + 1).is_some_and(|at| {
+            at > 0 && host.as_bytes()[at] == b'.' && host.as_bytes()[at + 1..].eq_ignore_ascii_case(parent.as_bytes())
+        }),
         None => pattern.eq_ignore_ascii_case(host),
     }
 }
@@ -126,7 +125,8 @@ fn hides_dot_segments(path: &str) -> bool {
         if dotted {
             return true;
         }
-        path = path.replace("%2f", "/").replace("%5c", "\\").replace("%2e", ".").replace("%3b", ";").replace("%25", "%");
+        path =
+            path.replace("%2f", "/").replace("%5c", "\\").replace("%2e", ".").replace("%3b", ";").replace("%25", "%");
     }
     false
 }

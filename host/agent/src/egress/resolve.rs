@@ -14,7 +14,8 @@ use super::address;
 use super::policy::host_matches;
 
 /// How a name is looked up. The system's resolver, except in tests.
-pub(super) type Lookup = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> + Send + Sync>;
+pub(super) type Lookup =
+    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> + Send + Sync>;
 
 /// Looks names up as the operating system does.
 pub(super) fn system() -> Lookup {
@@ -52,7 +53,8 @@ impl Resolve for Checked {
             let (allowed, refused): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(|candidate| address::allowed(candidate.ip(), private));
             if allowed.is_empty() && !refused.is_empty() {
-                let addresses = refused.iter().map(|candidate| candidate.ip().to_string()).collect::<Vec<_>>().join(", ");
+                let addresses =
+                    refused.iter().map(|candidate| candidate.ip().to_string()).collect::<Vec<_>>().join(", ");
                 return Err(AddressRefused { host, addresses }.into());
             }
             if allowed.is_empty() {

@@ -82,9 +82,16 @@ impl InUse {
 }
 
 /// Puts a credential into the headers of a request whose other parts are fixed.
-pub(super) async fn place(policy: &Policy, name: &str, url: &Url, headers: &mut HeaderMap) -> Result<InUse, EgressError> {
+pub(super) async fn place(
+    policy: &Policy,
+    name: &str,
+    url: &Url,
+    headers: &mut HeaderMap,
+) -> Result<InUse, EgressError> {
     let credential = policy.credentials.get(name).ok_or_else(|| {
-        EgressError::Denied(format!("no credential `{name}` is granted: add it to `grants.credentials` of this integration in agent.yaml"))
+        EgressError::Denied(format!(
+            "no credential `{name}` is granted: add it to `grants.credentials` of this integration in agent.yaml"
+        ))
     })?;
     let field = field_of(credential, name)?;
     if headers.contains_key(&field) {
@@ -93,7 +100,8 @@ pub(super) async fn place(policy: &Policy, name: &str, url: &Url, headers: &mut 
         )));
     }
     may_go_to(policy, credential, name, url)?;
-    let value = read(&credential.source).await.map_err(|fault| EgressError::Other(format!("credential `{name}`: {fault}")))?;
+    let value =
+        read(&credential.source).await.map_err(|fault| EgressError::Other(format!("credential `{name}`: {fault}")))?;
     let (text, sent) = match &credential.placement {
         Placement::Bearer => (format!("Bearer {value}"), value.clone().into_bytes()),
         Placement::Basic { username } => {
@@ -102,8 +110,9 @@ pub(super) async fn place(policy: &Policy, name: &str, url: &Url, headers: &mut 
         }
         Placement::Header { prefix, .. } => (format!("{prefix}{value}"), value.clone().into_bytes()),
     };
-    let mut field_value = HeaderValue::from_str(&text)
-        .map_err(|_| EgressError::Other(format!("credential `{name}`: its value has characters that a header cannot carry")))?;
+    let mut field_value = HeaderValue::from_str(&text).map_err(|_| {
+        EgressError::Other(format!("credential `{name}`: its value has characters that a header cannot carry"))
+    })?;
     // Marked, so that no `Debug` of a request shows it and HTTP/2 does not keep it in a compression table.
     field_value.set_sensitive(true);
     headers.insert(field, field_value);
@@ -113,8 +122,9 @@ pub(super) async fn place(policy: &Policy, name: &str, url: &Url, headers: &mut 
 fn field_of(credential: &Credential, name: &str) -> Result<HeaderName, EgressError> {
     match &credential.placement {
         Placement::Bearer | Placement::Basic { .. } => Ok(AUTHORIZATION),
-        Placement::Header { name: field, .. } => HeaderName::from_bytes(field.as_bytes())
-            .map_err(|_| EgressError::Other(format!("credential `{name}`: `{field}` is not the name of a header field"))),
+        Placement::Header { name: field, .. } => HeaderName::from_bytes(field.as_bytes()).map_err(|_| {
+            EgressError::Other(format!("credential `{name}`: `{field}` is not the name of a header field"))
+        }),
     }
 }
 
@@ -137,7 +147,8 @@ fn may_go_to(policy: &Policy, credential: &Credential, name: &str, url: &Url) ->
 async fn read(source: &SecretSource) -> Result<String, String> {
     let (value, place) = match source {
         SecretSource::Env(variable) => {
-            let value = std::env::var(variable).map_err(|_| format!("the environment variable {variable} is not set to text"))?;
+            let value = std::env::var(variable)
+                .map_err(|_| format!("the environment variable {variable} is not set to text"))?;
             (value, format!("the environment variable {variable}"))
         }
         SecretSource::File(path) => {
@@ -217,9 +228,15 @@ mod tests {
 
     #[test]
     fn base64_is_rfc_4648() {
-        for (bytes, expected) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")]
-        {
+        for (bytes, expected) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(bytes.as_bytes()), expected);
         }
     }
@@ -240,8 +257,12 @@ mod tests {
             shapes.push(base64(&whole));
         }
         for shape in shapes {
-            let mut response =
-                Response { status: 200, url: String::new(), headers: vec![("x".into(), shape.clone())], body: format!("<{shape}>").into_bytes() };
+            let mut response = Response {
+                status: 200,
+                url: String::new(),
+                headers: vec![("x".into(), shape.clone())],
+                body: format!("<{shape}>").into_bytes(),
+            };
             in_use.redact(&mut response);
             let body = String::from_utf8(response.body).expect("text stays text");
             assert!(body.contains("[redacted]"), "{shape} gave {body}");
@@ -252,7 +273,8 @@ mod tests {
     #[test]
     fn what_is_not_the_secret_stays() {
         let in_use = InUse::new(b"s3cret-value", b"s3cret-value");
-        let mut response = Response { status: 200, url: String::new(), headers: vec![], body: b"s3cret-valu and more".to_vec() };
+        let mut response =
+            Response { status: 200, url: String::new(), headers: vec![], body: b"s3cret-valu and more".to_vec() };
         in_use.redact(&mut response);
         assert_eq!(response.body, b"s3cret-valu and more");
     }

@@ -66,7 +66,13 @@ mod bytes_of {
 
 impl Egress {
     /// Sends a request and waits for the head of its answer. Blocks; not for the runtime's own threads.
-    pub(crate) fn stream(&self, tokio: &Handle, policy: &Policy, request: Request, limits: StreamLimits) -> Result<Stream, EgressError> {
+    pub(crate) fn stream(
+        &self,
+        tokio: &Handle,
+        policy: &Policy,
+        request: Request,
+        limits: StreamLimits,
+    ) -> Result<Stream, EgressError> {
         let timeout = request.timeout;
         let deadline = Instant::now() + timeout;
         let wait = limits.first_byte.min(timeout);

@@ -75,7 +75,11 @@ fn get(url: &str) -> Request {
 }
 
 fn send(egress: &Egress, policy: &Policy, request: Request) -> Result<Response, EgressError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime can be made");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
     runtime.block_on(egress.send(policy, request))
 }
 
@@ -95,8 +99,12 @@ fn answers(turns: Vec<&'static str>) -> Lookup {
 #[test]
 fn what_is_granted_is_answered() {
     let server = Server::answering("HTTP/1.1 404 Not Found\r\nX-One: a\r\nContent-Length: 2\r\n\r\nok");
-    let answer = send(&Egress::new(), &policy("127.0.0.1", server.port), get(&server.url("/a?b#c"))).expect("it is granted");
-    assert_eq!((answer.status, answer.body.as_slice(), answer.url.as_str()), (404, b"ok".as_slice(), server.url("/a?b").as_str()));
+    let answer =
+        send(&Egress::new(), &policy("127.0.0.1", server.port), get(&server.url("/a?b#c"))).expect("it is granted");
+    assert_eq!(
+        (answer.status, answer.body.as_slice(), answer.url.as_str()),
+        (404, b"ok".as_slice(), server.url("/a?b").as_str())
+    );
     assert!(answer.headers.contains(&("x-one".to_owned(), "a".to_owned())), "{:?}", answer.headers);
     assert!(server.seen()[0].starts_with("GET /a?b HTTP/1.1\r\n"), "{:?}", server.seen());
     assert!(server.seen()[0].contains("user-agent: agent/"), "{:?}", server.seen());
@@ -120,9 +128,30 @@ fn no_spelling_of_a_forbidden_address_connects() {
     let nowhere: Lookup = Arc::new(|name| panic!("{name} was looked up"));
     let egress = Egress::with_lookup(nowhere);
     for host in [
-        "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "017700000001", "127.0.0.1.", "0", "0.0.0.0", "[::1]",
-        "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "169.254.169.254", "0xa9fea9fe",
-        "[::ffff:a9fe:a9fe]", "[fd00:ec2::254]", "[fe80::1]", "10.0.0.1", "192.168.0.1", "１２７.０.０.１",
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "017700000001",
+        "127.0.0.1.",
+        "0",
+        "0.0.0.0",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "169.254.169.254",
+        "0xa9fea9fe",
+        "[::ffff:a9fe:a9fe]",
+        "[fd00:ec2::254]",
+        "[fe80::1]",
+        "10.0.0.1",
+        "192.168.0.1",
+        "１２７.０.０.１",
     ] {
         let text = format!("http://{host}/");
         let url = url::Url::parse(&text).expect("each is a URL");
@@ -130,7 +159,9 @@ fn no_spelling_of_a_forbidden_address_connects() {
         let result = send(&egress, &any, get(&text));
         assert!(matches!(result, Err(EgressError::Denied(_))), "{host}: {result:?}");
     }
-    for text in ["http://a@127.0.0.1/", "http://a:b@example.com/", "ftp://example.com/", "http:///", "/", "file:///etc/passwd"] {
+    for text in
+        ["http://a@127.0.0.1/", "http://a:b@example.com/", "ftp://example.com/", "http:///", "/", "file:///etc/passwd"]
+    {
         let result = send(&egress, &policy("example.com", 80), get(text));
         assert!(matches!(result, Err(EgressError::Invalid(_) | EgressError::Denied(_))), "{text}: {result:?}");
     }
@@ -141,11 +172,16 @@ fn a_name_that_turns_to_the_loopback_is_not_followed_there() {
     let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let rebinding = Policy { private_hosts: vec![], ..policy("rebind.test", server.port) };
     let url = format!("http://rebind.test:{}/", server.port);
-    for turns in [vec!["127.0.0.1"], vec!["::1 127.0.0.1"], vec!["::ffff:127.0.0.1"], vec!["169.254.169.254", "127.0.0.1"]] {
+    for turns in
+        [vec!["127.0.0.1"], vec!["::1 127.0.0.1"], vec!["::ffff:127.0.0.1"], vec!["169.254.169.254", "127.0.0.1"]]
+    {
         let egress = Egress::with_lookup(answers(turns));
         for _ in 0..3 {
             let result = send(&egress, &rebinding, get(&url));
-            assert!(matches!(&result, Err(EgressError::Denied(text)) if text.contains("grants.private_hosts")), "{result:?}");
+            assert!(
+                matches!(&result, Err(EgressError::Denied(text)) if text.contains("grants.private_hosts")),
+                "{result:?}"
+            );
         }
     }
     assert_eq!(server.seen(), Vec::<String>::new());
@@ -169,8 +205,10 @@ fn a_connection_is_not_used_by_another_policy() {
 
 #[test]
 fn redirects_are_handed_over() {
-    let server = Server::answering("HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n");
-    let answer = send(&Egress::new(), &policy("127.0.0.1", server.port), get(&server.url("/"))).expect("a redirect is an answer");
+    let server =
+        Server::answering("HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n");
+    let answer = send(&Egress::new(), &policy("127.0.0.1", server.port), get(&server.url("/")))
+        .expect("a redirect is an answer");
     assert_eq!(answer.status, 302);
     assert!(answer.headers.iter().any(|(name, value)| name == "location" && value == "http://169.254.169.254/"));
     assert_eq!(server.seen().len(), 1);
@@ -190,7 +228,8 @@ fn a_body_has_an_end() {
         assert!(matches!(result, Err(EgressError::TooLarge(4))), "{answer}: {result:?}");
     }
     let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n1234");
-    let exact = send(&Egress::new(), &policy("127.0.0.1", server.port), bounded(&server)).expect("four bytes are allowed");
+    let exact =
+        send(&Egress::new(), &policy("127.0.0.1", server.port), bounded(&server)).expect("four bytes are allowed");
     assert_eq!(exact.body, b"1234");
 }
 
@@ -198,16 +237,18 @@ fn a_body_has_an_end() {
 fn a_body_that_grows_when_decompressed_has_the_same_end() {
     // gzip of 4,096 spaces.
     let squeezed: &[u8] = &[
-        31, 139, 8, 0, 0, 0, 0, 0, 2, 255, 237, 193, 1, 13, 0, 0, 0, 194, 160, 42, 239, 159, 210, 30, 14, 40, 0, 0,
-        0, 224, 221, 0, 34, 232, 35, 165, 0, 16, 0, 0,
+        31, 139, 8, 0, 0, 0, 0, 0, 2, 255, 237, 193, 1, 13, 0, 0, 0, 194, 160, 42, 239, 159, 210, 30, 14, 40, 0, 0, 0,
+        224, 221, 0, 34, 232, 35, 165, 0, 16, 0, 0,
     ];
-    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", squeezed.len()).into_bytes();
+    let mut answer =
+        format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", squeezed.len()).into_bytes();
     answer.extend_from_slice(squeezed);
     let server = Server::answering(answer);
     let policy = policy("127.0.0.1", server.port);
     let result = send(&Egress::new(), &policy, Request { body_bytes_max: 4095, ..get(&server.url("/")) });
     assert_eq!(result.expect_err("it grows beyond that"), EgressError::TooLarge(4095));
-    let whole = send(&Egress::new(), &policy, Request { body_bytes_max: 4096, ..get(&server.url("/")) }).expect("it grows to that");
+    let whole = send(&Egress::new(), &policy, Request { body_bytes_max: 4096, ..get(&server.url("/")) })
+        .expect("it grows to that");
     assert_eq!(whole.body, [b' '; 4096]);
 }
 
@@ -284,7 +325,10 @@ fn a_credential_goes_to_its_hosts_and_comes_back_struck_out() {
     for (placement, line) in [
         (Placement::Bearer, "authorization: Bearer canary-secret-1\r\n"),
         (Placement::Basic { username: "me".to_owned() }, "authorization: Basic bWU6Y2FuYXJ5LXNlY3JldC0x\r\n"),
-        (Placement::Header { name: "X-Api-Key".to_owned(), prefix: "key=".to_owned() }, "x-api-key: key=canary-secret-1\r\n"),
+        (
+            Placement::Header { name: "X-Api-Key".to_owned(), prefix: "key=".to_owned() },
+            "x-api-key: key=canary-secret-1\r\n",
+        ),
     ] {
         let (policy, _file) = with_secret(policy("127.0.0.1", server.port), &["127.0.0.1"], placement);
         let answer = send(&Egress::new(), &policy, request.clone()).expect("it is its host");
@@ -300,10 +344,14 @@ fn a_credential_goes_nowhere_else() {
     let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let named = Request { credential: Some("token".to_owned()), ..get(&server.url("/")) };
     let base = policy("127.0.0.1", server.port);
-    let refused = |policy: &Policy, request: Request| send(&Egress::new(), policy, request).expect_err("the credential may not go there");
+    let refused = |policy: &Policy, request: Request| {
+        send(&Egress::new(), policy, request).expect_err("the credential may not go there")
+    };
 
     let (elsewhere, _file) = with_secret(base.clone(), &["api.example.com", "*.0.0.1"], Placement::Bearer);
-    assert!(matches!(refused(&elsewhere, named.clone()), EgressError::Denied(text) if text.contains("`token` does not belong to 127.0.0.1")));
+    assert!(
+        matches!(refused(&elsewhere, named.clone()), EgressError::Denied(text) if text.contains("`token` does not belong to 127.0.0.1"))
+    );
 
     let (here, file) = with_secret(base.clone(), &["127.0.0.1"], Placement::Bearer);
     let taken = Request { headers: vec![("AUTHORIZATION".to_owned(), "mine".to_owned())], ..named.clone() };
@@ -354,11 +402,17 @@ fn the_hosts_own_headers_and_broken_ones_are_refused() {
 
 #[test]
 fn a_stream_is_read_piece_by_piece_up_to_its_end() {
-    let limits = StreamLimits { first_byte: Duration::from_secs(30), between_bytes: Duration::from_secs(30), bytes_max: 8 };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime can be made");
+    let limits =
+        StreamLimits { first_byte: Duration::from_secs(30), between_bytes: Duration::from_secs(30), bytes_max: 8 };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
     let read = |answer: &str| {
         let server = Server::answering(answer);
-        let mut stream = Egress::new().stream(runtime.handle(), &policy("127.0.0.1", server.port), get(&server.url("/")), limits)?;
+        let mut stream =
+            Egress::new().stream(runtime.handle(), &policy("127.0.0.1", server.port), get(&server.url("/")), limits)?;
         let mut body = Vec::new();
         match stream.read_to_end(&mut body) {
             Ok(_) => Ok((stream.status, body)),

@@ -54,7 +54,12 @@ impl Mirror {
 
 /// Brings the mirror clone of a repository up to date, or makes it. `heads` are commits (of pull requests) that are
 /// wanted beside branches and tags; what the server does not offer by a ref is left out.
-pub(super) fn mirror(cache: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop: &dyn Fn() -> bool) -> Result<Mirror, CloneError> {
+pub(super) fn mirror(
+    cache: &Path,
+    door: &Arc<Door>,
+    heads: &HashSet<Oid>,
+    stop: &dyn Fn() -> bool,
+) -> Result<Mirror, CloneError> {
     transport::prepare()?;
     let folder = cache.join("repos");
     fs::create_dir_all(&folder).map_err(|fault| format!("{}: {fault}", folder.display()))?;
@@ -79,7 +84,9 @@ pub(super) fn mirror(cache: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop:
 pub(super) fn in_place(path: &Path, granted: &[PathBuf]) -> Result<Repository, String> {
     transport::prepare()?;
     let none: [&std::ffi::OsStr; 0] = [];
-    let unreadable = |fault: git2::Error| format!("{} is not a git repository that can be read: {}", path.display(), fault.message());
+    let unreadable = |fault: git2::Error| {
+        format!("{} is not a git repository that can be read: {}", path.display(), fault.message())
+    };
     let found = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, none).map_err(unreadable)?;
     // Again as a bare one: the files beside it are not looked at, so the result does not depend on them.
     // Not by `open_bare`, which does not look for the border of a shallow clone.
@@ -117,7 +124,13 @@ enum Fault {
     Final(CloneError),
 }
 
-fn clone_anew(temporary: &Path, path: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop: &dyn Fn() -> bool) -> Result<Repository, CloneError> {
+fn clone_anew(
+    temporary: &Path,
+    path: &Path,
+    door: &Arc<Door>,
+    heads: &HashSet<Oid>,
+    stop: &dyn Fn() -> bool,
+) -> Result<Repository, CloneError> {
     let at = |place: &Path, fault: io::Error| CloneError::Failed(format!("{}: {fault}", place.display()));
     // Left by a run that was killed; it is nobody's, since we hold the place.
     remove_if_there(temporary).map_err(|fault| at(temporary, fault))?;
@@ -171,7 +184,12 @@ fn tidy_packs(folder: &Path) -> io::Result<usize> {
 }
 
 /// Makes branches, tags and the refs of wanted heads the same as the server's.
-fn fetch(repository: &Repository, door: &Arc<Door>, heads: &HashSet<Oid>, stop: &dyn Fn() -> bool) -> Result<(), Fault> {
+fn fetch(
+    repository: &Repository,
+    door: &Arc<Door>,
+    heads: &HashSet<Oid>,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), Fault> {
     let judged = |fault: git2::Error| match door.take_fault() {
         _ if stop() => Fault::Final(CloneError::Stopped),
         Some(text) => Fault::Final(CloneError::Failed(text)),
@@ -205,7 +223,8 @@ fn fetch(repository: &Repository, door: &Arc<Door>, heads: &HashSet<Oid>, stop: 
 /// The advertised refs that a mirror holds: branches, tags, and one for each wanted head.
 fn wanted_refs<'a>(advertised: &'a Advertised, heads: &HashSet<Oid>) -> Vec<(&'a [u8], Oid)> {
     let plain = |name: &[u8]| name.starts_with(b"refs/heads/") || name.starts_with(b"refs/tags/");
-    let mut found: HashSet<Oid> = advertised.refs.iter().filter(|(name, _)| name.starts_with(b"refs/heads/")).map(|(_, oid)| *oid).collect();
+    let mut found: HashSet<Oid> =
+        advertised.refs.iter().filter(|(name, _)| name.starts_with(b"refs/heads/")).map(|(_, oid)| *oid).collect();
     let mut wanted = Vec::new();
     for (name, oid) in &advertised.refs {
         let other = name.starts_with(b"refs/") && heads.contains(oid) && !found.contains(oid);
@@ -239,7 +258,9 @@ fn prune(repository: &Repository, wanted: &[(&[u8], Oid)]) -> Result<(), git2::E
 fn set_head(repository: &Repository, advertised: &Advertised) -> Result<(), git2::Error> {
     let detached = || advertised.refs.iter().find(|(name, _)| name == b"HEAD").map(|(_, oid)| *oid);
     let same = |name: &[u8]| advertised.refs.iter().any(|(known, oid)| known == name && Some(*oid) == detached());
-    let usual = || [b"refs/heads/main".as_slice(), b"refs/heads/master"].into_iter().find(|name| same(name)).map(<[u8]>::to_vec);
+    let usual = || {
+        [b"refs/heads/main".as_slice(), b"refs/heads/master"].into_iter().find(|name| same(name)).map(<[u8]>::to_vec)
+    };
     match advertised.head.clone().or_else(usual) {
         Some(name) => repository.set_head_bytes(&name),
         None => detached().map_or(Ok(()), |oid| repository.set_head_detached(oid)),
@@ -250,7 +271,8 @@ fn set_head(repository: &Repository, advertised: &Advertised) -> Result<(), git2
 fn verify(repository: &Repository, wanted: &[(&[u8], Oid)]) -> Result<(), String> {
     let odb = repository.odb().map_err(|fault| fault.message().to_owned())?;
     for (name, oid) in wanted {
-        odb.read_header(*oid).map_err(|fault| format!("{} points to {oid}: {}", String::from_utf8_lossy(name), fault.message()))?;
+        odb.read_header(*oid)
+            .map_err(|fault| format!("{} points to {oid}: {}", String::from_utf8_lossy(name), fault.message()))?;
     }
     Ok(())
 }

@@ -72,7 +72,11 @@ pub(super) fn refs(repository: &Repository) -> Result<Refs, HistoryError> {
         let name = reference.name_bytes();
         let shown = String::from_utf8_lossy(name.strip_prefix(b"refs/heads/").unwrap_or(name)).into_owned();
         match reference.peel_to_commit() {
-            Ok(commit) => found.branches.push(Branch { default: default.as_deref() == Some(name), name: shown, head: commit.id() }),
+            Ok(commit) => found.branches.push(Branch {
+                default: default.as_deref() == Some(name),
+                name: shown,
+                head: commit.id(),
+            }),
             Err(fault) => return Err(at(format!("the branch {shown}"))(fault)),
         }
     }
@@ -180,7 +184,11 @@ fn parse_commit(oid: Oid, data: &[u8], parents: Option<Vec<Oid>>) -> Option<Comm
             b"parent" => listed.push(Oid::from_str(std::str::from_utf8(value).ok()?).ok()?),
             b"author" if author.is_none() => author = Some(value),
             b"committer" if committer.is_none() => committer = Some(value),
-            b"encoding" => latin1 = [b"iso-8859-1".as_slice(), b"iso8859-1", b"latin1", b"latin-1"].iter().any(|name| value.eq_ignore_ascii_case(name)),
+            b"encoding" => {
+                latin1 = [b"iso-8859-1".as_slice(), b"iso8859-1", b"latin1", b"latin-1"]
+                    .iter()
+                    .any(|name| value.eq_ignore_ascii_case(name))
+            }
             _ => {}
         }
     }
@@ -222,7 +230,11 @@ fn parse_person(line: &[u8], text: &impl Fn(&[u8]) -> String) -> Person {
     let mut number = || words.next().and_then(|word| std::str::from_utf8(word).ok());
     let seconds = number().and_then(|word| word.parse().ok()).unwrap_or(0);
     let offset_minutes = number().and_then(parse_zone).unwrap_or(0);
-    let mut person = Person { name: text(line[..open].trim_ascii()), email: text(email.trim_ascii()), when: When { seconds, offset_minutes } };
+    let mut person = Person {
+        name: text(line[..open].trim_ascii()),
+        email: text(email.trim_ascii()),
+        when: When { seconds, offset_minutes },
+    };
     cut(&mut person.name, PERSON_BYTES_MAX);
     cut(&mut person.email, PERSON_BYTES_MAX);
     person
@@ -248,9 +260,15 @@ pub(super) fn changes(repository: &Repository, commit: &Commit) -> Result<Vec<Fi
     let place = || at(commit.oid);
     let tree_of = |oid: Oid| repository.find_object(oid, None).and_then(|object| object.peel_to_tree());
     let tree = tree_of(commit.oid).map_err(place())?;
-    let parents = commit.parents.iter().map(|parent| tree_of(*parent).map_err(at(parent))).collect::<Result<Vec<_>, _>>()?;
+    let parents =
+        commit.parents.iter().map(|parent| tree_of(*parent).map_err(at(parent))).collect::<Result<Vec<_>, _>>()?;
     let mut options = DiffOptions::new();
-    options.context_lines(0).max_size(DIFFED_BYTES_MAX).include_typechange(true).ignore_submodules(false).indent_heuristic(true);
+    options
+        .context_lines(0)
+        .max_size(DIFFED_BYTES_MAX)
+        .include_typechange(true)
+        .ignore_submodules(false)
+        .indent_heuristic(true);
     let mut diff = repository.diff_tree_to_tree(parents.first(), Some(&tree), Some(&mut options)).map_err(place())?;
     let merge = parents.len() > 1;
     if !merge {
@@ -376,7 +394,8 @@ mod tests {
             ("nothing", "nothing", "", 0, 0),
             ("", "", "", 0, 0),
         ] {
-            let expected = Person { name: name.to_owned(), email: email.to_owned(), when: When { seconds, offset_minutes } };
+            let expected =
+                Person { name: name.to_owned(), email: email.to_owned(), when: When { seconds, offset_minutes } };
             assert_eq!(parse_person(line.as_bytes(), &lossy), expected, "{line}");
         }
     }

@@ -143,9 +143,21 @@ impl Work<'_> {
                 self.export(tracking, &repository)
             }
             Source::Remote(url) => {
-                let policy = self.ctx.policy.for_repository(&url).map_err(|fault| Failure::Failed(fault.to_string()))?;
-                let door = Door::new(self.ctx.egress.clone(), policy, self.tokio.clone(), url, self.document.credential.clone());
-                let heads = self.document.pull_requests.iter().filter_map(|request| Oid::from_str(&request.last_commit_sha).ok()).collect();
+                let policy =
+                    self.ctx.policy.for_repository(&url).map_err(|fault| Failure::Failed(fault.to_string()))?;
+                let door = Door::new(
+                    self.ctx.egress.clone(),
+                    policy,
+                    self.tokio.clone(),
+                    url,
+                    self.document.credential.clone(),
+                );
+                let heads = self
+                    .document
+                    .pull_requests
+                    .iter()
+                    .filter_map(|request| Oid::from_str(&request.last_commit_sha).ok())
+                    .collect();
                 let mirror = clone::mirror(&self.ctx.cache, &door, &heads, &|| self.run.should_stop())?;
                 let result = self.export(tracking, &mirror.repository);
                 self.after_damage(result, mirror)
@@ -227,8 +239,10 @@ impl Work<'_> {
                 Ok(oid) if repository.find_commit(oid).is_ok() => {
                     found.insert(request.last_commit_sha.clone(), oid);
                 }
-                _ => tracing::info!(integration = %self.ctx.integration, repository = %self.document.name, pull_request = %request.ref_id,
-                    "the pull request's last commit is not to be had"),
+                _ => {
+                    tracing::info!(integration = %self.ctx.integration, repository = %self.document.name, pull_request = %request.ref_id,
+                    "the pull request's last commit is not to be had")
+                }
             }
         }
         found
@@ -310,7 +324,13 @@ impl Work<'_> {
     }
 
     /// People first: a commit's author is known before the commit counts as exported.
-    fn checkpoint(&self, users: SessionId, commits: SessionId, repository: &Repository, newest: &HashSet<Oid>) -> Result<(), Failure> {
+    fn checkpoint(
+        &self,
+        users: SessionId,
+        commits: SessionId,
+        repository: &Repository,
+        newest: &HashSet<Oid>,
+    ) -> Result<(), Failure> {
         let cursor = cursor_text(repository, newest.iter().copied().collect(), None);
         self.tokio.block_on(self.run.checkpoint(users, &format!("{EXPORT_VERSION}")))?;
         self.tokio.block_on(self.run.checkpoint(commits, &cursor))?;
@@ -349,7 +369,9 @@ impl Work<'_> {
         for (index, branch) in refs.branches.iter().enumerate() {
             self.look(&[session], index as u64, total)?;
             let compared = match default {
-                Some(default) if index < COMPARED_BRANCHES_MAX => Some(history::ahead_behind(repository, branch.head, default)?),
+                Some(default) if index < COMPARED_BRANCHES_MAX => {
+                    Some(history::ahead_behind(repository, branch.head, default)?)
+                }
                 _ => None,
             };
             lines.extend_from_slice(&self.owner().branch(branch, compared));
@@ -396,7 +418,9 @@ impl Work<'_> {
 /// A cursor's text, with the newest of the heads where there are more than fit.
 fn cursor_text(repository: &Repository, mut heads: Vec<Oid>, state: Option<String>) -> String {
     if heads.len() > CURSOR_HEADS_MAX {
-        heads.sort_by_cached_key(|oid| std::cmp::Reverse(repository.find_commit(*oid).map_or(i64::MIN, |commit| commit.time().seconds())));
+        heads.sort_by_cached_key(|oid| {
+            std::cmp::Reverse(repository.find_commit(*oid).map_or(i64::MIN, |commit| commit.time().seconds()))
+        });
         heads.truncate(CURSOR_HEADS_MAX);
     }
     heads.sort();
@@ -412,7 +436,9 @@ mod tests {
     fn a_cursor_has_room_for_all_it_names() {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let repository = Repository::init_bare(folder.path()).expect("there is room for a repository");
-        let heads = (0..5_000_u32).map(|number| Oid::hash_object(git2::ObjectType::Blob, &number.to_be_bytes()).expect("bytes can be hashed"));
+        let heads = (0..5_000_u32).map(|number| {
+            Oid::hash_object(git2::ObjectType::Blob, &number.to_be_bytes()).expect("bytes can be hashed")
+        });
         let text = cursor_text(&repository, heads.collect(), Some("0".repeat(64)));
         assert!(text.len() <= 64 << 10, "{}", text.len());
         let cursor: Cursor = serde_json::from_str(&text).expect("a cursor is JSON");

@@ -233,7 +233,13 @@ fn line(record: &impl Serialize) -> Vec<u8> {
 
 impl<'a> Owner<'a> {
     fn head(&self, model: &str, ref_id: &str) -> Head<'a> {
-        Head { id: self.id(model, ref_id), customer_id: self.customer_id, integration: self.integration, ref_id: ref_id.to_owned(), ref_type: REF_TYPE }
+        Head {
+            id: self.id(model, ref_id),
+            customer_id: self.customer_id,
+            integration: self.integration,
+            ref_id: ref_id.to_owned(),
+            ref_type: REF_TYPE,
+        }
     }
 
     /// A commit's line. `changes` is none where they cannot be known.
@@ -295,7 +301,12 @@ impl<'a> Owner<'a> {
     }
 
     /// A pull request's branch. `commits` is none where its head was not found; at most so many are listed as given.
-    pub(super) fn pull_request(&self, request: &PullRequest, commits: Option<&[git2::Oid]>, listed_max: usize) -> Vec<u8> {
+    pub(super) fn pull_request(
+        &self,
+        request: &PullRequest,
+        commits: Option<&[git2::Oid]>,
+        listed_max: usize,
+    ) -> Vec<u8> {
         let all = commits.unwrap_or_default();
         let newest = &all[all.len().saturating_sub(listed_max)..];
         line(&PullRequestBranch {
@@ -349,12 +360,19 @@ mod tests {
 
     #[test]
     fn a_person_is_one_whatever_the_case_of_the_email() {
-        let person = |name: &str, email: &str| Person { name: name.to_owned(), email: email.to_owned(), when: When { seconds: 0, offset_minutes: 0 } };
+        let person = |name: &str, email: &str| Person {
+            name: name.to_owned(),
+            email: email.to_owned(),
+            when: When { seconds: 0, offset_minutes: 0 },
+        };
         let (one, line) = owner().user(&person("A", "A@Example.com"));
         let (other, _) = owner().user(&person("B", "a@example.COM"));
         assert_eq!(one, other);
         let record: serde_json::Value = serde_json::from_slice(&line).expect("a line is JSON");
-        assert_eq!((record["email"].as_str(), record["name"].as_str(), record["ref_id"].as_str()), (Some("a@example.com"), Some("A"), Some(one.as_str())));
+        assert_eq!(
+            (record["email"].as_str(), record["name"].as_str(), record["ref_id"].as_str()),
+            (Some("a@example.com"), Some("A"), Some(one.as_str()))
+        );
     }
 
     #[test]
@@ -368,7 +386,14 @@ mod tests {
             message: "m".into(),
             message_cut: false,
         };
-        let change = FileChange { path: "x".repeat(1000), status: Status::Added, renamed_from: None, additions: 1, deletions: 0, binary: false };
+        let change = FileChange {
+            path: "x".repeat(1000),
+            status: Status::Added,
+            renamed_from: None,
+            additions: 1,
+            deletions: 0,
+            binary: false,
+        };
         let line = owner().commit(&commit, Some(&vec![change; 10_000]));
         assert!(line.len() <= RECORD_BYTES_MAX);
         let record: serde_json::Value = serde_json::from_slice(&line).expect("a line is JSON");
@@ -380,7 +405,8 @@ mod tests {
     #[test]
     fn a_branch_is_named_in_its_url() {
         let branch = history::Branch { name: "feature/ä b".into(), head: git2::Oid::ZERO_SHA1, default: false };
-        let record: serde_json::Value = serde_json::from_slice(&owner().branch(&branch, Some((0, 3)))).expect("a line is JSON");
+        let record: serde_json::Value =
+            serde_json::from_slice(&owner().branch(&branch, Some((0, 3)))).expect("a line is JSON");
         assert_eq!(record["url"], "https://h/b/feature/%C3%A4%20b");
         assert_eq!((&record["merged"], &record["behind_default_count"]), (&true.into(), &3.into()));
     }

@@ -59,7 +59,13 @@ pub(super) struct Advertised {
 }
 
 impl Door {
-    pub(super) fn new(egress: Egress, policy: Policy, tokio: Handle, url: Url, credential: Option<String>) -> Arc<Door> {
+    pub(super) fn new(
+        egress: Egress,
+        policy: Policy,
+        tokio: Handle,
+        url: Url,
+        credential: Option<String>,
+    ) -> Arc<Door> {
         Arc::new(Door { egress, policy, tokio, url, credential, found: Mutex::default() })
     }
 
@@ -92,7 +98,8 @@ impl Door {
             Some(_) => ("POST", format!("{base}/git-{service}"), "result"),
         };
         let expected = format!("application/x-git-{service}-{answer_type}");
-        let mut headers = vec![("user-agent".to_owned(), USER_AGENT.to_owned()), ("accept".to_owned(), expected.clone())];
+        let mut headers =
+            vec![("user-agent".to_owned(), USER_AGENT.to_owned()), ("accept".to_owned(), expected.clone())];
         if body.is_some() {
             headers.push(("content-type".to_owned(), format!("application/x-git-{service}-request")));
         }
@@ -106,8 +113,10 @@ impl Door {
             body_bytes_max: usize::MAX,
         };
         let limits = StreamLimits { first_byte: FIRST_BYTE_TIMEOUT, between_bytes: BETWEEN_BYTES_TIMEOUT, bytes_max };
-        let stream =
-            self.egress.stream(&self.tokio, &self.policy, request, limits).map_err(|fault| self.fail(format!("{}: {fault}", self.url)))?;
+        let stream = self
+            .egress
+            .stream(&self.tokio, &self.policy, request, limits)
+            .map_err(|fault| self.fail(format!("{}: {fault}", self.url)))?;
         self.check_answer(&stream, &expected).map_err(|text| {
             let mut text = format!("{}: {text}", self.url);
             stream.redact(&mut text);
@@ -121,15 +130,24 @@ impl Door {
             200 => {}
             401 => {
                 return Err(match &self.credential {
-                    Some(name) => format!("the server does not accept the credential `{name}` (401): is it expired, or may it not read this repository?"),
+                    Some(name) => format!(
+                        "the server does not accept the credential `{name}` (401): is it expired, or may it not read this repository?"
+                    ),
                     None => "the server wants authentication (401): name a credential with the repository".to_owned(),
                 });
             }
             403 => return Err("the server refuses (403): the credential may not read this repository".to_owned()),
-            404 => return Err("there is no such repository (404), or it is private and the credential may not see it".to_owned()),
+            404 => {
+                return Err(
+                    "there is no such repository (404), or it is private and the credential may not see it".to_owned()
+                );
+            }
             status @ 300..=399 => {
                 let to = stream.header("location").map(|to| self.moved_to(to));
-                return Err(format!("the repository has moved ({status}): use {}", to.as_deref().unwrap_or("its new URL")));
+                return Err(format!(
+                    "the repository has moved ({status}): use {}",
+                    to.as_deref().unwrap_or("its new URL")
+                ));
             }
             429 => return Err("the server has had too many requests (429); the next run tries again".to_owned()),
             status => return Err(format!("the server answered with status {status}")),
@@ -139,7 +157,9 @@ impl Door {
             return Ok(());
         }
         let kind: String = kind.chars().take(80).collect();
-        Err(format!("this is not a git repository over smart HTTP (content type {kind}): is the URL the one that `git clone` takes?"))
+        Err(format!(
+            "this is not a git repository over smart HTTP (content type {kind}): is the URL the one that `git clone` takes?"
+        ))
     }
 
     /// The repository's new URL, of a redirect of one of its parts; without user information and query.
@@ -194,7 +214,9 @@ fn parse_advertisement(body: &[u8]) -> Option<Advertised> {
             Some(at) => (&line[..at], &line[at + 1..]),
             None => (line, &[][..]),
         };
-        if let Some(head) = capabilities.split(|byte| *byte == b' ').find_map(|word| word.trim_ascii().strip_prefix(b"symref=HEAD:")) {
+        if let Some(head) =
+            capabilities.split(|byte| *byte == b' ').find_map(|word| word.trim_ascii().strip_prefix(b"symref=HEAD:"))
+        {
             found.head = Some(head.to_vec());
         }
         let space = reference.iter().position(|byte| *byte == b' ')?;
@@ -238,7 +260,12 @@ fn configure() -> Result<(), git2::Error> {
     // SAFETY: these change libgit2's globals without synchronization. `prepare` runs this once, before it lets anybody
     // in this process open a repository or register a transport; nothing outside this module uses libgit2.
     unsafe {
-        for level in [git2::ConfigLevel::System, git2::ConfigLevel::Global, git2::ConfigLevel::XDG, git2::ConfigLevel::ProgramData] {
+        for level in [
+            git2::ConfigLevel::System,
+            git2::ConfigLevel::Global,
+            git2::ConfigLevel::XDG,
+            git2::ConfigLevel::ProgramData,
+        ] {
             // The settings of who runs the agent are not ours: `url.*.insteadOf` would lead a fetch past the door.
             opts::set_search_path(level, "")?;
         }

@@ -28,7 +28,11 @@ pub(super) fn judge(text: &str, granted: &[PathBuf]) -> Result<Source, String> {
     let url = match Url::parse(text) {
         Ok(url) => url,
         Err(_) if is_scp_like(text) => return Err(instead_of_ssh(text)),
-        Err(fault) => return Err(format!("the repository's URL cannot be read ({fault}): use an http or https URL or an absolute path")),
+        Err(fault) => {
+            return Err(format!(
+                "the repository's URL cannot be read ({fault}): use an http or https URL or an absolute path"
+            ));
+        }
     };
     match url.scheme() {
         "http" | "https" => remote(url),
@@ -37,7 +41,10 @@ pub(super) fn judge(text: &str, granted: &[PathBuf]) -> Result<Source, String> {
             Err(()) => Err("a file URL names a folder of this machine: file:///path".to_owned()),
         },
         "ssh" | "git+ssh" | "ssh+git" => Err(instead_of_ssh(text)),
-        "git" => Err("git:// is neither encrypted nor authenticated and is not supported: use the https URL of the repository".to_owned()),
+        "git" => Err(
+            "git:// is neither encrypted nor authenticated and is not supported: use the https URL of the repository"
+                .to_owned(),
+        ),
         _ if is_scp_like(text) => Err(instead_of_ssh(text)),
         other => Err(format!("`{other}:` URLs are not supported: use an http or https URL or an absolute path")),
     }
@@ -58,7 +65,9 @@ fn remote(url: Url) -> Result<Source, String> {
 
 /// `user@host:path`, which is ssh; but not `C:\path` and not a relative path.
 fn is_scp_like(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(host, path)| host.len() > 1 && !host.contains('/') && !path.is_empty() && !path.starts_with("//"))
+    text.split_once(':').is_some_and(|(host, path)| {
+        host.len() > 1 && !host.contains('/') && !path.is_empty() && !path.starts_with("//")
+    })
 }
 
 /// What to use instead of an ssh URL: the same repository over https, as the large hosts name it.
@@ -75,7 +84,12 @@ fn instead_of_ssh(text: &str) -> String {
 }
 
 fn in_place(path: &Path, granted: &[PathBuf]) -> Result<Source, String> {
-    let refused = |path: &Path| format!("this folder is not granted; add to `grants.git_paths` of this integration in agent.yaml: - {}", path.display());
+    let refused = |path: &Path| {
+        format!(
+            "this folder is not granted; add to `grants.git_paths` of this integration in agent.yaml: - {}",
+            path.display()
+        )
+    };
     if granted.is_empty() {
         return Err(refused(path));
     }
@@ -139,7 +153,9 @@ mod tests {
         let base = granted[0].display();
         assert!(matches!(judge(&format!("{base}/a"), &granted), Ok(Source::Path(_))));
         assert!(matches!(judge(&format!("file://{base}/a"), &granted), Ok(Source::Path(_))));
-        for text in [format!("{base}/link"), format!("{base}/../repos-secret"), outside.display().to_string(), "/".to_owned()] {
+        for text in
+            [format!("{base}/link"), format!("{base}/../repos-secret"), outside.display().to_string(), "/".to_owned()]
+        {
             let said = judge(&text, &granted).expect_err("it is outside");
             assert!(said.contains("grants.git_paths"), "{text}: {said}");
         }
