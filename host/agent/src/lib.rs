@@ -15,3 +15,20 @@ pub mod logs;
 pub mod sandbox;
 pub mod shutdown;
 pub mod store;
+
+/// An error with all its causes on one line, for people: `what: why: why`.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// The longest beginning of `text` that has at most `bytes` bytes and ends between characters.
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}

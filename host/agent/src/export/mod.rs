@@ -1,10 +1,39 @@
 //! The road of a record: the session tree of one run, batches, dedup, progress. Knows neither WebAssembly nor HTTP;
 //! its callers are the host calls and the git side, and below it is the store.
 
-use std::sync::Arc;
+mod staging;
+mod state;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::shutdown::Shutdown;
-use crate::store::Store;
+use crate::store::{Commit, Store, StoreError};
+use staging::{RECORD_BYTES_MAX, SEND_BYTES_MAX, Staging};
+use state::State;
+use tree::{Place, Session, Tree};
+
+/// A cursor is a place, not a store: a page token, a time, a list of heads.
+const CURSOR_BYTES_MAX: usize = 64 << 10;
+
+/// A reason given by a guest is for one line of a report.
+const REASON_BYTES_MAX: usize = 1024;
+
+/// The document of one repository: its pull requests' heads make it grow.
+const REPO_BYTES_MAX: usize = 1 << 20;
+
+/// Repositories that one session may queue before it commits.
+const JOBS_UNCOMMITTED_MAX: usize = 10_000;
+
+/// Tries of a git job, one a run. A repository that failed in so many runs will not mend itself.
+const JOB_ATTEMPTS_MAX: u32 = 10;
+
+/// How long `send` waits for room in the outbox. A sink that took nothing for so long is down, and the guest should hear it.
+const OUTBOX_WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// A session of one run. Ids are never used again within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,105 +145,300 @@ pub struct SessionSummary {
 
 /// One run of one integration's export.
 pub struct ExportRun {
-    _spec: RunSpec,
-    _store: Arc<Store>,
+    spec: RunSpec,
+    store: Arc<Store>,
+    shutdown: Shutdown,
+    scope: i64,
+    models: HashMap<String, Model>,
+    tree: Mutex<Tree>,
+    state: Mutex<State>,
+}
+
+impl From<StoreError> for SessionError {
+    fn from(error: StoreError) -> SessionError {
+        SessionError::Unavailable(crate::error_chain(&error))
+    }
 }
 
 impl ExportRun {
     /// Begins a run. Fails if the store cannot be read.
-    pub fn begin(_store: Arc<Store>, _spec: RunSpec, _shutdown: Shutdown) -> Result<Arc<ExportRun>, SessionError> {
-        unimplemented!()
+    pub fn begin(store: Arc<Store>, spec: RunSpec, shutdown: Shutdown) -> Result<Arc<ExportRun>, SessionError> {
+        let scope = store.scope(&spec.sink, &spec.integration)?;
+        let state = State::new(store.state(&spec.integration)?);
+        let models = spec.models.iter().map(|m| (m.name.clone(), m.clone())).collect();
+        Ok(Arc::new(ExportRun { spec, store, shutdown, scope, models, tree: Mutex::default(), state: Mutex::new(state) }))
+    }
+
+    fn tree(&self) -> MutexGuard<'_, Tree> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens a session at the top of the tree.
-    pub fn open_root(&self, _kind: SessionKind, _name: &str) -> Result<SessionId, SessionError> {
-        unimplemented!()
+    pub fn open_root(&self, kind: SessionKind, name: &str) -> Result<SessionId, SessionError> {
+        self.open(Place::root(name)?, kind, name, None)
     }
 
-    /// Opens a session below `parent`.
-    pub fn open_child(&self, _parent: SessionId, _kind: SessionKind, _name: &str, _object_id: &str, _object_name: &str) -> Result<SessionId, SessionError> {
-        unimplemented!()
+    /// Opens a session below `parent`, for an object of the parent's level.
+    pub fn open_child(
+        &self,
+        parent: SessionId,
+        kind: SessionKind,
+        name: &str,
+        object_id: &str,
+        object_name: &str,
+    ) -> Result<SessionId, SessionError> {
+        let place = self.tree().place_below(parent, name, object_id, object_name)?;
+        self.open(place, kind, name, None)
+    }
+
+    fn open(&self, place: Place, kind: SessionKind, name: &str, job: Option<i64>) -> Result<SessionId, SessionError> {
+        let model = match kind {
+            SessionKind::Tracking => None,
+            SessionKind::Model => Some(self.models.get(name).ok_or_else(|| self.undeclared(name))?),
+        };
+        let cursor = self.store.cursor(self.scope, &place.path)?;
+        let staging = match model {
+            None => None,
+            Some(model) => {
+                let marks = if model.dedup { Some(self.store.mark_set(self.scope, &model.name)?) } else { None };
+                let marks = Staging::new(self.store.clone(), self.shutdown.clone(), model, self.store.codec(), marks);
+                Some(Arc::new(tokio::sync::Mutex::new(marks)))
+            }
+        };
+        self.tree().open(place, Session::new(model.map(|m| m.name.clone()), cursor, staging, job))
+    }
+
+    fn undeclared(&self, name: &str) -> SessionError {
+        let mut declared: Vec<&str> = self.models.keys().map(String::as_str).collect();
+        declared.sort_unstable();
+        SessionError::Invalid(format!(
+            "model `{name}` is not in the manifest; add it to `models` there. Declared: {}",
+            if declared.is_empty() { "none".to_owned() } else { declared.join(", ") }
+        ))
     }
 
     /// The cursor committed last at the session's path.
-    pub fn last_processed(&self, _session: SessionId) -> Option<String> {
-        unimplemented!()
+    pub fn last_processed(&self, session: SessionId) -> Option<String> {
+        self.tree().get(session).and_then(|s| s.cursor.clone())
     }
 
-    pub fn progress(&self, _session: SessionId, _current: u64, _total: Option<u64>) {
-        unimplemented!()
+    pub fn progress(&self, session: SessionId, current: u64, total: Option<u64>) {
+        if let Some(session) = self.tree().get_mut(session) {
+            session.progress = (current, total);
+        }
     }
 
     /// Stages a batch of newline-delimited JSON. All or nothing. Waits while the outbox is full.
-    pub async fn send(&self, _session: SessionId, _ndjson: &[u8]) -> Result<Ack, SessionError> {
-        unimplemented!()
+    pub async fn send(&self, session: SessionId, ndjson: &[u8]) -> Result<Ack, SessionError> {
+        if ndjson.len() > SEND_BYTES_MAX {
+            return Err(SessionError::Limit(format!(
+                "the batch has {} bytes; the limit is {SEND_BYTES_MAX} (send_bytes_max). Send it in parts; one record may have {RECORD_BYTES_MAX}",
+                ndjson.len()
+            )));
+        }
+        let staging = self.tree().staging(session)?;
+        self.wait_for_room().await?;
+        let (ack, bytes) = staging.lock().await.stage(ndjson)?;
+        self.tree().staged(session, ack, bytes);
+        Ok(ack)
+    }
+
+    async fn wait_for_room(&self) -> Result<(), SessionError> {
+        let full = || SessionError::Unavailable(format!(
+            "the outbox is full ({} bytes wait) and its sink took nothing for {} s; see `agent status`",
+            self.store.outbox_bytes(),
+            OUTBOX_WAIT_MAX.as_secs()
+        ));
+        while self.store.outbox_is_full() {
+            let shrank = self.store.outbox_shrank();
+            if !self.store.outbox_is_full() {
+                break;
+            }
+            tokio::time::timeout(OUTBOX_WAIT_MAX, shrank).await.map_err(|_| full())?;
+        }
+        Ok(())
     }
 
     /// Whether the run has been asked to end.
     pub fn should_stop(&self) -> bool {
-        unimplemented!()
+        self.shutdown.requested()
     }
 
-    /// Commits what was sent so far, with this cursor.
-    pub async fn checkpoint(&self, _session: SessionId, _cursor: &str) -> Result<(), SessionError> {
-        unimplemented!()
+    /// Commits what was sent so far, with this cursor. Open children hold the cursor back: until they are done, nobody
+    /// knows that they will be.
+    pub async fn checkpoint(&self, session: SessionId, cursor: &str) -> Result<(), SessionError> {
+        check_cursor(Some(cursor))?;
+        self.commit(session, Some(cursor), false).await
     }
 
-    /// Commits and closes.
-    pub async fn done(&self, _session: SessionId, _cursor: Option<&str>) -> Result<SessionSummary, SessionError> {
-        unimplemented!()
+    /// Commits and closes. An error while children are open. After another error the session is rolled back.
+    pub async fn done(&self, session: SessionId, cursor: Option<&str>) -> Result<SessionSummary, SessionError> {
+        let result = match check_cursor(cursor).and_then(|()| self.tree().may_end(session)) {
+            Ok(()) => self.commit(session, cursor, true).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            self.rollback(session);
+            return Err(error);
+        }
+        let mut tree = self.tree();
+        tree.close(session, SessionState::Done);
+        tree.summary(session).ok_or_else(|| SessionError::Conflict("the session is not open".into()))
+    }
+
+    async fn commit(&self, session: SessionId, cursor: Option<&str>, last: bool) -> Result<(), SessionError> {
+        let (path, staging) = self.tree().committing(session)?;
+        let mut staging = match &staging {
+            Some(staging) => Some(staging.lock().await),
+            None => None,
+        };
+        let staged = match &mut staging {
+            Some(staging) => Some(staging.take().await?),
+            None => None,
+        };
+        let mut commit = self.assemble(session, path, cursor, last);
+        if let Some(staged) = &staged {
+            commit.batches.clone_from(&staged.batches);
+            commit.marks.clone_from(&staged.marks);
+        }
+        if commit.is_empty() {
+            return Ok(());
+        }
+        let taken = (commit.jobs.clone(), commit.state.clone(), commit.cursor.clone());
+        match self.store.commit(commit).await {
+            Ok(()) => {
+                self.tree().committed(session, taken.2);
+                match (staging.as_mut(), staged) {
+                    (Some(staging), Some(staged)) => staging.committed(staged),
+                    _ => Ok(()),
+                }
+            }
+            Err(error) => {
+                self.tree().restore_jobs(session, taken.0);
+                self.state().restore(taken.1);
+                if let (Some(staging), Some(staged)) = (staging.as_mut(), staged) {
+                    staging.restore(staged);
+                    if last {
+                        staging.abandon();
+                    }
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Takes what a commit of this session brings besides records.
+    fn assemble(&self, session: SessionId, path: String, cursor: Option<&str>, last: bool) -> Commit {
+        let mut tree = self.tree();
+        let held_back = tree.held_back(session);
+        let known = tree.get(session).and_then(|s| s.cursor.clone());
+        Commit {
+            scope: self.scope,
+            integration: self.spec.integration.clone(),
+            path,
+            component: self.spec.component_digest.clone(),
+            cursor: cursor.filter(|c| !held_back && known.as_deref() != Some(c)).map(str::to_owned),
+            batches: Vec::new(),
+            marks: None,
+            jobs: tree.take_jobs(session),
+            job_done: if last { tree.get(session).and_then(|s| s.job) } else { None },
+            state: self.state().take(),
+        }
     }
 
     /// Forgets what was sent since the last checkpoint and closes, with its children; holds back the cursors above. Also
     /// what happens when a guest drops a session. Nothing happens if it is closed already.
-    pub fn rollback(&self, _session: SessionId) {
-        unimplemented!()
+    pub fn rollback(&self, session: SessionId) {
+        let mut tree = self.tree();
+        tree.close_subtree(session, &SessionState::RolledBack);
+        tree.hold_back_above(session);
     }
 
     /// Rolls back without holding back the cursors above.
-    pub fn skip(&self, _session: SessionId, _why: &str) {
-        unimplemented!()
+    pub fn skip(&self, session: SessionId, why: &str) {
+        let why = crate::cut(why, REASON_BYTES_MAX).to_owned();
+        self.tree().close_subtree(session, &SessionState::Skipped(why));
     }
 
     /// Queues a repository with the session; becomes durable at its next commit.
-    pub fn queue_repo(&self, _session: SessionId, _repo: serde_json::Value) -> Result<(), SessionError> {
-        unimplemented!()
+    pub fn queue_repo(&self, session: SessionId, repo: serde_json::Value) -> Result<(), SessionError> {
+        let text = repo.to_string();
+        if text.len() > REPO_BYTES_MAX {
+            return Err(SessionError::Limit(format!("the repository's document has {} bytes; the limit is {REPO_BYTES_MAX}", text.len())));
+        }
+        self.tree().queue_job(session, text, JOBS_UNCOMMITTED_MAX)
     }
 
     /// Jobs that are committed and not yet ended, those of earlier runs first.
     pub fn git_jobs(&self) -> Result<Vec<GitJob>, SessionError> {
-        unimplemented!()
+        let rows = self.store.git_jobs(self.scope)?;
+        rows.into_iter()
+            .map(|row| {
+                let repo = serde_json::from_str(&row.repo)
+                    .map_err(|e| SessionError::Other(format!("git job {} in the store is not JSON: {e}", row.id)))?;
+                Ok(GitJob { id: row.id, session_path: row.path, repo, attempts: row.attempts })
+            })
+            .collect()
     }
 
     /// Opens the tracking session for a job's repository, below the path of the session that queued it (which may be
     /// closed by now). When it is `done`, the same commit deletes the job.
-    pub fn open_job(&self, _job: &GitJob, _object_id: &str, _object_name: &str) -> Result<SessionId, SessionError> {
-        unimplemented!()
+    pub fn open_job(&self, job: &GitJob, object_id: &str, object_name: &str) -> Result<SessionId, SessionError> {
+        self.open(Place::below_path(&job.session_path, "git", object_id, object_name)?, SessionKind::Tracking, "git", Some(job.id))
     }
 
     /// Counts a failed try of a job. At the ceiling the job becomes a dead letter: kept, shown, and not tried again.
-    pub async fn job_failed(&self, _job: &GitJob, _why: &str) -> Result<(), SessionError> {
-        unimplemented!()
+    pub async fn job_failed(&self, job: &GitJob, why: &str) -> Result<(), SessionError> {
+        Ok(self.store.git_job_failed(job.id, why, JOB_ATTEMPTS_MAX).await?)
     }
 
-    /// `state.get`, `state.set`, `state.delete`.
-    pub fn state_get(&self, _key: &str) -> Result<Option<String>, SessionError> {
-        unimplemented!()
+    /// `state.get`.
+    pub fn state_get(&self, key: &str) -> Result<Option<String>, SessionError> {
+        self.state().get(key)
     }
-    pub fn state_set(&self, _key: &str, _value: &str, _expires_secs: Option<u32>) -> Result<(), SessionError> {
-        unimplemented!()
+
+    /// `state.set`; expires after so many seconds if given.
+    pub fn state_set(&self, key: &str, value: &str, expires_secs: Option<u32>) -> Result<(), SessionError> {
+        self.state().set(key, value, expires_secs)
     }
-    pub fn state_delete(&self, _key: &str) -> Result<(), SessionError> {
-        unimplemented!()
+
+    /// `state.delete`.
+    pub fn state_delete(&self, key: &str) -> Result<(), SessionError> {
+        self.state().delete(key)
     }
 
     /// All sessions so far, in order of opening, parents before children. Cheap enough to call ten times a second.
     pub fn snapshot(&self) -> Vec<SessionSummary> {
-        unimplemented!()
+        self.tree().summaries()
     }
 
-    /// Ends the run: rolls back what is still open. `failed` says that the guest did not return well.
+    /// Ends the run: rolls back what is still open, and puts the marks in order where they have become many.
     pub fn finish(&self) -> Vec<SessionSummary> {
-        unimplemented!()
+        let summaries = {
+            let mut tree = self.tree();
+            tree.close_all();
+            tree.summaries()
+        };
+        for model in self.models.values().filter(|m| m.dedup && summaries.iter().any(|s| s.model.as_deref() == Some(&m.name))) {
+            if let Err(error) = self.store.merge_marks(self.scope, &model.name) {
+                // Unmerged marks are slower and as good.
+                tracing::warn!(model = model.name, error = crate::error_chain(&error), "marks were not merged");
+            }
+        }
+        summaries
+    }
+}
+
+fn check_cursor(cursor: Option<&str>) -> Result<(), SessionError> {
+    match cursor {
+        Some(cursor) if cursor.len() > CURSOR_BYTES_MAX => Err(SessionError::Limit(format!(
+            "the cursor has {} bytes; the limit is {CURSOR_BYTES_MAX} (cursor_bytes_max). A cursor names a place in the source; what is large belongs in `state` or is worked out again",
+            cursor.len()
+        ))),
+        _ => Ok(()),
     }
 }
