@@ -61,8 +61,8 @@ pub(super) fn mirror(
     stop: &dyn Fn() -> bool,
 ) -> Result<Mirror, CloneError> {
     transport::prepare()?;
-    let folder = cache.join("repos");
-    fs::create_dir_all(&folder).map_err(|fault| format!("{}: {fault}", folder.display()))?;
+    let folder = cache;
+    fs::create_dir_all(folder).map_err(|fault| format!("{}: {fault}", folder.display()))?;
     let name: String = Sha256::digest(door.url.as_str().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     let path = folder.join(format!("{name}.git"));
     let in_use = InUse::wait(&path, stop)?;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use crate::config::Grants;
 use crate::egress::{Egress, Policy};
 use crate::export::{ExportRun, GitJob, Model};
-use crate::logs::Logs;
 
 mod clone;
 mod history;
@@ -19,14 +18,13 @@ mod tests;
 mod transport;
 mod url;
 
-/// What the git side needs to work off the jobs of one run.
+/// What the git side needs to work off the jobs of one run. It logs as the agent does, through `tracing`.
 pub struct GitContext {
     /// The folder of mirror clones.
     pub cache: PathBuf,
     pub egress: Egress,
     pub policy: Policy,
     pub grants: Grants,
-    pub logs: Logs,
     pub integration: String,
     /// Who the data belongs to (`Config::customer_id`); part of every id.
     pub customer_id: String,

@@ -17,8 +17,12 @@ use git2::{Oid, Repository, Signature, Time};
 use super::clone::{self, CloneError};
 use super::history::{self, FileChange, Status};
 use super::transport::{self, Door};
-use crate::config::{Credential, NetworkRule, Placement, SecretSource};
+use super::{GitContext, RepoOutcome};
+use crate::config::{Credential, Grants, NetworkRule, Placement, SecretSource};
 use crate::egress::{Egress, Policy};
+use crate::export::{ExportRun, RunSpec, SessionKind};
+use crate::shutdown::Shutdown;
+use crate::store::{Codec, Store};
 
 fn git_is_here(test: &str) -> bool {
     let here = Command::new("git").arg("--version").output().is_ok_and(|output| output.status.success());
@@ -589,7 +593,7 @@ fn a_damaged_clone_is_made_anew() {
     client.mirror(&url, None, &[]).expect("it can be fetched").discard().expect("it is ours");
     assert!(!path.exists());
     drop(client.mirror(&url, None, &[]).expect("it is cloned again"));
-    let left: Vec<OsString> = std::fs::read_dir(client.cache.path().join("repos"))
+    let left: Vec<OsString> = std::fs::read_dir(client.cache.path())
         .expect("it is ours")
         .map(|entry| entry.expect("it is ours").file_name())
         .collect();
@@ -646,7 +650,7 @@ fn a_private_repository_takes_its_credential_and_faults_are_told() {
     let Err(said) = narrow.mirror(&server.url("/source.git"), None, &[]) else { panic!("it is not granted") };
     assert!(said.contains("grants.network") && said.ends_with("/source.git GET,POST"), "{said}");
     // A failed first clone leaves nothing behind.
-    assert_eq!(std::fs::read_dir(client.cache.path().join("repos")).expect("it is ours").count(), 1);
+    assert_eq!(std::fs::read_dir(client.cache.path()).expect("it is ours").count(), 1);
 }
 
 #[test]
@@ -657,6 +661,138 @@ fn nothing_is_fetched_outside_of_a_job() {
     let mut remote = repository.remote_anonymous("https://127.0.0.1:1/a").expect("it is a URL");
     let fault = remote.connect(git2::Direction::Fetch).expect_err("there is no door");
     assert!(fault.message().contains("outside of a job"), "{fault}");
+}
+
+/// A run over a store of its own, as the runner makes it, with one queued repository.
+struct Agent {
+    folder: tempfile::TempDir,
+    store: Arc<Store>,
+    shutdown: Shutdown,
+    context: GitContext,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Agent {
+    fn new(granted: &Path) -> Agent {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let store = Store::open(&folder.path().join("root"), Codec::Plain, 1 << 30).expect("there is room for a store");
+        let context = GitContext {
+            cache: folder.path().join("cache"),
+            egress: Egress::new(),
+            policy: Policy::default(),
+            grants: Grants { git_paths: vec![granted.to_owned()], ..Grants::default() },
+            integration: "git".into(),
+            customer_id: "c1".into(),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime can be made");
+        Agent { folder, store: Arc::new(store), shutdown: Shutdown::default(), context, runtime }
+    }
+
+    fn begin(&self) -> Arc<ExportRun> {
+        let spec = RunSpec {
+            integration: "git".into(),
+            sink: "s".into(),
+            component_digest: "d".into(),
+            models: super::models(),
+        };
+        ExportRun::begin(self.store.clone(), spec, self.shutdown.clone()).expect("the store is whole")
+    }
+
+    fn queue(&self, run: &Arc<ExportRun>, document: serde_json::Value) {
+        let root = run.open_root(SessionKind::Tracking, "repos").expect("it is the first");
+        run.queue_repo(root, document).expect("it is a document");
+        self.runtime.block_on(run.done(root, None)).expect("nothing is open below");
+    }
+
+    /// Works off what is queued, and says what came of it and which records each model has sent, in this run.
+    fn work(&self, run: &Arc<ExportRun>) -> (RepoOutcome, BTreeMap<String, u64>) {
+        let jobs = run.git_jobs().expect("the store is whole");
+        assert_eq!(jobs.len(), 1);
+        let outcome = super::run_job(&self.context, run, &jobs[0], self.runtime.handle());
+        let sent = run.finish().into_iter().filter_map(|session| Some((session.model?, session.records))).collect();
+        (outcome, sent)
+    }
+
+    fn export(&self, document: &serde_json::Value) -> (RepoOutcome, BTreeMap<String, u64>) {
+        let run = self.begin();
+        self.queue(&run, document.clone());
+        let result = self.work(&run);
+        assert_eq!(run.git_jobs().expect("the store is whole").len(), usize::from(result.0.error.is_some()));
+        result
+    }
+}
+
+fn counts(sent: &BTreeMap<String, u64>) -> (u64, u64, u64, u64) {
+    let of = |model: &str| sent.get(&format!("sourcecode.{model}")).copied().unwrap_or(0);
+    (of("Commit"), of("Branch"), of("User"), of("PullRequestBranch"))
+}
+
+#[test]
+fn a_repository_is_exported_once_and_then_what_is_new() {
+    let (mut fixture, commits) = one_of_everything();
+    let agent = Agent::new(&fixture.path());
+    let pull = serde_json::json!({"id": "i", "ref_id": "7", "url": "u", "branch_name": "side", "last_commit_sha": commits[3].to_string()});
+    let document = serde_json::json!({"ref_id": "r1", "name": "one", "url": fixture.path(), "pull_requests": [pull]});
+    let (outcome, sent) = agent.export(&document);
+    assert_eq!((outcome.error, outcome.records), (None, 6 + 2 + 1 + 1));
+    assert_eq!(counts(&sent), (6, 2, 1, 1));
+    // Nothing has moved, so nothing is walked.
+    let (outcome, sent) = agent.export(&document);
+    assert_eq!((outcome.error, outcome.records), (None, 0));
+    assert_eq!(counts(&sent), (0, 0, 0, 0));
+    // One commit: it, and the branch that moved. That the other is now further behind is new too.
+    fixture.commit("main", &[commits[5]], &[(b"new", TEXT, b"1\n")]);
+    let (outcome, sent) = agent.export(&document);
+    assert_eq!(outcome.error, None);
+    assert_eq!(counts(&sent), (1, 2, 0, 0));
+    // A branch is rewritten: what it lost is not taken back, what it gained is sent.
+    fixture.commit("main", &[commits[2]], &[(b"other", TEXT, b"1\n")]);
+    let (outcome, sent) = agent.export(&document);
+    assert_eq!((outcome.error, counts(&sent).0), (None, 1));
+    drop(agent.folder);
+}
+
+#[test]
+fn a_failed_repository_stays_queued_and_a_stopped_one_is_not_counted() {
+    let (fixture, _) = one_of_everything();
+    let agent = Agent::new(fixture.folder.path());
+    let run = agent.begin();
+    let place = fixture.folder.path().join("later.git");
+    agent.queue(&run, serde_json::json!({"ref_id": "r1", "name": "one", "url": place}));
+    let (outcome, sent) = agent.work(&run);
+    assert!(outcome.error.is_some_and(|why| why.contains("later.git")));
+    assert_eq!(counts(&sent), (0, 0, 0, 0));
+    assert_eq!(agent.begin().git_jobs().expect("the store is whole")[0].attempts, 1);
+    // It is there now, and the run is asked to end before it begins.
+    std::fs::rename(fixture.path(), &place).expect("it is ours");
+    agent.shutdown.request();
+    let (outcome, _) = agent.work(&agent.begin());
+    assert_eq!(outcome.error.as_deref(), Some("stopped; resumes in the next run"));
+    let again = Agent { shutdown: Shutdown::default(), ..agent };
+    assert_eq!(again.begin().git_jobs().expect("the store is whole")[0].attempts, 1);
+    let (outcome, sent) = again.work(&again.begin());
+    assert_eq!((outcome.error, counts(&sent)), (None, (6, 2, 1, 0)));
+}
+
+#[test]
+fn a_document_of_another_kind_is_a_failure_that_says_so() {
+    let agent = Agent::new(Path::new("/nowhere"));
+    for (document, expected) in [
+        (serde_json::json!({"ref_id": "r1", "name": "one"}), "missing field `url`"),
+        (serde_json::json!({"ref_id": "r1", "name": "one", "url": "git@h.test:a/b"}), "https://h.test/a/b"),
+        (
+            serde_json::json!({"ref_id": "r1", "name": "one", "url": "https://h.test/a/b"}),
+            "https://h.test/a/b GET,POST",
+        ),
+    ] {
+        let run = agent.begin();
+        agent.queue(&run, document.clone());
+        let job = run.git_jobs().expect("the store is whole").pop().expect("it is queued");
+        let outcome = super::run_job(&agent.context, &run, &job, agent.runtime.handle());
+        let why = outcome.error.expect("it cannot be exported");
+        assert!(why.contains(expected), "{document}: {why}");
+    }
 }
 
 /// Compares a whole repository of this machine with git: `COMPARED_REPOSITORY=/path cargo test -- --ignored`.
