@@ -174,6 +174,9 @@ fn git(folder: &Path, arguments: &[&str]) -> Vec<u8> {
 /// Path, lines added and removed (none for binary), and the path before a rename.
 type Row = (Vec<u8>, Option<(usize, usize)>, Option<Vec<u8>>);
 
+/// A row as text, bytes that are not UTF-8 replaced.
+type ShownRow = (String, Option<(usize, usize)>, Option<String>);
+
 /// What git says a commit changed against its only parent.
 fn rows_of_git(folder: &Path, oid: Oid) -> Vec<Row> {
     let output =
@@ -201,14 +204,14 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn shown(rows: Vec<Row>) -> Vec<(String, Option<(usize, usize)>, Option<String>)> {
+fn shown(rows: Vec<Row>) -> Vec<ShownRow> {
     let mut rows: Vec<_> =
         rows.into_iter().map(|(path, counts, from)| (lossy(&path), counts, from.map(|from| lossy(&from)))).collect();
     rows.sort();
     rows
 }
 
-fn rows_of(changes: &[FileChange]) -> Vec<(String, Option<(usize, usize)>, Option<String>)> {
+fn rows_of(changes: &[FileChange]) -> Vec<ShownRow> {
     let mut rows: Vec<_> = changes
         .iter()
         .map(|change| {
