@@ -1,10 +1,22 @@
-//! The one way out: every request of a guest, and all of git's, passes here once. Policy, address check, redirects,
-//! credentials and limits on answers are decided here; nobody else holds a client.
+//! The one way out: every request of a guest, and all of git's, passes here once. Policy (`policy`), address check
+//! (`address`, `resolve`), credentials (`secrets`) and limits on answers (`client`) are decided here; nobody else holds
+//! a client. Redirects are not followed: who asked gets them as they are, and a new request is judged anew.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Credential, NetworkRule};
+
+mod address;
+// The one place that may hold a client.
+#[allow(clippy::disallowed_types)]
+mod client;
+mod policy;
+mod resolve;
+mod secrets;
+mod stream;
+
+pub use client::Egress;
+pub(crate) use stream::{Stream, StreamLimits};
 
 /// What one integration may reach: asked ∩ granted, worked out before it runs.
 #[derive(Debug, Clone, Default)]
@@ -64,8 +76,5 @@ pub enum EgressError {
     Other(String),
 }
 
-/// The door. Clones share it.
-#[derive(Clone)]
-pub struct Egress {
-    _shared: Arc<()>,
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Answers that are too large to hold: read piece by piece, from a thread that may block. For git's packs; guests get
+//! whole answers. Each wait has its own deadline, so that a server that drips does not hold a thread for ever.
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use reqwest::Response;
+use tokio::runtime::Handle;
+
+use super::client::{classify, header_pairs};
+use super::secrets::InUse;
+use super::{Egress, EgressError, Policy, Request};
+
+/// Deadlines and sizes of a streamed answer, beside the request's own `timeout` (of the whole exchange).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StreamLimits {
+    /// Until the answer's head is here.
+    pub first_byte: Duration,
+    /// Between two pieces of the body.
+    pub between_bytes: Duration,
+    /// Of the body, decompressed. The request's `body_bytes_max` does not count here.
+    pub bytes_max: u64,
+}
+
+/// An answer whose body is still coming. Dropping it closes the connection.
+pub(crate) struct Stream {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    answer: Response,
+    piece: bytes_of::Piece,
+    tokio: Handle,
+    limits: StreamLimits,
+    deadline: Instant,
+    timeout: Duration,
+    received: u64,
+    secret: Option<InUse>,
+}
+
+/// The piece that is being read, without naming the crate that the client takes its buffers from.
+mod bytes_of {
+    #[derive(Default)]
+    pub(super) struct Piece {
+        bytes: Vec<u8>,
+        at: usize,
+    }
+
+    impl Piece {
+        pub(super) fn refill(&mut self, bytes: &[u8]) {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(bytes);
+            self.at = 0;
+        }
+
+        pub(super) fn is_empty(&self) -> bool {
+            self.at == self.bytes.len()
+        }
+
+        pub(super) fn read(&mut self, into: &mut [u8]) -> usize {
+            let size = into.len().min(self.bytes.len() - self.at);
+            into[..size].copy_from_slice(&self.bytes[self.at..self.at + size]);
+            self.at += size;
+            size
+        }
+    }
+}
+
+impl Egress {
+    /// Sends a request and waits for the head of its answer. Blocks; not for the runtime's own threads.
+    pub(crate) fn stream(
+        &self,
+        tokio: &Handle,
+        policy: &Policy,
+        request: Request,
+        limits: StreamLimits,
+    ) -> Result<Stream, EgressError> {
+        let timeout = request.timeout;
+        let deadline = Instant::now() + timeout;
+        let wait = limits.first_byte.min(timeout);
+        let (answer, secret) = tokio
+            .block_on(async { tokio::time::timeout(wait, self.start(policy, request)).await })
+            .unwrap_or(Err(EgressError::Timeout(wait)))?;
+        let mut headers = header_pairs(answer.headers());
+        if let Some(secret) = &secret {
+            for (_, value) in &mut headers {
+                secret.redact_text(value);
+            }
+        }
+        Ok(Stream {
+            status: answer.status().as_u16(),
+            headers,
+            answer,
+            piece: bytes_of::Piece::default(),
+            tokio: tokio.clone(),
+            limits,
+            deadline,
+            timeout,
+            received: 0,
+            secret,
+        })
+    }
+}
+
+impl Stream {
+    /// The value of a header field, if there is one.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Strikes the credential of this exchange out of a text that the server had a part in.
+    pub(crate) fn redact(&self, text: &mut String) {
+        if let Some(secret) = &self.secret {
+            secret.redact_text(text);
+        }
+    }
+
+    fn next_piece(&mut self) -> Result<bool, EgressError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let wait = self.limits.between_bytes.min(left);
+        let answer = &mut self.answer;
+        let piece = match self.tokio.block_on(async { tokio::time::timeout(wait, answer.chunk()).await }) {
+            Ok(piece) => piece.map_err(classify)?,
+            Err(_) if wait < self.limits.between_bytes => return Err(EgressError::Timeout(self.timeout)),
+            Err(_) => return Err(EgressError::Timeout(wait)),
+        };
+        let Some(piece) = piece else { return Ok(false) };
+        self.received = self.received.saturating_add(piece.len() as u64);
+        if self.received > self.limits.bytes_max {
+            return Err(EgressError::TooLarge(usize::try_from(self.limits.bytes_max).unwrap_or(usize::MAX)));
+        }
+        self.piece.refill(&piece);
+        Ok(true)
+    }
+}
+
+impl Read for Stream {
+    /// Reads what has come; 0 at the end. The error holds an `EgressError`.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        while self.piece.is_empty() {
+            match self.next_piece() {
+                Ok(true) => {}
+                Ok(false) => return Ok(0),
+                Err(fault) => return Err(io::Error::other(fault)),
+            }
+        }
+        Ok(self.piece.read(into))
+    }
+}

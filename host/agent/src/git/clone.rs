@@ -1,0 +1,308 @@
+//! The cache of mirror clones, one bare repository for each URL, and the opening of repositories in place. A clone is
+//! made beside its place and renamed into it when it is whole; one that turns out damaged is made anew, once.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, Oid, RemoteCallbacks, Repository, RepositoryOpenFlags};
+use sha2::{Digest, Sha256};
+
+use super::transport::{self, Advertised, Door};
+use super::url::is_granted;
+
+/// Each fetch adds a pack and nothing is ever repacked; with more than this, looking objects up costs more than a new
+/// clone.
+const PACKS_MAX: usize = 300;
+/// How often who waits for a clone in use looks whether the run has been asked to end.
+const STOP_CHECKED_EVERY: Duration = Duration::from_millis(200);
+
+/// Why there is no repository.
+#[derive(Debug)]
+pub(super) enum CloneError {
+    /// The run has been asked to end.
+    Stopped,
+    /// For a person.
+    Failed(String),
+}
+
+impl From<String> for CloneError {
+    fn from(text: String) -> Self {
+        CloneError::Failed(text)
+    }
+}
+
+/// A mirror clone that is up to date and in nobody else's use.
+pub(super) struct Mirror {
+    pub repository: Repository,
+    /// Where it lies.
+    pub path: PathBuf,
+    _in_use: InUse,
+}
+
+impl Mirror {
+    /// Throws the clone away, because it is damaged; the next run makes a new one.
+    pub(super) fn discard(self) -> io::Result<()> {
+        let Mirror { repository, path, _in_use } = self;
+        drop(repository);
+        fs::remove_dir_all(path)
+    }
+}
+
+/// Brings the mirror clone of a repository up to date, or makes it. `heads` are commits (of pull requests) that are
+/// wanted beside branches and tags; what the server does not offer by a ref is left out.
+pub(super) fn mirror(
+    cache: &Path,
+    door: &Arc<Door>,
+    heads: &HashSet<Oid>,
+    stop: &dyn Fn() -> bool,
+) -> Result<Mirror, CloneError> {
+    transport::prepare()?;
+    let folder = cache;
+    fs::create_dir_all(folder).map_err(|fault| format!("{}: {fault}", folder.display()))?;
+    let name: String = Sha256::digest(door.url.as_str().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = folder.join(format!("{name}.git"));
+    let in_use = InUse::wait(&path, stop)?;
+    if path.exists() {
+        match update(&path, door, heads, stop) {
+            Ok(repository) => return Ok(Mirror { repository, path, _in_use: in_use }),
+            Err(Fault::Final(error)) => return Err(error),
+            Err(Fault::Damaged(why)) => {
+                tracing::warn!(url = %door.url, %why, "the cached clone is damaged and is made anew");
+                fs::remove_dir_all(&path).map_err(|fault| format!("{}: {fault}", path.display()))?;
+            }
+        }
+    }
+    let repository = clone_anew(&folder.join(format!("{name}.new")), &path, door, heads, stop)?;
+    Ok(Mirror { repository, path, _in_use: in_use })
+}
+
+/// Opens a repository of this machine in place, to read it. It and what it is linked to lie below granted folders.
+pub(super) fn in_place(path: &Path, granted: &[PathBuf]) -> Result<Repository, String> {
+    transport::prepare()?;
+    let none: [&std::ffi::OsStr; 0] = [];
+    let unreadable = |fault: git2::Error| {
+        format!("{} is not a git repository that can be read: {}", path.display(), fault.message())
+    };
+    let found = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, none).map_err(unreadable)?;
+    // Again as a bare one: the files beside it are not looked at, so the result does not depend on them.
+    // Not by `open_bare`, which does not look for the border of a shallow clone.
+    let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::BARE;
+    let repository = Repository::open_ext(found.path(), flags, none).map_err(unreadable)?;
+    for part in [repository.path(), repository.commondir()] {
+        let canonical = part.canonicalize().map_err(|fault| format!("{}: {fault}", part.display()))?;
+        if !is_granted(&canonical, granted) {
+            return Err(format!(
+                "{} keeps its data in a folder that is not granted; add to `grants.git_paths` of this integration in agent.yaml: - {}",
+                path.display(),
+                canonical.display()
+            ));
+        }
+    }
+    refuse_sha256(&repository)?;
+    Ok(repository)
+}
+
+fn refuse_sha256(repository: &Repository) -> Result<(), String> {
+    let format = repository.config().and_then(|config| config.get_string("extensions.objectformat"));
+    match format {
+        Ok(format) if !format.eq_ignore_ascii_case("sha1") => {
+            Err(format!("{} names its objects by {format}, which is not supported yet", repository.path().display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What went wrong with a clone that was there.
+enum Fault {
+    /// It is the clone's: making it anew may help.
+    Damaged(String),
+    /// It is not.
+    Final(CloneError),
+}
+
+fn clone_anew(
+    temporary: &Path,
+    path: &Path,
+    door: &Arc<Door>,
+    heads: &HashSet<Oid>,
+    stop: &dyn Fn() -> bool,
+) -> Result<Repository, CloneError> {
+    let at = |place: &Path, fault: io::Error| CloneError::Failed(format!("{}: {fault}", place.display()));
+    // Left by a run that was killed; it is nobody's, since we hold the place.
+    remove_if_there(temporary).map_err(|fault| at(temporary, fault))?;
+    let made = Repository::init_bare(temporary)
+        .map_err(|fault| Fault::Damaged(fault.message().to_owned()))
+        .and_then(|repository| fetch(&repository, door, heads, stop));
+    if let Err(fault) = made {
+        if let Err(left) = remove_if_there(temporary) {
+            tracing::warn!(path = %temporary.display(), error = %left, "an unfinished clone cannot be removed");
+        }
+        return Err(match fault {
+            Fault::Damaged(why) => CloneError::Failed(format!("{}: {why}", door.url)),
+            Fault::Final(error) => error,
+        });
+    }
+    fs::rename(temporary, path).map_err(|fault| at(path, fault))?;
+    Repository::open_bare(path).map_err(|fault| CloneError::Failed(format!("{}: {}", path.display(), fault.message())))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
+        _ => Ok(()),
+    }
+}
+
+fn update(path: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop: &dyn Fn() -> bool) -> Result<Repository, Fault> {
+    let repository = Repository::open_bare(path).map_err(|fault| Fault::Damaged(fault.message().to_owned()))?;
+    let packs = tidy_packs(&path.join("objects").join("pack")).map_err(|fault| Fault::Damaged(fault.to_string()))?;
+    if packs > PACKS_MAX {
+        return Err(Fault::Damaged(format!("it has {packs} packs, more than {PACKS_MAX}")));
+    }
+    fetch(&repository, door, heads, stop)?;
+    Ok(repository)
+}
+
+/// Removes what an interrupted fetch left, and counts packs.
+fn tidy_packs(folder: &Path) -> io::Result<usize> {
+    let mut packs = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("pack_git2_") {
+            fs::remove_file(entry.path())?;
+        } else if name.ends_with(".pack") {
+            packs += 1;
+        }
+    }
+    Ok(packs)
+}
+
+/// Makes branches, tags and the refs of wanted heads the same as the server's.
+fn fetch(
+    repository: &Repository,
+    door: &Arc<Door>,
+    heads: &HashSet<Oid>,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), Fault> {
+    let judged = |fault: git2::Error| match door.take_fault() {
+        _ if stop() => Fault::Final(CloneError::Stopped),
+        Some(text) => Fault::Final(CloneError::Failed(text)),
+        // The machine's faults – a full disk, say – are not the clone's.
+        None if matches!(fault.class(), ErrorClass::Os | ErrorClass::NoMemory) => {
+            Fault::Final(CloneError::Failed(format!("{}: {}", door.url, fault.message())))
+        }
+        None => Fault::Damaged(fault.message().to_owned()),
+    };
+    transport::through(door, || {
+        let mut remote = repository.remote_anonymous(door.url.as_str()).map_err(judged)?;
+        let mut connection = remote.connect_auth(Direction::Fetch, None, None).map_err(judged)?;
+        let advertised = door.advertised().unwrap_or_default();
+        let wanted = wanted_refs(&advertised, heads);
+        // First, because a branch `a` that is gone is in the way of a new branch `a/b`.
+        prune(repository, &wanted).map_err(judged)?;
+        if !wanted.is_empty() {
+            let mut specs = vec!["+refs/heads/*:refs/heads/*".to_owned(), "+refs/tags/*:refs/tags/*".to_owned()];
+            specs.extend(other_refs(&wanted).map(|name| format!("+{name}:{name}")));
+            let mut callbacks = RemoteCallbacks::new();
+            callbacks.transfer_progress(|_| !stop());
+            let mut options = FetchOptions::new();
+            options.remote_callbacks(callbacks).download_tags(AutotagOption::None).update_fetchhead(false);
+            connection.remote().fetch(&specs, Some(&mut options), None).map_err(judged)?;
+        }
+        set_head(repository, &advertised).map_err(judged)?;
+        verify(repository, &wanted).map_err(Fault::Damaged)
+    })
+}
+
+/// The advertised refs that a mirror holds: branches, tags, and one for each wanted head.
+fn wanted_refs<'a>(advertised: &'a Advertised, heads: &HashSet<Oid>) -> Vec<(&'a [u8], Oid)> {
+    let plain = |name: &[u8]| name.starts_with(b"refs/heads/") || name.starts_with(b"refs/tags/");
+    let mut found: HashSet<Oid> =
+        advertised.refs.iter().filter(|(name, _)| name.starts_with(b"refs/heads/")).map(|(_, oid)| *oid).collect();
+    let mut wanted = Vec::new();
+    for (name, oid) in &advertised.refs {
+        let other = name.starts_with(b"refs/") && heads.contains(oid) && !found.contains(oid);
+        if plain(name) || other {
+            wanted.push((name.as_slice(), *oid));
+            found.insert(*oid);
+        }
+    }
+    wanted
+}
+
+fn other_refs<'a>(wanted: &'a [(&'a [u8], Oid)]) -> impl Iterator<Item = &'a str> {
+    wanted
+        .iter()
+        .filter(|(name, _)| !name.starts_with(b"refs/heads/") && !name.starts_with(b"refs/tags/"))
+        .filter_map(|(name, _)| std::str::from_utf8(name).ok())
+}
+
+fn prune(repository: &Repository, wanted: &[(&[u8], Oid)]) -> Result<(), git2::Error> {
+    let names: HashSet<&[u8]> = wanted.iter().map(|(name, _)| *name).collect();
+    for reference in repository.references()? {
+        let mut reference = reference?;
+        if !names.contains(reference.name_bytes()) {
+            reference.delete()?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes `HEAD` stand for what the server's stands for: it tells which branch is the default.
+fn set_head(repository: &Repository, advertised: &Advertised) -> Result<(), git2::Error> {
+    let detached = || advertised.refs.iter().find(|(name, _)| name == b"HEAD").map(|(_, oid)| *oid);
+    let same = |name: &[u8]| advertised.refs.iter().any(|(known, oid)| known == name && Some(*oid) == detached());
+    let usual = || {
+        [b"refs/heads/main".as_slice(), b"refs/heads/master"].into_iter().find(|name| same(name)).map(<[u8]>::to_vec)
+    };
+    match advertised.head.clone().or_else(usual) {
+        Some(name) => repository.set_head_bytes(&name),
+        None => detached().map_or(Ok(()), |oid| repository.set_head_detached(oid)),
+    }
+}
+
+/// Whether every ref is there and points to an object that is. What lies below is found out by reading it.
+fn verify(repository: &Repository, wanted: &[(&[u8], Oid)]) -> Result<(), String> {
+    let odb = repository.odb().map_err(|fault| fault.message().to_owned())?;
+    for (name, oid) in wanted {
+        odb.read_header(*oid)
+            .map_err(|fault| format!("{} points to {oid}: {}", String::from_utf8_lossy(name), fault.message()))?;
+    }
+    Ok(())
+}
+
+static PLACES: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
+static PLACE_FREED: Condvar = Condvar::new();
+
+/// A clone that is in use by one job of this process; other processes are kept out by the lock on the agent's root.
+struct InUse {
+    path: PathBuf,
+}
+
+impl InUse {
+    fn wait(path: &Path, stop: &dyn Fn() -> bool) -> Result<InUse, CloneError> {
+        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if stop() {
+                return Err(CloneError::Stopped);
+            }
+            if places.get_or_insert_default().insert(path.to_owned()) {
+                return Ok(InUse { path: path.to_owned() });
+            }
+            places = PLACE_FREED.wait_timeout(places, STOP_CHECKED_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        PLACES.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().remove(&self.path);
+        PLACE_FREED.notify_all();
+    }
+}
