@@ -65,7 +65,6 @@ impl Guest {
         let id = run.open_child(parent, kind, name, object.0, object.1)?;
         self.give_session(&run, id)
     }
-
 }
 
 /// Stages a batch, which is the guest's own copy: nothing is copied again.

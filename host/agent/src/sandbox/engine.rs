@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn the_configuration_is_one_that_the_engine_takes() {
         let engine = Engine::new(&config()).expect("an engine");
-        assert!(engine.get_config().get_epoch_interruption());
-        assert!(!engine.get_config().get_concurrency_support());
+        assert!(engine.get_epoch_interruption());
+        assert!(!engine.get_concurrency_support());
     }
 
     #[test]
