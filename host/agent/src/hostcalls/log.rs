@@ -17,7 +17,7 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 const FIELDS_MAX: usize = 32;
 const FIELD_NAME_BYTES_MAX: usize = 64;
 const FIELD_VALUE_BYTES_MAX: usize = 1024;
-/// Standard error's last lines, kept to tell why a guest trapped. A panic is two or three lines.
+/// The last lines on standard error or logged as errors, kept to tell why a guest trapped. A panic is two or three.
 const LAST_WORDS_MAX: usize = 16;
 
 /// One of the guest's two output streams.
@@ -52,9 +52,15 @@ impl GuestLog {
 
     /// Writes one line of the guest's.
     pub(super) fn line(&self, level: &str, message: &str, fields: &[(String, String)]) {
-        let cost = cost(message, fields);
-        if !self.state().admit(cost) {
-            return;
+        let level = parse_level(level);
+        {
+            let mut state = self.state();
+            if level == Level::Error {
+                state.remember(cut(message, MESSAGE_BYTES_MAX));
+            }
+            if !state.admit(cost(message, fields)) {
+                return;
+            }
         }
         let fields: Vec<(String, String)> = fields
             .iter()
@@ -63,7 +69,7 @@ impl GuestLog {
                 (cut(name, FIELD_NAME_BYTES_MAX).to_owned(), cut(value, FIELD_VALUE_BYTES_MAX).to_owned())
             })
             .collect();
-        self.logs.guest(&self.integration, parse_level(level), cut(message, MESSAGE_BYTES_MAX), &fields);
+        self.logs.guest(&self.integration, level, cut(message, MESSAGE_BYTES_MAX), &fields);
     }
 
     /// Writes a line of the host's about this guest, which costs it nothing.
@@ -102,8 +108,8 @@ impl GuestLog {
         }
     }
 
-    /// What the guest said last on standard error: the text of its panic, if it ended with one.
-    pub(crate) fn last_words(&self) -> Option<String> {
+    /// What the guest said last on standard error or logged as an error.
+    pub(crate) fn last_words(&self) -> Option<LastWords> {
         last_words(self.state().last_words.iter().map(String::as_str))
     }
 
@@ -149,15 +155,19 @@ impl State {
     fn take_complete(&mut self, stream: Stream, complete: Vec<String>, lines: &mut Vec<String>) {
         for line in complete {
             if stream == Stream::Err {
-                if self.last_words.len() == LAST_WORDS_MAX {
-                    self.last_words.pop_front();
-                }
-                self.last_words.push_back(line.clone());
+                self.remember(&line);
             }
             if self.admit(LINE_BYTES + line.len()) {
                 lines.push(line);
             }
         }
+    }
+
+    fn remember(&mut self, line: &str) {
+        if self.last_words.len() == LAST_WORDS_MAX {
+            self.last_words.pop_front();
+        }
+        self.last_words.push_back(line.to_owned());
     }
 
     fn lines(&mut self, stream: Stream) -> &mut Lines {
@@ -219,21 +229,30 @@ fn parse_level(level: &str) -> Level {
     }
 }
 
-/// A Rust panic with its place, or else the last line (where a Python traceback says what it is about).
-fn last_words<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Option<String> {
+/// What a guest said last, before it trapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LastWords {
+    /// A Rust panic, with its place and text.
+    Panic(String),
+    /// Another line: where a Python traceback says what it is about.
+    Line(String),
+}
+
+fn last_words<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Option<LastWords> {
     let said = lines.filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"));
     let mut panic = String::new();
     for line in said.clone() {
-        if line.contains("panicked at") {
-            panic.clear();
-        } else if panic.is_empty() {
-            continue;
-        } else {
+        if let Some(at) = line.find("panicked at") {
+            panic = line[at..].trim().to_owned();
+        } else if !panic.is_empty() {
             panic.push(' ');
+            panic.push_str(line.trim());
         }
-        panic.push_str(line.trim());
     }
-    if panic.is_empty() { said.rev().next().map(|line| line.trim().to_owned()) } else { Some(panic) }
+    if panic.is_empty() {
+        return said.rev().next().map(|line| LastWords::Line(line.trim().to_owned()));
+    }
+    Some(LastWords::Panic(panic))
 }
 
 impl log::Host for Guest {
@@ -301,8 +320,10 @@ mod tests {
     #[test]
     fn last_words_are_the_panic_or_the_last_line() {
         let panic = ["before", "thread 'main' panicked at src/lib.rs:3:5:", "index 9", "note: run with `RUST_BACKTRACE=1`"];
-        assert_eq!(last_words(panic.into_iter()).as_deref(), Some("thread 'main' panicked at src/lib.rs:3:5: index 9"));
-        assert_eq!(last_words(["Traceback", "ValueError: x"].into_iter()).as_deref(), Some("ValueError: x"));
+        let expected = LastWords::Panic("panicked at src/lib.rs:3:5: index 9".to_owned());
+        assert_eq!(last_words(panic.into_iter()), Some(expected));
+        let expected = LastWords::Line("ValueError: x".to_owned());
+        assert_eq!(last_words(["Traceback", "ValueError: x"].into_iter()), Some(expected));
         assert_eq!(last_words([].into_iter()), None);
     }
 

@@ -24,7 +24,7 @@ use crate::logs::Logs;
 use crate::shutdown::Shutdown;
 
 pub use http::PendingEntry;
-pub(crate) use log::{GuestLog, Stream};
+pub(crate) use log::{GuestLog, LastWords, Stream};
 
 /// Whether a guest may have git repositories exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -25,8 +25,13 @@ const TEMPORARY_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 /// How stale the time of last use may be, so that most uses write nothing.
 const USE_RESOLUTION: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Bytes of a text about a component.
+const NOTE_BYTES_MAX: u64 = 2 << 20;
+
 const TEMPORARY_PREFIX: &str = "tmp-";
 const SUFFIX: &str = ".cwasm";
+/// Texts about components.
+const NOTE_SUFFIX: &str = ".note";
 
 /// Bytes of the checksum at a file's end.
 const CHECKSUM_BYTES: usize = 16;
@@ -105,11 +110,43 @@ impl Cache {
 
     fn write(&self, digest: &str, component: &Component) -> io::Result<()> {
         let code = component.serialize().map_err(io::Error::other)?;
+        self.replace(&self.path(digest), &code)
+    }
+
+    /// A text about a component, if it is here and whole.
+    pub(super) fn recall(&self, digest: &str, name: &str) -> Option<String> {
+        let file = File::open(self.note_path(digest, name)).ok()?;
+        if file.metadata().ok().is_none_or(|metadata| distrust(&metadata).is_some()) {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        file.take(NOTE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        let (text, sum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM_BYTES)?)?;
+        if checksum(text) != sum {
+            return None;
+        }
+        String::from_utf8(text.to_owned()).ok()
+    }
+
+    /// Keeps a text about a component. A failure costs the next start the work of making it again.
+    pub(super) fn remember(&self, digest: &str, name: &str, text: &str) {
+        if let Err(error) = self.replace(&self.note_path(digest, name), text.as_bytes()) {
+            tracing::warn!(folder = %self.dir.display(), %error, "a note about a component could not be kept");
+        }
+        self.sweep();
+    }
+
+    fn note_path(&self, digest: &str, name: &str) -> PathBuf {
+        self.dir.join(format!("{digest}-{name}{NOTE_SUFFIX}"))
+    }
+
+    /// Puts a file with its checksum in place, whole or not at all.
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         // Made for its owner alone. It is not synced: after a power failure the checksum finds it out.
         let mut file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(&self.dir)?;
-        file.write_all(&code)?;
-        file.write_all(&checksum(&code))?;
-        file.persist(self.path(digest)).map_err(|error| error.error)?;
+        file.write_all(content)?;
+        file.write_all(&checksum(content))?;
+        file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
 
@@ -120,21 +157,25 @@ impl Cache {
     /// Removes what is left over: temporary files of processes that died, and entries beyond the ceiling.
     fn sweep(&self) {
         let Ok(files) = fs::read_dir(&self.dir) else { return };
-        let mut entries = Vec::new();
+        let (mut compiled, mut notes) = (Vec::new(), Vec::new());
         for file in files.flatten() {
             let name = file.file_name().to_string_lossy().into_owned();
             let Ok(used) = file.metadata().and_then(|metadata| metadata.modified()) else { continue };
             if name.starts_with(TEMPORARY_PREFIX) && older(used, TEMPORARY_AGE_MAX) {
                 let _ = fs::remove_file(file.path());
             } else if name.ends_with(SUFFIX) {
-                entries.push((used, file.path()));
+                compiled.push((used, file.path()));
+            } else if name.ends_with(NOTE_SUFFIX) {
+                notes.push((used, file.path()));
             }
         }
-        entries.sort();
-        let surplus = entries.len().saturating_sub(ENTRIES_MAX);
-        for (_, path) in entries.into_iter().take(surplus) {
-            // Another agent may have been faster.
-            let _ = fs::remove_file(path);
+        for mut entries in [compiled, notes] {
+            entries.sort();
+            let surplus = entries.len().saturating_sub(ENTRIES_MAX);
+            for (_, path) in entries.into_iter().take(surplus) {
+                // Another agent may have been faster.
+                let _ = fs::remove_file(path);
+            }
         }
     }
 }
@@ -261,6 +302,17 @@ mod tests {
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path().join("deep/compiled"), &link).expect("made");
         assert!(matches!(Cache::open(&link, &engine), Err(CacheError::Unsafe { why: "it is not a folder", .. })));
+    }
+
+    #[test]
+    fn notes_are_recalled_whole_or_not_at_all() {
+        let (_dir, _engine, cache) = bench();
+        assert_eq!(cache.recall("d", "n"), None);
+        cache.remember("d", "n", "text");
+        assert_eq!(cache.recall("d", "n").as_deref(), Some("text"));
+        assert_eq!((cache.recall("e", "n"), cache.recall("d", "m")), (None, None));
+        fs::write(cache.note_path("d", "n"), "tex").expect("written");
+        assert_eq!(cache.recall("d", "n"), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::bindings::exports::agent::integration::integration::{MutateError, Onb
 use crate::bindings::agent::integration::types;
 use crate::bindings::{AgentIntegration, AgentIntegrationPre};
 use crate::config::Limits;
-use crate::hostcalls::{Door, Guest, GuestLog, HasGuest};
+use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords};
 
 /// What a store holds beside the instance.
 pub(super) struct Cell {
@@ -210,23 +210,15 @@ fn message(error: &wasmtime::Error, log: &GuestLog) -> String {
         None => error.root_cause().to_string(),
     };
     match log.last_words() {
-        Some(words) => format!("{trap}; its last words on standard error: {words}"),
+        Some(LastWords::Panic(panic)) => panic,
+        Some(LastWords::Line(line)) => format!("{trap}; its last words: {line}"),
         None => trap,
     }
 }
 
-/// A line for each frame: the function's name, and the place in its source where the component says it.
+/// A line or two for each frame: the function's name, and the place in its source where the component says it.
 fn backtrace(trace: &WasmBacktrace) -> String {
-    let mut text = String::new();
-    for (index, frame) in trace.frames().iter().enumerate() {
-        let function = frame.symbols().iter().find_map(|symbol| symbol.name()).or(frame.func_name());
-        let function = function.map_or_else(|| format!("function {}", frame.func_index()), str::to_owned);
-        text.push_str(&format!("{index}: {function}"));
-        let place = frame.symbols().iter().find_map(|symbol| Some((symbol.file()?, symbol.line()?)));
-        if let Some((file, line)) = place {
-            text.push_str(&format!(" at {file}:{line}"));
-        }
-        text.push('\n');
-    }
-    text
+    // The engine's own text, which undoes the mangling of names, without its headline.
+    let text = trace.to_string();
+    text.split_once('\n').map_or("", |(_, frames)| frames).to_owned()
 }

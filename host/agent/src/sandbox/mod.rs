@@ -157,6 +157,17 @@ impl Sandbox {
         Ok(Loaded { component })
     }
 
+    /// A text that `remember` has kept about this component under this name, if it is still there. Names are for file names.
+    #[must_use]
+    pub fn recall(&self, loaded: &Loaded, name: &str) -> Option<String> {
+        self.shared.cache.recall(loaded.digest(), name)
+    }
+
+    /// Keeps a text about a component beside its compiled form, for the next start. It may be gone then.
+    pub fn remember(&self, loaded: &Loaded, name: &str, text: &str) {
+        self.shared.cache.remember(loaded.digest(), name, text);
+    }
+
     /// Makes a new instance, calls it once, and drops it. Ends at the latest when a limit is reached, or `GRACE` after
     /// the end has been asked for. If the future is dropped, the instance goes with it.
     pub async fn call(&self, loaded: &Loaded, door: Door, limits: &Limits, call: Call, shutdown: &Shutdown) -> CallReport {
