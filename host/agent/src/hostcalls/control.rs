@@ -33,9 +33,9 @@ impl control::Host for Guest {
 
 /// Reads a point in time and writes it again in one form.
 fn timestamp(text: &str) -> Result<String, types::Error> {
-    OffsetDateTime::parse(text, &Rfc3339).and_then(|time| Ok(time.format(&Rfc3339).unwrap_or_default())).map_err(|error| {
-        types::Error::Invalid(format!("`until` is not a time like 2026-11-21T09:30:00Z: {error}"))
-    })
+    let time = OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|error| types::Error::Invalid(format!("`until` is not a time like 2026-11-21T09:30:00Z: {error}")))?;
+    time.format(&Rfc3339).map_err(|error| types::Error::Invalid(format!("`until` cannot be shown: {error}")))
 }
 
 #[cfg(test)]

@@ -239,7 +239,7 @@ pub(crate) enum LastWords {
 }
 
 fn last_words<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Option<LastWords> {
-    let said = lines.filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"));
+    let mut said = lines.filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"));
     let mut panic = String::new();
     for line in said.clone() {
         if let Some(at) = line.find("panicked at") {
@@ -250,7 +250,7 @@ fn last_words<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Op
         }
     }
     if panic.is_empty() {
-        return said.rev().next().map(|line| LastWords::Line(line.trim().to_owned()));
+        return said.next_back().map(|line| LastWords::Line(line.trim().to_owned()));
     }
     Some(LastWords::Panic(panic))
 }
