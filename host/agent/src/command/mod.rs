@@ -1,3 +1,8 @@
-//! The road of a command: from a request to run an integration to its outcome.
+//! The road of a command: from a request to run an integration to its outcome. What an integration says of itself is read in
+//! `manifest`, what it may reach is worked out in `policy`, `runner` runs it, and `outcome` says how that ended.
 
+pub mod manifest;
+pub mod outcome;
+mod policy;
 pub mod runner;
+mod schema;

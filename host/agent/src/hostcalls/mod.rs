@@ -1,1 +1,175 @@
-//! x
+//! The door: what a guest may ask of the host, one file for each interface of the contract. Each call goes the same
+//! way: capability, limit, work, translation. A refusal is a typed error of the contract; an error of the engine's (a trap)
+//! comes only from a handle that the engine itself should not have let through.
+//!
+//! What is granted is decided before the instance exists, in a `Door`; here it is only looked at. The work is done by
+//! the engines below (`export`, `egress`, `git`), which know nothing of WebAssembly.
+
+mod control;
+mod git;
+mod http;
+mod log;
+mod oauth;
+mod session;
+mod state;
+
+use std::sync::Arc;
+
+use wasmtime::component::{HasData, ResourceTable};
+
+use crate::bindings::agent::integration::types;
+use crate::egress::{Egress, Policy};
+use crate::export::{ExportRun, SessionError};
+use crate::logs::Logs;
+use crate::shutdown::Shutdown;
+
+pub use http::PendingEntry;
+pub(crate) use log::{GuestLog, LastWords, Stream};
+
+/// Whether a guest may have git repositories exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GitGrant {
+    /// Its manifest does not ask for it.
+    NotAsked,
+    /// It may ask, and the operator leaves repositories out: they are checked, counted and passed over.
+    Skipped,
+    /// It may.
+    Granted,
+}
+
+/// What the host calls of one instance may reach.
+pub struct Door {
+    log: Arc<GuestLog>,
+    shutdown: Shutdown,
+    run: Option<Arc<ExportRun>>,
+    network: Option<(Egress, Arc<Policy>)>,
+    git: GitGrant,
+    webhook_url: Option<String>,
+}
+
+impl Door {
+    /// A door that leads nowhere: the log, and refusals. What `describe` gets.
+    #[must_use]
+    pub fn nothing(integration: &str, logs: &Logs, shutdown: &Shutdown) -> Door {
+        Door {
+            log: Arc::new(GuestLog::new(integration, logs.clone())),
+            shutdown: shutdown.clone(),
+            run: None,
+            network: None,
+            git: GitGrant::NotAsked,
+            webhook_url: None,
+        }
+    }
+
+    /// Lets requests out, within this policy.
+    #[must_use]
+    pub fn with_network(mut self, egress: Egress, policy: Arc<Policy>) -> Door {
+        self.network = Some((egress, policy));
+        self
+    }
+
+    /// Lets the guest export into this run.
+    #[must_use]
+    pub fn with_run(mut self, run: Arc<ExportRun>, git: GitGrant) -> Door {
+        self.run = Some(run);
+        self.git = git;
+        self
+    }
+
+    /// The URL at which this integration receives webhooks.
+    #[must_use]
+    pub fn with_webhook_url(mut self, url: Option<String>) -> Door {
+        self.webhook_url = url;
+        self
+    }
+
+    /// The guest's log, which outlives the instance by a closing line.
+    pub(crate) fn log(&self) -> &Arc<GuestLog> {
+        &self.log
+    }
+}
+
+/// The host's side of one instance: its door, and the table of what it holds handles to.
+pub(crate) struct Guest {
+    door: Door,
+    pub(crate) table: ResourceTable,
+    flights: http::Flights,
+}
+
+impl Guest {
+    /// `handles_max`: resources alive at a time, of ours and of WASI's together.
+    pub(crate) fn new(door: Door, handles_max: usize) -> Guest {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(handles_max);
+        Guest { door, table, flights: http::Flights::default() }
+    }
+
+    /// The run, or the refusal that a session call gets where nothing is exported.
+    fn run(&self) -> Result<&Arc<ExportRun>, types::Error> {
+        self.door.run.as_ref().ok_or_else(|| {
+            types::Error::Denied("sessions and state are there only in `export`; this call exports nothing".to_owned())
+        })
+    }
+}
+
+/// Tells the generated code that the host's side is borrowed from the store.
+pub(crate) struct HasGuest;
+
+impl HasData for HasGuest {
+    type Data<'a> = &'a mut Guest;
+}
+
+impl types::Host for Guest {}
+
+impl From<SessionError> for types::Error {
+    fn from(error: SessionError) -> types::Error {
+        match error {
+            SessionError::Invalid(why) => types::Error::Invalid(why),
+            SessionError::Limit(why) => types::Error::Limit(why),
+            SessionError::Conflict(why) => types::Error::Conflict(why),
+            SessionError::Unavailable(why) => types::Error::Unavailable(why),
+            SessionError::Other(why) => types::Error::Other(why),
+        }
+    }
+}
+
+/// Cuts text to at most so many bytes, between two characters.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+/// Refuses text that is too short or too long.
+fn length(what: &str, text: &str, bytes: std::ops::RangeInclusive<usize>) -> Result<(), types::Error> {
+    if text.len() > *bytes.end() {
+        return Err(types::Error::Limit(format!("{what} has {} bytes; at most {} are allowed", text.len(), bytes.end())));
+    }
+    if text.len() < *bytes.start() {
+        return Err(types::Error::Invalid(format!("{what} is empty; it needs at least {} byte", bytes.start())));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        assert_eq!(cut("aäb", 2), "a");
+        assert_eq!(cut("aäb", 3), "aä");
+        assert_eq!(cut("aäb", 9), "aäb");
+    }
+
+    #[test]
+    fn lengths_are_refused_by_name() {
+        assert!(length("the key", "a", 1..=1).is_ok());
+        assert_eq!(
+            length("the key", "", 1..=2),
+            Err(types::Error::Invalid("the key is empty; it needs at least 1 byte".into()))
+        );
+        assert_eq!(
+            length("the key", "abc", 1..=2),
+            Err(types::Error::Limit("the key has 3 bytes; at most 2 are allowed".into()))
+        );
+    }
+}

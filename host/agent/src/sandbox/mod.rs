@@ -1,6 +1,31 @@
-//! The cage: engine, compiled-component cache, pre-linked instances, limits, and how a call ended.
+//! The cage: engine, compiled-component cache, pre-linked instances, limits, and how a call ended. It knows what an instance
+//! may use up, and nothing of what integrations are for; what a guest may ask of the host is in `hostcalls`.
 
-use std::time::Duration;
+mod cache;
+mod engine;
+mod instance;
+mod limits;
+mod load;
+mod wasi;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::bindings::AgentIntegrationPre;
+use crate::config::Limits;
+use crate::shutdown::Shutdown;
+
+pub use cache::CacheError;
+pub use load::{COMPONENT_BYTES_MAX, LoadError};
+pub use crate::hostcalls::{Door, GitGrant};
+
+/// How long a guest has, after the end has been asked for, to reach its next checkpoint and return.
+pub const GRACE: Duration = Duration::from_secs(10);
 
 /// One of the six calls into a guest. Documents are JSON text.
 #[derive(Debug, Clone)]
@@ -38,4 +63,151 @@ pub struct CallReport {
     /// The largest sum of its memories and tables, bytes.
     pub memory_bytes_peak: u64,
     pub host_calls: u64,
+}
+
+/// Why there can be no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The engine does not run on this machine.
+    #[error("the WebAssembly engine cannot start on this machine: {0}")]
+    Engine(String),
+    /// The system gives no thread.
+    #[error("the thread that keeps time for guests cannot start")]
+    Ticker(#[source] std::io::Error),
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// The cage of one process. Clones share it.
+#[derive(Clone)]
+pub struct Sandbox {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Engine,
+    linker: Linker<instance::Cell>,
+    cache: cache::Cache,
+    ticker: engine::Ticker,
+    /// What is loaded, by digest: integrations that run the same component share it. Held while compiling, so that the
+    /// same component is compiled once; compiling uses all processors anyway.
+    loaded: Mutex<HashMap<String, Weak<Component>>>,
+}
+
+/// A component, compiled and joined to what the host offers, ready to be instantiated. Clones share it.
+#[derive(Clone)]
+pub struct Loaded {
+    component: Arc<Component>,
+}
+
+struct Component {
+    pre: AgentIntegrationPre<instance::Cell>,
+    digest: String,
+    bytes: u64,
+}
+
+impl Loaded {
+    /// SHA-256 of the component's file, 64 hexadecimal digits.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.component.digest
+    }
+
+    /// The size of the component's file, bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.component.bytes
+    }
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("digest", &self.digest()).field("bytes", &self.bytes()).finish()
+    }
+}
+
+impl Sandbox {
+    /// Starts the engine. `cache_dir` is the folder of compiled components; it is made if it is not there, and refused if
+    /// others could write to it.
+    pub fn new(cache_dir: &Path) -> Result<Sandbox, SandboxError> {
+        let fault = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
+        let engine = Engine::new(&engine::config()).map_err(fault)?;
+        let linker = instance::linker(&engine).map_err(fault)?;
+        let cache = cache::Cache::open(cache_dir, &engine)?;
+        let ticker = engine::Ticker::start(&engine).map_err(SandboxError::Ticker)?;
+        let shared = Shared { engine, linker, cache, ticker, loaded: Mutex::default() };
+        Ok(Sandbox { shared: Arc::new(shared) })
+    }
+
+    /// Loads a component. Blocking: a warm cache makes it a millisecond, a cold one compiles, which takes seconds for large
+    /// components.
+    pub fn load(&self, path: &Path) -> Result<Loaded, LoadError> {
+        let bytes = load::read(path)?;
+        load::judge(path, &bytes)?;
+        let digest = load::digest(&bytes);
+        let mut loaded = self.shared.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(component) = loaded.get(&digest).and_then(Weak::upgrade) {
+            return Ok(Loaded { component });
+        }
+        let compiled = load::compile(&self.shared.engine, &self.shared.cache, path, &bytes, &digest)?;
+        let pre = load::link(&self.shared.linker, path, &compiled)?;
+        let component = Arc::new(Component { pre, digest: digest.clone(), bytes: bytes.len() as u64 });
+        loaded.retain(|_, component| component.strong_count() > 0);
+        loaded.insert(digest, Arc::downgrade(&component));
+        Ok(Loaded { component })
+    }
+
+    /// A text that `remember` has kept about this component under this name, if it is still there. Names are for file names.
+    #[must_use]
+    pub fn recall(&self, loaded: &Loaded, name: &str) -> Option<String> {
+        self.shared.cache.recall(loaded.digest(), name)
+    }
+
+    /// Keeps a text about a component beside its compiled form, for the next start. It may be gone then.
+    pub fn remember(&self, loaded: &Loaded, name: &str, text: &str) {
+        self.shared.cache.remember(loaded.digest(), name, text);
+    }
+
+    /// Makes a new instance, calls it once, and drops it. Ends at the latest when a limit is reached, or `GRACE` after
+    /// the end has been asked for. If the future is dropped, the instance goes with it.
+    pub async fn call(&self, loaded: &Loaded, door: Door, limits: &Limits, call: Call, shutdown: &Shutdown) -> CallReport {
+        let started = Instant::now();
+        let _ticking = self.shared.ticker.run();
+        let log = Arc::clone(door.log());
+        let meter = Arc::new(limits::Meter::new(limits::Clock::Real(started), limits.cpu_time_max));
+        let mut store = instance::store(&self.shared.engine, door, limits, &meter);
+        let run = instance::metered(&meter, instance::run(&mut store, &loaded.component.pre, call));
+        // The work is looked at first, and a short call ends there: no timer is set for it.
+        let ended = tokio::select! {
+            biased;
+            answer = run => Ok(answer),
+            () = tokio::time::sleep(limits.wall_time_max) => {
+                let name = "wall_time_max";
+                Err(CallEnd::Limit { name, value: instance::limit_value(name, limits) })
+            }
+            () = cancelled(shutdown) => Err(CallEnd::Cancelled),
+        };
+        // Before the guest's last words are asked for: the last of them may have no line end.
+        log.close();
+        let memory = &store.data().memory;
+        let end = match ended {
+            Ok(Ok(Ok(document))) => CallEnd::Ok(document),
+            Ok(Ok(Err((kind, message)))) => CallEnd::Failed { kind, message },
+            Ok(Err(trap)) => instance::trapped(&trap, limits, memory, &log),
+            Err(end) => end,
+        };
+        CallReport {
+            end,
+            cpu: meter.used(),
+            wall: started.elapsed(),
+            memory_bytes_peak: memory.peak(),
+            host_calls: store.data().host_calls,
+        }
+    }
+}
+
+/// Ends when the end has been asked for and the grace is over.
+async fn cancelled(shutdown: &Shutdown) {
+    shutdown.wait().await;
+    tokio::time::sleep(GRACE).await;
 }

@@ -1,0 +1,249 @@
+//! How a run ended: for a person, for `--json`, and for exit codes. Data only; who runs is `runner`.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::runner::PrepareError;
+use crate::export::SessionSummary;
+use crate::git::RepoOutcome;
+use crate::sandbox::{CallEnd, CallReport};
+
+/// How a call of an integration ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It gave its document.
+    Ok { result: Value },
+    /// It, or what must come before it, failed. `kind` is the contract's (`invalid`, `not-found`, …), or `component`,
+    /// `manifest`, `config` or `result` where the fault lies there.
+    Failed { kind: String, reason: String },
+    /// It trapped of its own doing.
+    Trapped { reason: String, backtrace: String },
+    /// It broke a limit and was ended.
+    Limit { name: &'static str, value: String },
+    /// It was told to end and did not in time.
+    Cancelled,
+    /// It could not go on without something that it was not granted.
+    Denied { reason: String },
+}
+
+impl Outcome {
+    /// One word, as in JSON.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Ok { .. } => "ok",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Trapped { .. } => "trapped",
+            Outcome::Limit { .. } => "limit",
+            Outcome::Cancelled => "cancelled",
+            Outcome::Denied { .. } => "denied",
+        }
+    }
+
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        matches!(self, Outcome::Ok { .. })
+    }
+
+    /// Why it did not end well, for a person; nothing if it did.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Outcome::Ok { .. } => None,
+            Outcome::Failed { reason, .. } | Outcome::Denied { reason } => Some(reason.clone()),
+            Outcome::Trapped { reason, .. } => Some(trapped(reason)),
+            Outcome::Limit { name, value } => Some(limit(name, value)),
+            Outcome::Cancelled => Some(CANCELLED.to_owned()),
+        }
+    }
+
+    /// What a call's end means. The guest's document must be JSON.
+    pub(super) fn of(end: CallEnd) -> Outcome {
+        match end {
+            CallEnd::Ok(document) => match serde_json::from_str(&document) {
+                Ok(result) => Outcome::Ok { result },
+                Err(error) => Outcome::failed("result", format!("what it returned is not JSON: {error}")),
+            },
+            CallEnd::Failed { kind: "denied", message } => Outcome::Denied { reason: message },
+            CallEnd::Failed { kind, message } => Outcome::failed(kind, message),
+            CallEnd::Trapped { message, backtrace } => Outcome::Trapped { reason: message, backtrace },
+            CallEnd::Limit { name, value } => Outcome::Limit { name, value },
+            CallEnd::Cancelled => Outcome::Cancelled,
+        }
+    }
+
+    pub(super) fn failed(kind: &str, reason: impl Into<String>) -> Outcome {
+        Outcome::Failed { kind: kind.to_owned(), reason: reason.into() }
+    }
+}
+
+impl From<&PrepareError> for Outcome {
+    fn from(error: &PrepareError) -> Outcome {
+        let kind = match error {
+            PrepareError::Load(_) | PrepareError::Lost => "component",
+            PrepareError::Manifest(_) => "manifest",
+            PrepareError::Config(_) => "config",
+        };
+        let mut reason = error.to_string();
+        // The chain, printed: what the system said about a file comes after what it was wanted for.
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            reason.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Outcome::failed(kind, reason)
+    }
+}
+
+const CANCELLED: &str = "it was told to end and did not return in time";
+
+fn trapped(reason: &str) -> String {
+    format!("the integration broke down: {reason}")
+}
+
+fn limit(name: &str, value: &str) -> String {
+    format!("the limit {name} ({value}) was reached; raise it in the integration's `limits` if its work needs more")
+}
+
+/// A call's end, for a person.
+pub(super) fn told(end: &CallEnd) -> String {
+    match end {
+        CallEnd::Ok(_) => "it returned".to_owned(),
+        CallEnd::Failed { message, .. } => message.clone(),
+        CallEnd::Trapped { message, .. } => trapped(message),
+        CallEnd::Limit { name, value } => limit(name, value),
+        CallEnd::Cancelled => CANCELLED.to_owned(),
+    }
+}
+
+/// What a call used.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Usage {
+    /// The guest's own running time, milliseconds.
+    pub cpu_ms: f64,
+    /// From the call to its end, milliseconds.
+    pub wall_ms: f64,
+    /// The largest sum of its memories and tables, bytes.
+    pub memory_bytes_peak: u64,
+    pub host_calls: u64,
+}
+
+impl From<&CallReport> for Usage {
+    fn from(report: &CallReport) -> Usage {
+        Usage {
+            cpu_ms: report.cpu.as_secs_f64() * 1e3,
+            wall_ms: report.wall.as_secs_f64() * 1e3,
+            memory_bytes_peak: report.memory_bytes_peak,
+            host_calls: report.host_calls,
+        }
+    }
+}
+
+/// What became of one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Repository {
+    pub ref_id: String,
+    pub name: String,
+    pub records: u64,
+    /// Why it failed; none if it did not.
+    pub error: Option<String>,
+}
+
+impl From<RepoOutcome> for Repository {
+    fn from(outcome: RepoOutcome) -> Repository {
+        let RepoOutcome { ref_id, name, records, error } = outcome;
+        Repository { ref_id, name, records, error }
+    }
+}
+
+/// How one call other than an export ended, and what it used.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CallOutcome {
+    /// The integration's instance name.
+    pub integration: String,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    pub usage: Usage,
+}
+
+/// How one export ended, and what it did.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportOutcome {
+    /// The integration's instance name.
+    pub integration: String,
+    /// How the integration's own part ended. What it committed stays committed however it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    pub usage: Usage,
+    /// Parents before children, in order of opening.
+    pub sessions: Vec<SessionSummary>,
+    /// Repositories that were worked off, in order.
+    pub repositories: Vec<Repository>,
+    /// Repositories that are queued and were not come to; the next run does.
+    pub repositories_left: usize,
+}
+
+impl ExportOutcome {
+    /// The outcome of an integration that never ran.
+    #[must_use]
+    pub fn not_run(integration: &str, error: &PrepareError) -> ExportOutcome {
+        ExportOutcome::without_run(integration, Outcome::from(error))
+    }
+
+    pub(super) fn without_run(integration: &str, outcome: Outcome) -> ExportOutcome {
+        ExportOutcome {
+            integration: integration.to_owned(),
+            outcome,
+            usage: Usage::default(),
+            sessions: Vec::new(),
+            repositories: Vec::new(),
+            repositories_left: 0,
+        }
+    }
+
+    /// Whether the integration ended well and some of its repositories did not.
+    #[must_use]
+    pub fn partial(&self) -> bool {
+        self.outcome.is_ok() && (self.repositories_left > 0 || self.repositories.iter().any(|repository| repository.error.is_some()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn outcomes_are_flat_in_json() {
+        let outcome = CallOutcome {
+            integration: "a".to_owned(),
+            outcome: Outcome::of(CallEnd::Limit { name: "cpu_time_max", value: "1 s".to_owned() }),
+            usage: Usage::default(),
+        };
+        let json = serde_json::to_value(&outcome).expect("JSON");
+        assert_eq!(json["outcome"], "limit");
+        assert_eq!(json["name"], "cpu_time_max");
+        assert_eq!(json["usage"]["host_calls"], 0);
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        let failed = |kind| CallEnd::Failed { kind, message: "m".to_owned() };
+        assert_eq!(Outcome::of(CallEnd::Ok("{\"a\":1}".to_owned())), Outcome::Ok { result: json!({"a": 1}) });
+        assert_eq!(Outcome::of(CallEnd::Ok("no".to_owned())).word(), "failed");
+        assert_eq!(Outcome::of(failed("denied")).word(), "denied");
+        assert_eq!(Outcome::of(failed("not-found")), Outcome::failed("not-found", "m"));
+    }
+
+    #[test]
+    fn a_failed_repository_makes_it_partial() {
+        let mut outcome = ExportOutcome::without_run("a", Outcome::Ok { result: json!({}) });
+        assert!(!outcome.partial());
+        outcome.repositories.push(Repository { ref_id: "1".into(), name: "r".into(), records: 0, error: Some("gone".into()) });
+        assert!(outcome.partial());
+        outcome.outcome = Outcome::Cancelled;
+        assert!(!outcome.partial());
+    }
+}

@@ -1,0 +1,135 @@
+//! What one integration may reach: what its manifest asks for and what the operator grants, side by side, for `egress` to
+//! hold each request against both. Rules that name a field of the configuration are filled in here.
+
+use serde_json::Value;
+use url::Url;
+
+use super::manifest::{AskedRule, Manifest};
+use crate::config::{Integration, NetworkRule};
+use crate::egress::Policy;
+
+/// Rules that one manifest may come to when the configuration is filled in: a list of servers, not a list of pages.
+const RULES_MAX: usize = 4096;
+
+/// How a rule names a field of the configuration.
+const CONFIG_OPEN: &str = "{config:";
+const CONFIG_CLOSE: char = '}';
+/// The segment of such a pointer that stands for each element of an array.
+const EACH: &str = "*";
+
+/// The policy of a configured integration.
+pub(super) fn policy(manifest: &Manifest, integration: &Integration) -> Policy {
+    let grants = &integration.grants;
+    let rules = manifest.asks.network.iter().flat_map(|rule| fill_in(rule, &integration.config));
+    let mut asked: Vec<NetworkRule> = Vec::new();
+    for rule in rules.take(RULES_MAX) {
+        // Several repositories of one server come to the same rule.
+        if !asked.contains(&rule) {
+            asked.push(rule);
+        }
+    }
+    let used = |name: &str| manifest.asks.credentials.iter().any(|asked| asked.name == name);
+    Policy {
+        asked,
+        granted: grants.network.clone(),
+        private_hosts: grants.private_hosts.clone(),
+        credentials: grants.credentials.iter().filter(|(name, _)| used(name)).map(|(n, c)| (n.clone(), c.clone())).collect(),
+    }
+}
+
+/// The rules that one rule of a manifest comes to with this configuration.
+fn fill_in(rule: &AskedRule, config: &Value) -> Vec<NetworkRule> {
+    let make = |scheme: &str, host: &str, port: u16| NetworkRule {
+        scheme: scheme.to_owned(),
+        host: bare_host(host).to_owned(),
+        port,
+        methods: rule.methods.clone(),
+        path: rule.path.clone(),
+    };
+    let Some(pointer) = rule.host.strip_prefix(CONFIG_OPEN).and_then(|rest| rest.strip_suffix(CONFIG_CLOSE)) else {
+        let scheme = rule.scheme.as_deref().unwrap_or("https");
+        let port = rule.port.unwrap_or(if scheme == "http" { 80 } else { 443 });
+        return vec![make(scheme, &rule.host, port)];
+    };
+    let mut values = Vec::new();
+    find(config, pointer, &mut values);
+    values
+        .into_iter()
+        .filter_map(|text| Url::parse(text).ok())
+        // A path of this machine and the like: nothing to ask for.
+        .filter(|url| matches!(url.scheme(), "http" | "https"))
+        .filter_map(|url| Some(make(url.scheme(), url.host_str()?, url.port_or_known_default()?)))
+        .collect()
+}
+
+/// A literal IPv6 address stands in a rule without its brackets.
+fn bare_host(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// The texts at a JSON Pointer in which `*` stands for each element of an array.
+fn find<'a>(value: &'a Value, pointer: &str, found: &mut Vec<&'a str>) {
+    let Some(rest) = pointer.strip_prefix('/') else {
+        found.extend(value.as_str());
+        return;
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (segment, rest) = rest.split_at(end);
+    match value {
+        Value::Array(items) if segment == EACH => items.iter().for_each(|item| find(item, rest, found)),
+        Value::Array(_) | Value::Object(_) => {
+            if let Some(member) = value.pointer(&format!("/{segment}")) {
+                find(member, rest, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rules(host: &str, config: &Value) -> Vec<String> {
+        let rule = AskedRule { scheme: None, host: host.to_owned(), port: None, methods: vec![], path: "/".to_owned() };
+        fill_in(&rule, config).iter().map(|rule| format!("{}|{}|{}", rule.scheme, rule.host, rule.port)).collect()
+    }
+
+    #[test]
+    fn rules_are_filled_in_from_the_configuration() {
+        let config = json!({
+            "url": "http://Git.example.com:8080/a",
+            "repos": [{"url": "https://a.com/x"}, {"url": "/srv/b"}, {"url": "https://[::1]/y"}, 7, {"url": 7}],
+            "a/b": "https://slash.com",
+        });
+        for (host, expected) in [
+            ("api.example.com", &["https|api.example.com|443"][..]),
+            ("[::1]", &["https|::1|443"][..]),
+            ("{config:/url}", &["http|git.example.com|8080"][..]),
+            ("{config:/repos/*/url}", &["https|a.com|443", "https|::1|443"][..]),
+            ("{config:/repos/0/url}", &["https|a.com|443"][..]),
+            ("{config:/a~1b}", &["https|slash.com|443"][..]),
+            ("{config:/none}", &[][..]),
+            ("{config:/repos}", &[][..]),
+            ("{config:/url/*}", &[][..]),
+        ] {
+            assert_eq!(rules(host, &config), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn ports_are_the_schemes() {
+        let rule = |scheme: &str, port| AskedRule {
+            scheme: Some(scheme.to_owned()),
+            host: "a.com".to_owned(),
+            port,
+            methods: vec!["GET".to_owned()],
+            path: "/api".to_owned(),
+        };
+        assert_eq!(fill_in(&rule("http", None), &json!({}))[0].port, 80);
+        let made = &fill_in(&rule("http", Some(8443)), &json!({}))[0];
+        assert_eq!((made.port, made.methods.as_slice(), made.path.as_str()), (8443, &["GET".to_owned()][..], "/api"));
+    }
+}

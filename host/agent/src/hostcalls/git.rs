@@ -1,0 +1,70 @@
+//! `agent:integration/git`: queues repositories for the native core. The document is judged here, so that a fault is
+//! told to the guest that made it and not to a job hours later; the queue is `export`'s, the work is `git`'s.
+
+use serde_json::Value;
+
+use super::session::Handle;
+use super::{GitGrant, Guest, length};
+use crate::bindings::agent::integration::{git, types};
+
+/// Bytes of a repository's document.
+const REPO_BYTES_MAX: usize = 1 << 20;
+/// Fields that a document must have, strings that are not empty.
+const REQUIRED: [&str; 3] = ["ref_id", "name", "url"];
+
+impl git::Host for Guest {
+    async fn export_repo(
+        &mut self,
+        session: Handle,
+        repo: String,
+    ) -> wasmtime::Result<Result<(), types::Error>> {
+        let (run, id) = self.session(&session)?;
+        if self.door.git == GitGrant::NotAsked {
+            let why = "the manifest does not ask for git: set `asks.git` to true".to_owned();
+            return Ok(Err(types::Error::Denied(why)));
+        }
+        let repo = match parse(&repo) {
+            Ok(repo) => repo,
+            Err(error) => return Ok(Err(error)),
+        };
+        if self.door.git == GitGrant::Skipped {
+            self.door.log().repository_skipped();
+            return Ok(Ok(()));
+        }
+        Ok(run.queue_repo(id, repo).map_err(Into::into))
+    }
+}
+
+/// Reads and judges a repository's document.
+fn parse(text: &str) -> Result<Value, types::Error> {
+    length("the repository's document", text, 1..=REPO_BYTES_MAX)?;
+    let invalid = |why: String| types::Error::Invalid(format!("the repository's document {why} (schemas/git-repo.json)"));
+    let repo: Value = serde_json::from_str(text).map_err(|error| invalid(format!("is not JSON: {error}")))?;
+    if !repo.is_object() {
+        return Err(invalid("is not an object".to_owned()));
+    }
+    let missing: Vec<&str> = REQUIRED
+        .into_iter()
+        .filter(|name| repo.get(name).and_then(Value::as_str).is_none_or(str::is_empty))
+        .collect();
+    if missing.is_empty() { Ok(repo) } else { Err(invalid(format!("needs a text for {}", missing.join(", ")))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_names_its_repository() {
+        assert!(parse(r#"{"ref_id":"1","name":"a","url":"https://example.com/a"}"#).is_ok());
+        for (text, why) in [
+            ("", "is empty"),
+            ("{", "is not JSON"),
+            ("[]", "is not an object"),
+            (r#"{"ref_id":1,"name":""}"#, "needs a text for ref_id, name, url"),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! `agent:integration/http`: requests through the one door. Here a request is judged for its form and the requests under
+//! way are kept; where it may go, and everything about the wire, is `egress`'s.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use url::Url;
+use wasmtime::component::Resource;
+
+use super::Guest;
+use crate::bindings::agent::integration::http as wit;
+use crate::bindings::agent::integration::http::HttpError;
+use crate::egress::{EgressError, Policy, Request, Response};
+
+/// Requests under way, or answered and not yet taken: each may hold a body.
+const FLIGHTS_MAX: usize = 32;
+const URL_BYTES_MAX: usize = 8 << 10;
+const BODY_BYTES_MAX: usize = 16 << 20;
+const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 1..=600_000;
+const TIMEOUT_MS_DEFAULT: u32 = 60_000;
+const OPTIONS: &str = "auth, timeout-ms, max-body";
+
+/// Header fields that say how a message is framed or where it goes: the host's own.
+const HOST_HEADERS: [&str; 6] = ["host", "connection", "transfer-encoding", "content-length", "expect", "upgrade"];
+/// The same, by how they begin.
+const HOST_HEADER_PREFIX: &str = "proxy-";
+/// Methods that are not requests for a resource: a tunnel, and an echo of what the host put in.
+const HOST_METHODS: [&str; 2] = ["CONNECT", "TRACE"];
+
+type Answer = Result<Response, EgressError>;
+
+/// The requests of one instance that are under way.
+#[derive(Default)]
+pub(super) struct Flights {
+    count: usize,
+    /// Told at each landing. There is one waiter at a time, the instance, so a permit is never taken by another.
+    landed: Arc<Notify>,
+}
+
+/// What a guest's handle of a request stands for. Its end cancels the request.
+pub struct PendingEntry {
+    state: Flight,
+    task: JoinHandle<()>,
+}
+
+/// A request on its way.
+enum Flight {
+    Under(oneshot::Receiver<Answer>),
+    Landed(Answer),
+}
+
+impl PendingEntry {
+    /// Whether the answer is there.
+    fn landed(&mut self) -> bool {
+        if let Flight::Under(receiver) = &mut self.state {
+            match receiver.try_recv() {
+                Ok(answer) => self.state = Flight::Landed(answer),
+                Err(oneshot::error::TryRecvError::Empty) => return false,
+                Err(oneshot::error::TryRecvError::Closed) => self.state = Flight::Landed(Err(lost())),
+            }
+        }
+        true
+    }
+
+    /// Waits for the answer and takes it.
+    async fn take(mut self) -> Answer {
+        match &mut self.state {
+            Flight::Under(receiver) => receiver.await.unwrap_or_else(|_| Err(lost())),
+            Flight::Landed(answer) => std::mem::replace(answer, Err(lost())),
+        }
+    }
+}
+
+impl Drop for PendingEntry {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The request's task went away without an answer.
+fn lost() -> EgressError {
+    EgressError::Other("the request ended without an answer; this is a fault of the agent".to_owned())
+}
+
+/// Tells the instance of a landing when the task ends, however it ends.
+struct Landing(Arc<Notify>);
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+impl Guest {
+    /// Capability and limit of a request; gives what `egress` takes.
+    fn admit(&self, request: wit::Request) -> Result<(crate::egress::Egress, Arc<Policy>, Request), HttpError> {
+        let Some((egress, policy)) = &self.door.network else {
+            return Err(HttpError::Denied("this call may not use the network: nothing is granted to it".to_owned()));
+        };
+        if self.flights.count >= FLIGHTS_MAX {
+            let why = format!("{FLIGHTS_MAX} requests are under way or not yet taken; take or drop some");
+            return Err(HttpError::Limit(why));
+        }
+        let request = judge(request)?;
+        if let Some(name) = request.credential.as_ref().filter(|name| !policy.credentials.contains_key(*name)) {
+            return Err(HttpError::Denied(format!(
+                "the credential `{name}` is not granted: the manifest must ask for it and the configuration name it under \
+                 `grants.credentials`"
+            )));
+        }
+        Ok((egress.clone(), Arc::clone(policy), request))
+    }
+
+    fn launch(&mut self, request: wit::Request) -> Result<Resource<PendingEntry>, HttpError> {
+        let (egress, policy, request) = self.admit(request)?;
+        let (sender, receiver) = oneshot::channel();
+        let landed = Arc::clone(&self.flights.landed);
+        let task = self.door.shutdown.spawn(async move {
+            // Declared before the sender moves in, and so told after the answer is there (or surely never will be).
+            let _landing = Landing(landed);
+            let sender = sender;
+            let answer = egress.send(&policy, request).await;
+            // Nobody listens when the handle is gone, and then nobody misses it.
+            let _ = sender.send(answer);
+        });
+        let entry = PendingEntry { state: Flight::Under(receiver), task };
+        let handle = self.table.push(entry).map_err(|_| {
+            HttpError::Limit("handles_max: too many resources are alive; drop some".to_owned())
+        })?;
+        self.flights.count += 1;
+        Ok(handle)
+    }
+
+    fn take_pending(&mut self, handle: Resource<PendingEntry>) -> wasmtime::Result<PendingEntry> {
+        let entry = self.table.delete(handle)?;
+        self.flights.count -= 1;
+        Ok(entry)
+    }
+
+    /// The indexes of those that have landed.
+    fn landed(&mut self, pendings: &[Resource<PendingEntry>]) -> wasmtime::Result<Vec<u32>> {
+        let mut landed = Vec::new();
+        for (index, handle) in (0..).zip(pendings) {
+            if self.table.get_mut(handle)?.landed() {
+                landed.push(index);
+            }
+        }
+        Ok(landed)
+    }
+}
+
+impl wit::Host for Guest {
+    async fn send(&mut self, request: wit::Request) -> wasmtime::Result<Result<wit::Response, HttpError>> {
+        let (egress, policy, request) = match self.admit(request) {
+            Ok(admitted) => admitted,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(translate(egress.send(&policy, request).await))
+    }
+
+    fn submit(&mut self, request: wit::Request) -> wasmtime::Result<Result<Resource<PendingEntry>, HttpError>> {
+        Ok(self.launch(request))
+    }
+
+    async fn wait_any(
+        &mut self,
+        pendings: Vec<Resource<PendingEntry>>,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Vec<u32>> {
+        if pendings.is_empty() {
+            return Ok(Vec::new());
+        }
+        let timeout = Duration::from_millis(u64::from(timeout_ms.min(*TIMEOUT_MS.end())));
+        let deadline = tokio::time::Instant::now() + timeout;
+        let told = Arc::clone(&self.flights.landed);
+        loop {
+            let landed = self.landed(&pendings)?;
+            if !landed.is_empty() {
+                return Ok(landed);
+            }
+            // A landing between the look and this wait has left its permit.
+            if tokio::time::timeout_at(deadline, told.notified()).await.is_err() {
+                return self.landed(&pendings);
+            }
+        }
+    }
+}
+
+impl wit::HostPending for Guest {
+    async fn take(
+        &mut self,
+        handle: Resource<PendingEntry>,
+    ) -> wasmtime::Result<Result<wit::Response, HttpError>> {
+        Ok(translate(self.take_pending(handle)?.take().await))
+    }
+
+    fn drop(&mut self, handle: Resource<PendingEntry>) -> wasmtime::Result<()> {
+        self.take_pending(handle)?;
+        Ok(())
+    }
+}
+
+/// Judges the form of a request: URL, method, header fields, body and options.
+fn judge(request: wit::Request) -> Result<Request, HttpError> {
+    judge_url(&request.url)?;
+    judge_method(&request.method)?;
+    for (name, value) in &request.headers {
+        judge_header(name, value)?;
+    }
+    if request.body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
+        return Err(HttpError::TooLarge(format!("a request's body may have {BODY_BYTES_MAX} bytes")));
+    }
+    let options = judge_options(request.options)?;
+    Ok(Request {
+        method: request.method,
+        url: request.url,
+        headers: request.headers,
+        body: request.body,
+        credential: options.credential,
+        timeout: options.timeout,
+        body_bytes_max: options.body_bytes_max,
+    })
+}
+
+fn judge_url(text: &str) -> Result<(), HttpError> {
+    if text.len() > URL_BYTES_MAX {
+        return Err(invalid(format!("the URL has {} bytes; at most {URL_BYTES_MAX} are allowed", text.len())));
+    }
+    let url = Url::parse(text).map_err(|error| invalid(format!("the URL is not absolute and well-formed: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(invalid(format!("the URL's scheme is `{}`; http and https are possible", url.scheme())));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("the URL contains user information; use the option `auth`".to_owned()));
+    }
+    Ok(())
+}
+
+fn judge_method(method: &str) -> Result<(), HttpError> {
+    let well_formed = http::Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|b| b.is_ascii_lowercase());
+    if !well_formed {
+        return Err(invalid("the method is not an HTTP method in capitals".to_owned()));
+    }
+    if HOST_METHODS.contains(&method) {
+        return Err(invalid(format!("the method {method} is not possible")));
+    }
+    Ok(())
+}
+
+fn judge_header(name: &str, value: &str) -> Result<(), HttpError> {
+    // The name as it is compared, in lower case. A bad one is shown escaped: it may hold control characters.
+    let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
+        return Err(invalid(format!("{name:?} is not a header field's name")));
+    };
+    if HOST_HEADERS.contains(&parsed.as_str()) || parsed.as_str().starts_with(HOST_HEADER_PREFIX) {
+        return Err(invalid(format!("the header field `{parsed}` is the host's own; leave it out")));
+    }
+    // The value itself is not shown: it may be a secret.
+    HeaderValue::from_bytes(value.as_bytes())
+        .map(drop)
+        .map_err(|_| invalid(format!("the value of the header field `{parsed}` contains a control character")))
+}
+
+/// What the options of a request say.
+#[derive(Debug, PartialEq, Eq)]
+struct Options {
+    credential: Option<String>,
+    timeout: Duration,
+    body_bytes_max: usize,
+}
+
+fn judge_options(options: Vec<(String, String)>) -> Result<Options, HttpError> {
+    let (mut auth, mut timeout_ms, mut max_body) = (None, None, None);
+    for (name, value) in options {
+        let slot = match name.as_str() {
+            "auth" => &mut auth,
+            "timeout-ms" => &mut timeout_ms,
+            "max-body" => &mut max_body,
+            _ => return Err(invalid(format!("there is no option {name:?}; there are: {OPTIONS}"))),
+        };
+        if slot.replace(value).is_some() {
+            return Err(invalid(format!("the option `{name}` is given twice")));
+        }
+    }
+    if auth.as_deref() == Some("") {
+        return Err(invalid("the option `auth` needs the name of a credential".to_owned()));
+    }
+    let timeout = number("timeout-ms", timeout_ms, TIMEOUT_MS, TIMEOUT_MS_DEFAULT)?;
+    let body_max = u32::try_from(BODY_BYTES_MAX).unwrap_or(u32::MAX);
+    let body = number("max-body", max_body, 0..=body_max, body_max)?;
+    Ok(Options {
+        credential: auth,
+        timeout: Duration::from_millis(u64::from(timeout)),
+        // A number of 32 bits fits wherever this program runs; if not, the smaller limit is the safe one.
+        body_bytes_max: usize::try_from(body).unwrap_or(BODY_BYTES_MAX),
+    })
+}
+
+fn number(
+    name: &str,
+    value: Option<String>,
+    range: std::ops::RangeInclusive<u32>,
+    default: u32,
+) -> Result<u32, HttpError> {
+    let Some(value) = value else { return Ok(default) };
+    value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        invalid(format!("the option `{name}` is {value:?}; it takes a whole number from {} to {}", range.start(), range.end()))
+    })
+}
+
+fn invalid(why: String) -> HttpError {
+    HttpError::Invalid(why)
+}
+
+fn translate(answer: Answer) -> Result<wit::Response, HttpError> {
+    match answer {
+        Ok(Response { status, url, headers, body }) => Ok(wit::Response { status, url, headers, body }),
+        Err(error) => Err(match error {
+            EgressError::Denied(rule) => HttpError::Denied(rule),
+            EgressError::Invalid(why) => HttpError::Invalid(why),
+            EgressError::Timeout(_) => HttpError::Timeout,
+            EgressError::TooLarge(bytes) => HttpError::TooLarge(format!("the answer's body may have {bytes} bytes")),
+            EgressError::Tls(why) => HttpError::Tls(why),
+            EgressError::Dns(why) => HttpError::Dns(why),
+            EgressError::Connection(why) => HttpError::Connection(why),
+            EgressError::Other(why) => HttpError::Other(why),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(result: Result<(), HttpError>) -> String {
+        match result {
+            Ok(()) => "accepted".to_owned(),
+            Err(HttpError::Invalid(why)) => why,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn urls_are_absolute_http_without_user_information() {
+        for (url, expected) in [
+            ("https://example.com/a?b", "accepted"),
+            ("HTTP://example.com", "accepted"),
+            ("/a", "not absolute"),
+            ("file:///etc/passwd", "scheme is `file`"),
+            ("https://a@example.com/", "user information"),
+            ("https://:b@example.com/", "user information"),
+            ("https://", "not absolute"),
+        ] {
+            assert!(why(judge_url(url)).contains(expected), "{url}: {}", why(judge_url(url)));
+        }
+        let long = format!("https://example.com/{}", "a".repeat(URL_BYTES_MAX));
+        assert!(why(judge_url(&long)).contains("at most 8192"));
+    }
+
+    #[test]
+    fn methods_are_tokens_in_capitals() {
+        for (method, expected) in
+            [("GET", "accepted"), ("PROPFIND", "accepted"), ("get", "capitals"), ("GET /", "capitals"), ("", "capitals"), ("CONNECT", "not possible")]
+        {
+            assert!(why(judge_method(method)).contains(expected), "{method}");
+        }
+    }
+
+    #[test]
+    fn header_fields_of_the_host_and_forged_lines_are_refused() {
+        for (name, value, expected) in [
+            ("Accept", "a/b", "accepted"),
+            ("x-note", "grün", "accepted"),
+            ("Host", "x", "the host's own"),
+            ("TRANSFER-ENCODING", "chunked", "the host's own"),
+            ("Proxy-Authorization", "x", "the host's own"),
+            ("expect", "100-continue", "the host's own"),
+            ("a b", "x", "not a header field's name"),
+            ("", "x", "not a header field's name"),
+            ("x\r\nHost", "x", "not a header field's name"),
+            ("x", "a\r\nHost: b", "control character"),
+            ("x", "a\0", "control character"),
+        ] {
+            assert!(why(judge_header(name, value)).contains(expected), "{name}: {}", why(judge_header(name, value)));
+        }
+    }
+
+    #[test]
+    fn options_are_known_once_and_in_range() {
+        let options = |pairs: &[(&str, &str)]| {
+            judge_options(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+        };
+        let default = options(&[]).unwrap();
+        assert_eq!(default.timeout, Duration::from_secs(60));
+        assert_eq!(default.body_bytes_max, BODY_BYTES_MAX);
+        let all = options(&[("auth", "a"), ("timeout-ms", "1"), ("max-body", "0")]).unwrap();
+        let expected = Options { credential: Some("a".into()), timeout: Duration::from_millis(1), body_bytes_max: 0 };
+        assert_eq!(all, expected);
+        for (pairs, expected) in [
+            (&[("timeout", "1")][..], "no option \"timeout\""),
+            (&[("auth", "a"), ("auth", "a")][..], "twice"),
+            (&[("auth", "")][..], "name of a credential"),
+            (&[("timeout-ms", "0")][..], "from 1 to 600000"),
+            (&[("timeout-ms", "-1")][..], "from 1 to 600000"),
+            (&[("max-body", "16777217")][..], "from 0 to 16777216"),
+        ] {
+            assert!(why(options(pairs).map(drop)).contains(expected), "{pairs:?}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! `agent:integration/session`: the handles of the session tree. The tree itself, and with it every rule about open
+//! children, paths, records and cursors, is in `export`. A handle that goes away without an ending rolls back.
+
+use std::sync::Arc;
+
+use wasmtime::component::Resource;
+
+use super::{Guest, cut, length};
+use crate::bindings::agent::integration::{session, types};
+use crate::export::{ExportRun, SessionId, SessionKind};
+
+/// Bytes of a batch.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a cursor.
+const CURSOR_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a name or id.
+const NAME_BYTES_MAX: usize = 512;
+/// Bytes of the reason to skip.
+const WHY_BYTES_MAX: usize = 1024;
+
+/// What a guest holds of a session.
+pub(super) type Handle = Resource<SessionId>;
+
+impl Guest {
+    /// The run and the session that a handle stands for. There is no handle without a run.
+    pub(super) fn session(&self, handle: &Handle) -> wasmtime::Result<(Arc<ExportRun>, SessionId)> {
+        let id = *self.table.get(handle)?;
+        let run = self.run().map_err(|_| wasmtime::Error::msg("a session without a run"))?;
+        Ok((Arc::clone(run), id))
+    }
+
+    /// Takes a handle away from the guest.
+    fn take_session(&mut self, handle: Handle) -> wasmtime::Result<(Arc<ExportRun>, SessionId)> {
+        let found = self.session(&handle)?;
+        self.table.delete(handle)?;
+        Ok(found)
+    }
+
+    /// Gives the guest a handle of a session that was just opened.
+    fn give_session(&mut self, run: &ExportRun, id: SessionId) -> Result<Handle, types::Error> {
+        self.table.push(id).map_err(|_| {
+            // The guest never sees this session, so it would stay open.
+            run.rollback(id);
+            types::Error::Limit("handles_max: too many resources are alive; drop some".to_owned())
+        })
+    }
+
+    fn open_root(&mut self, kind: SessionKind, name: &str) -> Result<Handle, types::Error> {
+        let run = Arc::clone(self.run()?);
+        length("the name", name, 1..=NAME_BYTES_MAX)?;
+        let id = run.open_root(kind, name)?;
+        self.give_session(&run, id)
+    }
+
+    fn open_child(
+        &mut self,
+        (run, parent): (Arc<ExportRun>, SessionId),
+        kind: SessionKind,
+        name: &str,
+        object: (&str, &str),
+    ) -> Result<Handle, types::Error> {
+        length("the name", name, 1..=NAME_BYTES_MAX)?;
+        length("the object's id", object.0, 1..=NAME_BYTES_MAX)?;
+        length("the object's name", object.1, 0..=NAME_BYTES_MAX)?;
+        let id = run.open_child(parent, kind, name, object.0, object.1)?;
+        self.give_session(&run, id)
+    }
+}
+
+/// Stages a batch, which is the guest's own copy: nothing is copied again.
+async fn stage(
+    (run, id): (Arc<ExportRun>, SessionId),
+    ndjson: &[u8],
+) -> wasmtime::Result<Result<session::Ack, types::Error>> {
+    if ndjson.len() > BATCH_BYTES_MAX {
+        let size = ndjson.len();
+        let why = format!("the batch has {size} bytes; at most {BATCH_BYTES_MAX} are allowed: send it in parts");
+        return Ok(Err(types::Error::Limit(why)));
+    }
+    Ok(match run.send(id, ndjson).await {
+        Ok(ack) => Ok(session::Ack { accepted: ack.accepted, unchanged: ack.unchanged }),
+        Err(error) => Err(error.into()),
+    })
+}
+
+impl session::Host for Guest {
+    async fn root_model(&mut self, model: String) -> wasmtime::Result<Result<Handle, types::Error>> {
+        Ok(self.open_root(SessionKind::Model, &model))
+    }
+
+    async fn root_tracking(&mut self, name: String) -> wasmtime::Result<Result<Handle, types::Error>> {
+        Ok(self.open_root(SessionKind::Tracking, &name))
+    }
+}
+
+impl session::HostSession for Guest {
+    fn last_processed(&mut self, handle: Handle) -> wasmtime::Result<Option<String>> {
+        let (run, id) = self.session(&handle)?;
+        Ok(run.last_processed(id))
+    }
+
+    async fn model(
+        &mut self,
+        handle: Handle,
+        model: String,
+        object_id: String,
+        object_name: String,
+    ) -> wasmtime::Result<Result<Handle, types::Error>> {
+        let parent = self.session(&handle)?;
+        Ok(self.open_child(parent, SessionKind::Model, &model, (&object_id, &object_name)))
+    }
+
+    async fn tracking(
+        &mut self,
+        handle: Handle,
+        name: String,
+        object_id: String,
+        object_name: String,
+    ) -> wasmtime::Result<Result<Handle, types::Error>> {
+        let parent = self.session(&handle)?;
+        Ok(self.open_child(parent, SessionKind::Tracking, &name, (&object_id, &object_name)))
+    }
+
+    fn progress(&mut self, handle: Handle, current: u32, total: Option<u32>) -> wasmtime::Result<()> {
+        let (run, id) = self.session(&handle)?;
+        run.progress(id, u64::from(current), total.map(u64::from));
+        Ok(())
+    }
+
+    async fn send(
+        &mut self,
+        handle: Handle,
+        ndjson: Vec<u8>,
+    ) -> wasmtime::Result<Result<session::Ack, types::Error>> {
+        stage(self.session(&handle)?, &ndjson).await
+    }
+
+    async fn send_text(
+        &mut self,
+        handle: Handle,
+        ndjson: String,
+    ) -> wasmtime::Result<Result<session::Ack, types::Error>> {
+        stage(self.session(&handle)?, ndjson.as_bytes()).await
+    }
+
+    fn should_stop(&mut self, handle: Handle) -> wasmtime::Result<bool> {
+        let (run, _) = self.session(&handle)?;
+        Ok(run.should_stop())
+    }
+
+    async fn checkpoint(
+        &mut self,
+        handle: Handle,
+        last_processed: String,
+    ) -> wasmtime::Result<Result<(), types::Error>> {
+        let (run, id) = self.session(&handle)?;
+        if let Err(error) = length("the cursor", &last_processed, 0..=CURSOR_BYTES_MAX) {
+            return Ok(Err(error));
+        }
+        Ok(run.checkpoint(id, &last_processed).await.map_err(Into::into))
+    }
+
+    async fn done(
+        &mut self,
+        handle: Handle,
+        last_processed: Option<String>,
+    ) -> wasmtime::Result<Result<String, types::Error>> {
+        let (run, id) = self.take_session(handle)?;
+        let ended = match length("the cursor", last_processed.as_deref().unwrap_or_default(), 0..=CURSOR_BYTES_MAX) {
+            Ok(()) => run.done(id, last_processed.as_deref()).await.map_err(types::Error::from),
+            Err(error) => Err(error),
+        };
+        let ended = ended.and_then(|summary| {
+            serde_json::to_string(&summary).map_err(|error| types::Error::Other(error.to_string()))
+        });
+        if ended.is_err() {
+            // The guest has given its handle away; nothing can end this session but we. Closed sessions stay as they are.
+            run.rollback(id);
+        }
+        Ok(ended)
+    }
+
+    async fn rollback(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        let (run, id) = self.take_session(handle)?;
+        run.rollback(id);
+        Ok(())
+    }
+
+    async fn skip(&mut self, handle: Handle, why: String) -> wasmtime::Result<()> {
+        let (run, id) = self.take_session(handle)?;
+        run.skip(id, cut(&why, WHY_BYTES_MAX));
+        Ok(())
+    }
+
+    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        let (run, id) = self.take_session(handle)?;
+        run.rollback(id);
+        Ok(())
+    }
+}

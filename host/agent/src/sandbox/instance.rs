@@ -1,0 +1,224 @@
+//! One living copy of a component: its store with everything that limits it, the call, and how the call ended. The
+//! limits themselves are measured in `limits.rs`; what the guest may ask of the host is in `hostcalls`.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use wasmtime::component::{Linker, ResourceTableError};
+use wasmtime::{CallHook, Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+
+use super::limits::{CpuSpent, Memory, Meter};
+use super::{Call, CallEnd, engine, wasi};
+use crate::bindings::exports::agent::integration::integration::{MutateError, OnboardError};
+use crate::bindings::agent::integration::types;
+use crate::bindings::{AgentIntegration, AgentIntegrationPre};
+use crate::config::Limits;
+use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords};
+
+/// What a store holds beside the instance.
+pub(super) struct Cell {
+    guest: Guest,
+    wasi: WasiCtx,
+    pub(super) memory: Memory,
+    meter: Arc<Meter>,
+    pub(super) host_calls: u64,
+}
+
+impl WasiView for Cell {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.guest.table }
+    }
+}
+
+/// The imports that every instance may have: WASI with nothing in it, and the host calls.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cell>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    // Each host call comes past here between the copying of its arguments and its work: the guest's clock stands.
+    AgentIntegration::add_to_linker::<Cell, HasGuest>(&mut linker, |cell| {
+        cell.meter.host_begins();
+        cell.host_calls += 1;
+        &mut cell.guest
+    })?;
+    Ok(linker)
+}
+
+/// A store with nothing in it yet.
+pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Meter>) -> Store<Cell> {
+    let wasi = wasi::context(door.log());
+    let cell = Cell {
+        guest: Guest::new(door, limits.handles_max),
+        wasi,
+        memory: Memory::new(limits.memory_bytes_max),
+        meter: Arc::clone(meter),
+        host_calls: 0,
+    };
+    let mut store = Store::new(engine, cell);
+    store.limiter(|cell| &mut cell.memory);
+    store.set_hostcall_fuel(limits.hostcall_bytes_max);
+    store.set_max_component_handles(limits.handles_max);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|store| {
+        store.data().meter.check()?;
+        Ok(UpdateDeadline::Yield(1))
+    });
+    store.call_hook(|store, event| {
+        let meter = &store.data().meter;
+        match event {
+            CallHook::CallingWasm => meter.guest_begins(),
+            CallHook::ReturningFromWasm => meter.guest_ends(),
+            // The engine's own helpers come past here too; which it is shows in whether a host call begins.
+            CallHook::CallingHost => {}
+            CallHook::ReturningFromHost => meter.host_ends()?,
+        }
+        Ok(())
+    });
+    store
+}
+
+/// What a guest answered: its document, or the case and text of its error.
+pub(super) type Answer = Result<String, (&'static str, String)>;
+
+/// Instantiates, calls, and gives the guest's answer. An error is a trap.
+pub(super) async fn run(
+    store: &mut Store<Cell>,
+    pre: &AgentIntegrationPre<Cell>,
+    call: Call,
+) -> wasmtime::Result<Answer> {
+    let instance = pre.instantiate_async(&mut *store).await?;
+    let guest = instance.agent_integration_integration();
+    Ok(match call {
+        Call::Describe => Ok(guest.call_describe(store).await?),
+        Call::ValidateConfig { config } => guest.call_validate_config(store, &config).await?.map_err(error),
+        Call::OnboardExport { kind, config } => {
+            guest.call_onboard_export(store, &kind, &config).await?.map_err(onboard_error)
+        }
+        Call::Export { config } => guest.call_export(store, &config).await?.map_err(error),
+        Call::Mutate { name, data, config } => {
+            guest.call_mutate(store, &name, &data, &config).await?.map_err(mutate_error)
+        }
+        Call::Webhook { headers, body, config } => {
+            guest.call_webhook(store, &headers, &body, &config).await?.map_err(error)
+        }
+    })
+}
+
+fn error(error: types::Error) -> (&'static str, String) {
+    match error {
+        types::Error::Denied(why) => ("denied", why),
+        types::Error::Invalid(why) => ("invalid", why),
+        types::Error::Limit(why) => ("limit", why),
+        types::Error::Conflict(why) => ("conflict", why),
+        types::Error::Unavailable(why) => ("unavailable", why),
+        types::Error::Other(why) => ("other", why),
+    }
+}
+
+fn onboard_error(error: OnboardError) -> (&'static str, String) {
+    match error {
+        OnboardError::NotSupported => ("not-supported", "this integration has no data of this kind".to_owned()),
+        OnboardError::Other(why) => ("other", why),
+    }
+}
+
+fn mutate_error(error: MutateError) -> (&'static str, String) {
+    match error {
+        MutateError::NotSupported => ("not-supported", "this integration has no mutation of this name".to_owned()),
+        MutateError::NotFound(why) => ("not-found", why),
+        MutateError::Invalid(why) => ("invalid", why),
+        MutateError::Other(why) => ("other", why),
+    }
+}
+
+/// Runs a call under its meter: the clock stands while the guest is suspended.
+pub(super) async fn metered<F: Future>(meter: &Meter, call: F) -> F::Output {
+    Metered { meter, call: pin!(call) }.await
+}
+
+struct Metered<'a, F> {
+    meter: &'a Meter,
+    call: Pin<&'a mut F>,
+}
+
+impl<F: Future> Future for Metered<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.meter.turn_begins();
+        let polled = self.call.as_mut().poll(context);
+        self.meter.turn_ends();
+        polled
+    }
+}
+
+/// How the engine words a limit for which it has no type of its own, and which of ours that is.
+const WORDED_LIMITS: [(&str, &str); 4] = [
+    ("too much data is being copied between the host and the guest", "hostcall_bytes_max"),
+    ("store handle limit exceeded", "handles_max"),
+    ("resource limit exceeded: ", "memory_bytes_max"),
+    ("exceeds memory limits", "memory_bytes_max"),
+];
+
+/// Says what a trap means.
+pub(super) fn trapped(error: &wasmtime::Error, limits: &Limits, memory: &Memory, log: &GuestLog) -> CallEnd {
+    if let Some(name) = broken_limit(error, memory) {
+        return CallEnd::Limit { name, value: limit_value(name, limits) };
+    }
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace).unwrap_or_default();
+    CallEnd::Trapped { message: message(error, log), backtrace }
+}
+
+/// The limit that a trap broke, if it broke one.
+fn broken_limit(error: &wasmtime::Error, memory: &Memory) -> Option<&'static str> {
+    if error.downcast_ref::<CpuSpent>().is_some() {
+        return Some("cpu_time_max");
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return Some("handles_max");
+    }
+    if error.downcast_ref() == Some(&Trap::StackOverflow) {
+        return Some("stack_bytes_max");
+    }
+    let chain = format!("{error:#}");
+    let worded = WORDED_LIMITS.iter().find(|(words, _)| chain.contains(words)).map(|(_, name)| *name);
+    // A guest that is refused memory traps in its own words.
+    worded.or_else(|| memory.refused().then_some("memory_bytes_max"))
+}
+
+/// A limit's value, for a person.
+pub(super) fn limit_value(name: &'static str, limits: &Limits) -> String {
+    match name {
+        "memory_bytes_max" => format!("{} bytes", limits.memory_bytes_max),
+        "cpu_time_max" => format!("{} s", limits.cpu_time_max.as_secs_f64()),
+        "wall_time_max" => format!("{} s", limits.wall_time_max.as_secs_f64()),
+        "hostcall_bytes_max" => format!("{} bytes", limits.hostcall_bytes_max),
+        "handles_max" => format!("{} handles", limits.handles_max),
+        _ => format!("{} bytes", engine::STACK_BYTES_MAX),
+    }
+}
+
+fn message(error: &wasmtime::Error, log: &GuestLog) -> String {
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return format!("it ended itself with exit status {status} instead of returning");
+    }
+    let trap = match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string(),
+        // The engine's chain begins with the backtrace, which stands elsewhere.
+        None => error.root_cause().to_string(),
+    };
+    match log.last_words() {
+        Some(LastWords::Panic(panic)) => panic,
+        Some(LastWords::Line(line)) => format!("{trap}; its last words: {line}"),
+        None => trap,
+    }
+}
+
+/// A line or two for each frame: the function's name, and the place in its source where the component says it.
+fn backtrace(trace: &WasmBacktrace) -> String {
+    // The engine's own text, which undoes the mangling of names, without its headline.
+    let text = trace.to_string();
+    text.split_once('\n').map_or("", |(_, frames)| frames).to_owned()
+}

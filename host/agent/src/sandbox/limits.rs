@@ -1,0 +1,474 @@
+//! What one call may use up: memory over all of its memories and tables together, and the guest's own running time.
+//! Both only measure and refuse; what a refusal means for the call is told by `instance.rs`.
+//!
+//! **Running time.** The clock runs while the guest's code runs, while the host copies its arguments (their size is
+//! the guest's choice) and while it is in WASI or in one of the engine's own helpers (filling memory, say). It stands
+//! while one of our host calls works, and while the guest is suspended: waiting, or having yielded. Each turn on a thread
+//! counts at most as much as that thread's CPU clock went on in it, so a busy machine does not charge its guests.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use wasmtime::ResourceLimiter;
+
+/// Core instances that one component may be made of. Python's toolchain makes one for each native module.
+const INSTANCES_MAX: usize = 256;
+/// Memories: toolchains use one or two.
+const MEMORIES_MAX: usize = 32;
+/// Tables: one for each core module and one for each shim between them.
+const TABLES_MAX: usize = 256;
+/// What an element of a table takes: a pointer.
+const TABLE_ELEMENT_BYTES: u64 = 8;
+
+/// Sums the memories and tables of one store, and remembers that it refused.
+#[derive(Debug)]
+pub(super) struct Memory {
+    bytes_max: u64,
+    bytes: u64,
+    peak: u64,
+    /// The last growth allowed, to be taken back if the system cannot give it.
+    last: u64,
+    /// The last growth asked for was refused. A guest that traps now has met its limit.
+    refused: bool,
+}
+
+impl Memory {
+    pub(super) fn new(bytes_max: u64) -> Memory {
+        Memory { bytes_max, bytes: 0, peak: 0, last: 0, refused: false }
+    }
+
+    /// The largest sum so far, bytes.
+    pub(super) fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    /// Whether the last growth asked for was refused.
+    pub(super) fn refused(&self) -> bool {
+        self.refused
+    }
+
+    fn grow(&mut self, by: u64) -> bool {
+        let Some(sum) = self.bytes.checked_add(by).filter(|sum| *sum <= self.bytes_max) else {
+            self.refused = true;
+            return false;
+        };
+        self.last = by;
+        self.bytes = sum;
+        self.peak = self.peak.max(sum);
+        self.refused = false;
+        true
+    }
+
+    /// Takes the last growth back: the engine could not make it.
+    fn shrink(&mut self) {
+        self.bytes = self.bytes.saturating_sub(std::mem::take(&mut self.last));
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            // It fails whatever we say, by the component's own declaration.
+            return Ok(false);
+        }
+        Ok(self.grow(desired.saturating_sub(current) as u64))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.shrink();
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let elements = desired.saturating_sub(current) as u64;
+        Ok(self.grow(elements.saturating_mul(TABLE_ELEMENT_BYTES)))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.shrink();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+}
+
+/// The guest's running time is spent; the trap that ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the guest's running time is spent")]
+pub(super) struct CpuSpent;
+
+/// Where a meter reads the time.
+#[derive(Debug)]
+pub(super) enum Clock {
+    /// The machine's, from this moment.
+    Real(Instant),
+    /// A test's: time that passes, and this thread's own, in nanoseconds.
+    #[cfg(test)]
+    Manual(std::sync::Arc<(AtomicU64, AtomicU64)>),
+}
+
+impl Clock {
+    fn now(&self) -> u64 {
+        match self {
+            Clock::Real(start) => nanos(start.elapsed()),
+            #[cfg(test)]
+            Clock::Manual(times) => times.0.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The CPU time of this thread.
+    fn thread(&self) -> u64 {
+        match self {
+            Clock::Real(_) => thread_cpu_nanos(),
+            #[cfg(test)]
+            Clock::Manual(times) => times.1.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn thread_cpu_nanos() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a local that outlives the call, which does nothing but fill it in.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    if failed != 0 {
+        return 0;
+    }
+    // A clock that has been running since the thread began is never negative.
+    time.tv_sec.unsigned_abs().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.unsigned_abs())
+}
+
+/// Marks that no segment is being measured.
+const STANDING: u64 = u64::MAX;
+
+/// Measures one guest's running time against its budget.
+///
+/// The store's hooks and the future around the call both hold it. One thread uses it at a time, the one that polls the
+/// call, so its fields need no order among themselves.
+#[derive(Debug)]
+pub(super) struct Meter {
+    clock: Clock,
+    budget: u64,
+    /// Settled: turns that are over.
+    used: AtomicU64,
+    /// Segments of this turn that are over.
+    turn: AtomicU64,
+    /// When the running segment began, or `STANDING`.
+    since: AtomicU64,
+    /// The thread's CPU time when this turn began.
+    turn_thread: AtomicU64,
+    /// Whose turn it is, innermost in the lowest bit: set for the guest. A host call may call the guest (to have it
+    /// allocate), whose allocator may not call the host again, so that three bits would do.
+    depth: AtomicU64,
+}
+
+impl Meter {
+    pub(super) fn new(clock: Clock, budget: Duration) -> Meter {
+        Meter {
+            clock,
+            budget: nanos(budget),
+            used: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
+            since: AtomicU64::new(STANDING),
+            turn_thread: AtomicU64::new(0),
+            depth: AtomicU64::new(0),
+        }
+    }
+
+    /// The time used by turns that are over.
+    pub(super) fn used(&self) -> Duration {
+        Duration::from_nanos(self.used.load(Ordering::Relaxed))
+    }
+
+    /// A thread takes the call up.
+    pub(super) fn turn_begins(&self) {
+        self.turn_thread.store(self.clock.thread(), Ordering::Relaxed);
+        self.turn.store(0, Ordering::Relaxed);
+        if self.depth.load(Ordering::Relaxed) & 1 == 1 {
+            self.start();
+        }
+    }
+
+    /// The thread lays it down: the guest is suspended or has ended.
+    pub(super) fn turn_ends(&self) {
+        self.stop();
+        let used = self.used.load(Ordering::Relaxed) + self.turn_so_far();
+        self.used.store(used, Ordering::Relaxed);
+        self.turn.store(0, Ordering::Relaxed);
+    }
+
+    /// The guest is called.
+    pub(super) fn guest_begins(&self) {
+        self.push(true);
+        self.start();
+    }
+
+    /// The guest returns to whom called it.
+    pub(super) fn guest_ends(&self) {
+        self.stop();
+        if self.pop() {
+            self.start();
+        }
+    }
+
+    /// One of our host calls begins its work.
+    pub(super) fn host_begins(&self) {
+        self.stop();
+        self.push(false);
+    }
+
+    /// The host returns to the guest, from one of our host calls or from something else of which we know nothing.
+    /// Fails if the budget is spent.
+    pub(super) fn host_ends(&self) -> Result<(), CpuSpent> {
+        if self.depth.load(Ordering::Relaxed) & 1 == 0 {
+            self.pop();
+            self.start();
+        }
+        self.check()
+    }
+
+    /// Fails if the budget is spent.
+    pub(super) fn check(&self) -> Result<(), CpuSpent> {
+        let used = self.used.load(Ordering::Relaxed);
+        let turn = self.turn.load(Ordering::Relaxed) + self.segment();
+        // The thread's own clock is a system call: asked only where it decides.
+        if used.saturating_add(turn) <= self.budget || used.saturating_add(self.turn_so_far()) <= self.budget {
+            return Ok(());
+        }
+        Err(CpuSpent)
+    }
+
+    /// This turn's time, but no more than the thread worked.
+    fn turn_so_far(&self) -> u64 {
+        let measured = self.turn.load(Ordering::Relaxed) + self.segment();
+        let worked = self.clock.thread().saturating_sub(self.turn_thread.load(Ordering::Relaxed));
+        measured.min(worked)
+    }
+
+    fn segment(&self) -> u64 {
+        match self.since.load(Ordering::Relaxed) {
+            STANDING => 0,
+            since => self.clock.now().saturating_sub(since),
+        }
+    }
+
+    fn start(&self) {
+        self.since.store(self.clock.now(), Ordering::Relaxed);
+    }
+
+    fn stop(&self) {
+        let turn = self.turn.load(Ordering::Relaxed) + self.segment();
+        self.turn.store(turn, Ordering::Relaxed);
+        self.since.store(STANDING, Ordering::Relaxed);
+    }
+
+    fn push(&self, guest: bool) {
+        let depth = self.depth.load(Ordering::Relaxed);
+        self.depth.store(depth << 1 | u64::from(guest), Ordering::Relaxed);
+    }
+
+    /// Leaves the innermost level; says whether the guest runs on the one below.
+    fn pop(&self) -> bool {
+        let depth = self.depth.load(Ordering::Relaxed) >> 1;
+        self.depth.store(depth, Ordering::Relaxed);
+        depth & 1 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const PAGE: usize = 64 << 10;
+
+    #[test]
+    fn memories_and_tables_are_summed() {
+        let mut memory = Memory::new(4 * PAGE as u64);
+        assert!(memory.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert!(memory.memory_growing(0, PAGE, None).unwrap());
+        assert!(memory.table_growing(0, PAGE / 8, None).unwrap());
+        assert!(!memory.refused());
+        assert!(!memory.table_growing(0, 1, None).unwrap());
+        assert!(memory.refused());
+        assert_eq!(memory.peak(), 4 * PAGE as u64);
+    }
+
+    #[test]
+    fn growth_that_the_system_refuses_is_taken_back_once() {
+        let mut memory = Memory::new(2 * PAGE as u64);
+        assert!(memory.memory_growing(0, 2 * PAGE, None).unwrap());
+        memory.memory_grow_failed(wasmtime::Error::msg("no memory")).unwrap();
+        memory.memory_grow_failed(wasmtime::Error::msg("no memory")).unwrap();
+        assert!(memory.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert!(!memory.memory_growing(2 * PAGE, 3 * PAGE, None).unwrap());
+    }
+
+    #[test]
+    fn growth_beyond_the_components_own_maximum_is_not_our_refusal() {
+        let mut memory = Memory::new(u64::MAX);
+        assert!(!memory.memory_growing(0, 2 * PAGE, Some(PAGE)).unwrap());
+        assert!(!memory.refused());
+    }
+
+    #[test]
+    fn a_refusal_that_the_guest_lived_through_is_forgotten() {
+        let mut memory = Memory::new(2 * PAGE as u64);
+        assert!(!memory.memory_growing(0, 3 * PAGE, None).unwrap());
+        assert!(memory.memory_growing(0, PAGE, None).unwrap());
+        assert!(!memory.refused());
+    }
+
+    struct Bench {
+        times: Arc<(AtomicU64, AtomicU64)>,
+        meter: Meter,
+    }
+
+    impl Bench {
+        fn new(budget: u64) -> Bench {
+            let times = Arc::<(AtomicU64, AtomicU64)>::default();
+            let meter = Meter::new(Clock::Manual(Arc::clone(&times)), Duration::from_nanos(budget));
+            Bench { times, meter }
+        }
+
+        /// Lets time pass in which the thread works.
+        fn works(&self, nanos: u64) {
+            self.times.0.fetch_add(nanos, Ordering::Relaxed);
+            self.times.1.fetch_add(nanos, Ordering::Relaxed);
+        }
+
+        /// Lets time pass in which another thread has the processor.
+        fn preempted(&self, nanos: u64) {
+            self.times.0.fetch_add(nanos, Ordering::Relaxed);
+        }
+
+        fn used(&self) -> u64 {
+            nanos(self.meter.used())
+        }
+    }
+
+    #[test]
+    fn host_calls_and_waiting_are_not_charged() {
+        let b = Bench::new(1000);
+        b.meter.turn_begins();
+        b.works(1);
+        b.meter.guest_begins();
+        b.works(10);
+        b.meter.host_begins();
+        b.works(100);
+        // The host call waits; another thread takes it up.
+        b.meter.turn_ends();
+        b.works(5000);
+        b.meter.turn_begins();
+        b.works(100);
+        assert_eq!(b.meter.host_ends(), Ok(()));
+        b.works(20);
+        b.meter.guest_ends();
+        b.works(1);
+        b.meter.turn_ends();
+        assert_eq!(b.used(), 30);
+    }
+
+    #[test]
+    fn the_guests_allocator_is_charged_inside_a_host_call() {
+        let b = Bench::new(1000);
+        b.meter.turn_begins();
+        b.meter.guest_begins();
+        b.meter.host_begins();
+        b.works(7);
+        b.meter.guest_begins();
+        b.works(5);
+        b.meter.guest_ends();
+        b.works(7);
+        assert_eq!(b.meter.host_ends(), Ok(()));
+        b.works(2);
+        b.meter.guest_ends();
+        b.meter.turn_ends();
+        assert_eq!(b.used(), 7);
+    }
+
+    #[test]
+    fn the_engines_own_helpers_are_charged() {
+        let b = Bench::new(1000);
+        b.meter.turn_begins();
+        b.meter.guest_begins();
+        // A helper enters and leaves the host without a host call beginning.
+        b.works(50);
+        assert_eq!(b.meter.host_ends(), Ok(()));
+        b.works(1);
+        b.meter.guest_ends();
+        b.meter.turn_ends();
+        assert_eq!(b.used(), 51);
+    }
+
+    #[test]
+    fn a_yield_keeps_the_guest_running_in_the_next_turn() {
+        let b = Bench::new(1000);
+        b.meter.turn_begins();
+        b.meter.guest_begins();
+        b.works(10);
+        b.meter.turn_ends();
+        b.works(500);
+        b.meter.turn_begins();
+        b.works(10);
+        b.meter.guest_ends();
+        b.meter.turn_ends();
+        assert_eq!(b.used(), 20);
+    }
+
+    #[test]
+    fn time_that_the_thread_did_not_work_is_not_charged() {
+        let b = Bench::new(100);
+        b.meter.turn_begins();
+        b.meter.guest_begins();
+        b.works(60);
+        b.preempted(1000);
+        assert_eq!(b.meter.check(), Ok(()));
+        b.meter.turn_ends();
+        assert_eq!(b.used(), 60);
+    }
+
+    #[test]
+    fn frequent_host_calls_do_not_dodge_the_budget() {
+        let b = Bench::new(100);
+        b.meter.turn_begins();
+        b.meter.guest_begins();
+        for _ in 0..50 {
+            b.works(2);
+            b.meter.host_begins();
+            b.works(1000);
+            assert_eq!(b.meter.host_ends(), Ok(()));
+        }
+        b.works(1);
+        b.meter.host_begins();
+        assert_eq!(b.meter.host_ends(), Err(CpuSpent));
+    }
+
+    #[test]
+    fn the_real_clock_of_a_thread_goes_on_with_its_work() {
+        let clock = Clock::Real(Instant::now());
+        let (now, thread) = (clock.now(), clock.thread());
+        // Ends only if the thread's clock moves.
+        while clock.thread() == thread {
+            std::hint::spin_loop();
+        }
+        assert!(clock.now() > now);
+    }
+}

@@ -1,0 +1,175 @@
+//! From a file to a component that is ready to be instantiated: read, judge, compile (or find it compiled), link. A file
+//! that is not an integration is refused with what it is instead and what to do.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, Linker};
+use wasmtime::Engine;
+
+use super::cache::Cache;
+use super::instance::Cell;
+use crate::bindings::AgentIntegrationPre;
+
+/// Bytes of a component. The largest that toolchains make is a Python with its libraries, a third of this.
+pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+
+/// What every WebAssembly file begins with, before version and layer.
+const MAGIC: [u8; 4] = *b"\0asm";
+/// Version and layer of a component.
+const COMPONENT: [u8; 4] = [0x0d, 0, 1, 0];
+/// Version and layer of a core module.
+const MODULE: [u8; 4] = [1, 0, 0, 0];
+
+/// The interface that an integration exports.
+const EXPORTED: &str = "agent:integration/integration";
+/// What an integration may import, as the names begin; after it stands a version.
+const IMPORTABLE: [&str; 14] = [
+    "agent:integration/types@0.1.",
+    "agent:integration/log@0.1.",
+    "agent:integration/http@0.1.",
+    "agent:integration/session@0.1.",
+    "agent:integration/git@0.1.",
+    "agent:integration/state@0.1.",
+    "agent:integration/oauth@0.1.",
+    "agent:integration/control@0.1.",
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
+
+/// Why a file cannot be loaded as an integration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("there is no component at {}; build it, or correct the path", .path.display())]
+    Missing { path: PathBuf },
+    #[error("{} cannot be read", .path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{} is empty; build it again", .path.display())]
+    Empty { path: PathBuf },
+    #[error("{} is not WebAssembly: it begins with {}; give the .wasm file of a component", .path.display(), .begins)]
+    NotWasm { path: PathBuf, begins: String },
+    #[error("{} is a core module and not a component; make a component: with Rust, build for the target wasm32-wasip2", .path.display())]
+    CoreModule { path: PathBuf },
+    #[error("{} is WebAssembly of a version that is not known ({found}); make a component with a current toolchain", .path.display())]
+    Version { path: PathBuf, found: String },
+    #[error("{} ends too early, after {bytes} bytes; copy or build it again", .path.display())]
+    Truncated { path: PathBuf, bytes: u64 },
+    #[error("{} has more than {COMPONENT_BYTES_MAX} bytes, which is too large; strip its debugging information", .path.display())]
+    TooLarge { path: PathBuf },
+    #[error("{} is not a valid component: {why}; build it again with a current toolchain", .path.display())]
+    Malformed { path: PathBuf, why: String },
+    #[error("{} is a component of another kind: {why}; build it for the world agent:integration/agent-integration", .path.display())]
+    OtherWorld { path: PathBuf, why: String },
+    #[error("{} imports what an integration cannot have: {}; do without, or use what agent:integration offers instead", .path.display(), .imports.join(", "))]
+    UnknownImports { path: PathBuf, imports: Vec<String> },
+}
+
+/// Reads a file, whole.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => LoadError::Missing { path: path.to_owned() },
+        _ => LoadError::Unreadable { path: path.to_owned(), source },
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    let mut bytes = Vec::with_capacity(usize::try_from(length.min(COMPONENT_BYTES_MAX)).unwrap_or_default() + 1);
+    // One more than allowed, because a file may grow, and a device says nothing of its length.
+    file.take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > COMPONENT_BYTES_MAX {
+        return Err(LoadError::TooLarge { path: path.to_owned() });
+    }
+    Ok(bytes)
+}
+
+/// Judges what a file says it is.
+pub(super) fn judge(path: &Path, bytes: &[u8]) -> Result<(), LoadError> {
+    let path = path.to_owned();
+    if bytes.is_empty() {
+        return Err(LoadError::Empty { path });
+    }
+    let magic = &bytes[..bytes.len().min(MAGIC.len())];
+    if !MAGIC.starts_with(magic) {
+        return Err(LoadError::NotWasm { path, begins: begins(bytes) });
+    }
+    match bytes.get(4..8) {
+        None => Err(LoadError::Truncated { path, bytes: bytes.len() as u64 }),
+        Some(version) if version == COMPONENT => Ok(()),
+        Some(version) if version == MODULE => Err(LoadError::CoreModule { path }),
+        Some(version) => Err(LoadError::Version { path, found: format!("{version:02x?}") }),
+    }
+}
+
+/// The first bytes of a file, for a person: a web page saved as `.wasm` is recognized at once.
+fn begins(bytes: &[u8]) -> String {
+    format!("\"{}\"", bytes[..bytes.len().min(16)].escape_ascii())
+}
+
+/// The SHA-256 of a component, in hexadecimal.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Compiles a component, unless it is found compiled.
+pub(super) fn compile(
+    engine: &Engine,
+    cache: &Cache,
+    path: &Path,
+    bytes: &[u8],
+    digest: &str,
+) -> Result<Component, LoadError> {
+    if let Some(component) = cache.load(engine, digest) {
+        return Ok(component);
+    }
+    let component = Component::from_binary(engine, bytes).map_err(|error| malformed(path, bytes, &error))?;
+    cache.store(digest, &component);
+    Ok(component)
+}
+
+fn malformed(path: &Path, bytes: &[u8], error: &wasmtime::Error) -> LoadError {
+    let path = path.to_owned();
+    // The reader says "unexpected end-of-file" or "unexpected end" where the bytes end inside of something.
+    let why = error.root_cause().to_string();
+    if why.contains("unexpected end") {
+        return LoadError::Truncated { path, bytes: bytes.len() as u64 };
+    }
+    LoadError::Malformed { path, why }
+}
+
+/// Joins a component to what the host offers.
+pub(super) fn link(
+    linker: &Linker<Cell>,
+    path: &Path,
+    component: &Component,
+) -> Result<AgentIntegrationPre<Cell>, LoadError> {
+    let engine = component.engine();
+    let path = path.to_owned();
+    let component_type = component.component_type();
+    let imports: Vec<String> = component_type
+        .imports(engine)
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| !IMPORTABLE.iter().any(|known| name.starts_with(known)))
+        .collect();
+    let exports: Vec<String> = component_type.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    if !exports.iter().any(|name| name.starts_with(EXPORTED)) {
+        let others = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+        return Err(LoadError::OtherWorld { path, why: format!("it exports {others}, and not {EXPORTED}") });
+    }
+    if !imports.is_empty() {
+        return Err(LoadError::UnknownImports { path, imports });
+    }
+    // What is left: an interface of another version, or one whose functions differ.
+    linker
+        .instantiate_pre(component)
+        .and_then(AgentIntegrationPre::new)
+        .map_err(|error| LoadError::OtherWorld { path, why: format!("{error:#}") })
+}
