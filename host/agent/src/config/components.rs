@@ -29,7 +29,13 @@ pub(super) fn find(
 }
 
 /// The file of the component with a name, from the folders where components are.
-pub(super) fn by_name(at: Place, path: &str, name: &str, around: &Surroundings, faults: &mut Faults) -> Option<PathBuf> {
+pub(super) fn by_name(
+    at: Place,
+    path: &str,
+    name: &str,
+    around: &Surroundings,
+    faults: &mut Faults,
+) -> Option<PathBuf> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(good) || name.starts_with('.') {
         let mend = "write the name of a component in the integrations folder, or the path of a .wasm file";
@@ -49,7 +55,9 @@ pub(super) fn by_name(at: Place, path: &str, name: &str, around: &Surroundings, 
     let there: Vec<&str> = there.iter().map(String::as_str).collect();
     let mend = match nearest(name, &there) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if there.is_empty() => format!("put {name}.wasm into one of them, or name a folder with --integrations-dir"),
+        None if there.is_empty() => {
+            format!("put {name}.wasm into one of them, or name a folder with --integrations-dir")
+        }
         None => format!("there are: {}; or name another folder with --integrations-dir", there.join(", ")),
     };
     let fault = if looked.is_empty() {

@@ -55,6 +55,22 @@ pub struct ConfigError {
     pub left_out: usize,
 }
 
+impl ConfigError {
+    /// There is no configuration where one is looked for.
+    #[must_use]
+    pub fn none_found(folder: &std::path::Path) -> ConfigError {
+        let fault = ConfigFault {
+            file: folder.join("agent.yaml").display().to_string(),
+            line: 0,
+            column: 0,
+            path: String::new(),
+            fault: "there is no such file, and no other configuration was named".to_owned(),
+            mend: "write it (`agent config schema` says what it may hold), or name another with -c FILE".to_owned(),
+        };
+        ConfigError { faults: vec![fault], left_out: 0 }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.faults.len() + self.left_out;
@@ -96,7 +112,8 @@ impl Faults {
         };
         // What an alias repeats is wrong once: at the place where it is written.
         let written_already = |other: &ConfigFault| {
-            other.line > 0 && (&other.file, other.line, other.column) == (&fault.file, fault.line, fault.column)
+            other.line > 0
+                && (&other.file, other.line, other.column) == (&fault.file, fault.line, fault.column)
                 && other.fault == fault.fault
         };
         if self.list.iter().any(written_already) {

@@ -18,8 +18,10 @@ pub(super) const HEADER_KEYS: &[&str] = &["name", "prefix"];
 /// Lifts the grants of one integration.
 pub(super) fn lift(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -> Option<Grants> {
     let section = Section::open(node, path, GRANT_KEYS, faults)?;
-    let network = section.get("network").map_or(Some(Vec::new()), |(node, path)| each(node, &path, faults, network_rule));
-    let private_hosts = section.get("private_hosts").map_or(Some(Vec::new()), |(node, path)| each(node, &path, faults, host));
+    let network =
+        section.get("network").map_or(Some(Vec::new()), |(node, path)| each(node, &path, faults, network_rule));
+    let private_hosts =
+        section.get("private_hosts").map_or(Some(Vec::new()), |(node, path)| each(node, &path, faults, host));
     let git_paths = section.get("git").map_or(Some(Vec::new()), |(node, path)| git_paths(node, &path, place, faults));
     let mut credentials = std::collections::BTreeMap::new();
     if let Some((node, path)) = section.get("credentials") {
@@ -81,7 +83,9 @@ fn network_rule(node: &Node, path: &str, faults: &mut Faults) -> Option<NetworkR
     };
     let scheme = word("scheme", faults);
     let rule_path = word("path", faults);
-    let host = section.require("host", "name the host: `host: api.github.com`", faults).and_then(|(node, path)| text(node, &path, faults));
+    let host = section
+        .require("host", "name the host: `host: api.github.com`", faults)
+        .and_then(|(node, path)| text(node, &path, faults));
     let port = match section.get("port") {
         Some((node, path)) => port(node, &path, faults).map(Some),
         None => Some(None),
@@ -124,11 +128,12 @@ fn credential(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -
         0 => variable(node, &path, faults),
         _ => place.path(node, &path, faults).map(SecretSource::File),
     });
-    let placement = section.one_of(&["bearer", "basic", "header"], faults).and_then(|(node, path, which)| match which {
-        0 => bearer(node, &path, faults),
-        1 => basic(node, &path, faults),
-        _ => header(node, &path, faults),
-    });
+    let placement =
+        section.one_of(&["bearer", "basic", "header"], faults).and_then(|(node, path, which)| match which {
+            0 => bearer(node, &path, faults),
+            1 => basic(node, &path, faults),
+            _ => header(node, &path, faults),
+        });
     let mend = "list the hosts it may be sent to: `hosts: [api.github.com]`; it goes nowhere else";
     let hosts = section.require("hosts", mend, faults).and_then(|(node, path)| {
         let hosts = each(node, &path, faults, host)?;
@@ -146,7 +151,8 @@ fn variable(node: &Node, path: &str, faults: &mut Faults) -> Option<SecretSource
     let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if name.is_empty() || !name.chars().all(good) {
         // Somebody may have written the secret itself, or `${TOKEN}` and so its value: the text is not repeated.
-        let mend = "write the variable's name alone, for example `env: GITHUB_TOKEN`; the value is read when it is needed";
+        let mend =
+            "write the variable's name alone, for example `env: GITHUB_TOKEN`; the value is read when it is needed";
         faults.add(node.at, path, "it is not the name of a variable", mend);
         return None;
     }

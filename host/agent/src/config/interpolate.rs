@@ -72,7 +72,10 @@ fn expand(text: &str, variables: Variables<'_>) -> Result<String, (String, Strin
         }
         out.push_str(&rest[..start]);
         let Some(length) = rest[start..].find('}') else {
-            return Err(("`${` without its `}`".to_owned(), "write `}` after the variable, or `$${` for a literal `${`".to_owned()));
+            return Err((
+                "`${` without its `}`".to_owned(),
+                "write `}` after the variable, or `$${` for a literal `${`".to_owned(),
+            ));
         };
         let inner = &rest[start + 2..start + length];
         out.push_str(&value_of(inner, variables)?);
@@ -95,18 +98,24 @@ fn value_of(inner: &str, variables: Variables<'_>) -> Result<String, (String, St
     let value = match variables(name).map(OsString::into_string) {
         None => None,
         Some(Ok(value)) => Some(value),
-        Some(Err(_)) => return Err((format!("the variable {name} is not valid UTF-8"), format!("set {name} to text in UTF-8"))),
+        Some(Err(_)) => {
+            return Err((format!("the variable {name} is not valid UTF-8"), format!("set {name} to text in UTF-8")));
+        }
     };
     match (value, how.strip_prefix(":-"), how.strip_prefix(":?")) {
         (Some(value), ..) if how.is_empty() => Ok(value),
         (Some(value), Some(_), _) | (Some(value), _, Some(_)) if !value.is_empty() => Ok(value),
         (_, Some(default), _) => Ok(default.to_owned()),
-        (_, _, Some(message)) if message.is_empty() => Err((format!("the variable {name} is needed"), format!("set {name}"))),
+        (_, _, Some(message)) if message.is_empty() => {
+            Err((format!("the variable {name} is needed"), format!("set {name}")))
+        }
         (_, _, Some(message)) => Err((format!("the variable {name} is needed: {message}"), format!("set {name}"))),
         (None, ..) if how.is_empty() => {
             Err((format!("the variable {name} is not set"), format!("set {name}, or give a default: ${{{name}:-…}}")))
         }
-        _ => Err((format!("{} is none of the forms of a variable", quoted(&format!("${{{inner}}}"))), forms.to_owned())),
+        _ => {
+            Err((format!("{} is none of the forms of a variable", quoted(&format!("${{{inner}}}"))), forms.to_owned()))
+        }
     }
 }
 

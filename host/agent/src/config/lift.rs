@@ -45,7 +45,8 @@ pub(super) fn lift(node: &Node, base: &Path, around: &Surroundings, faults: &mut
         (None, Some((node, path))) => place.path(node, &path, faults),
         (None, None) => default_root(around, faults),
     };
-    let customer_id = top.get("customer_id").and_then(|(node, path)| customer_id(node, &path, faults)).unwrap_or_default();
+    let customer_id =
+        top.get("customer_id").and_then(|(node, path)| customer_id(node, &path, faults)).unwrap_or_default();
     let skip_git = top.get("skip_git").and_then(|(node, path)| boolean(node, &path, faults)).unwrap_or(false);
     let sink = match top.get("sink") {
         Some((node, path)) => sink(node, &path, &place, root.as_deref(), faults),
@@ -81,14 +82,21 @@ fn integrations(
         return None;
     }
     if items.len() > INTEGRATIONS_MAX {
-        faults.add(node.at, path, format!("more than {INTEGRATIONS_MAX} integrations"), "spread them over several agents");
+        faults.add(
+            node.at,
+            path,
+            format!("more than {INTEGRATIONS_MAX} integrations"),
+            "spread them over several agents",
+        );
         return None;
     }
     let mut names = Names::default();
     let lifted: Vec<Option<Integration>> = items
         .iter()
         .enumerate()
-        .map(|(index, item)| integration(item, &format!("{path}[{index}]"), place, around, defaults, &mut names, faults))
+        .map(|(index, item)| {
+            integration(item, &format!("{path}[{index}]"), place, around, defaults, &mut names, faults)
+        })
         .collect();
     lifted.into_iter().collect()
 }
@@ -281,9 +289,8 @@ impl<'n> Section<'n> {
 
     /// Which of these keys is there. A fault unless it is exactly one.
     pub fn one_of(&self, keys: &[&str], faults: &mut Faults) -> Option<(&'n Node, String, usize)> {
-        let mut present = keys.iter().enumerate().filter_map(|(index, key)| {
-            self.get(key).map(|(node, path)| (node, path, index))
-        });
+        let mut present =
+            keys.iter().enumerate().filter_map(|(index, key)| self.get(key).map(|(node, path)| (node, path, index)));
         match (present.next(), present.next()) {
             (Some(found), None) => Some(found),
             (None, _) => {
@@ -292,7 +299,12 @@ impl<'n> Section<'n> {
                 None
             }
             (_, Some((node, path, _))) => {
-                faults.add(node.at, &path, format!("more than one of {} is given", keys.join(", ")), "keep one of them");
+                faults.add(
+                    node.at,
+                    &path,
+                    format!("more than one of {} is given", keys.join(", ")),
+                    "keep one of them",
+                );
                 None
             }
         }
@@ -439,7 +451,13 @@ pub(super) fn object(node: &Node, path: &str, faults: &mut Faults) -> Option<ser
 /// One of a few words.
 pub(super) fn choice<'w>(node: &Node, path: &str, words: &[&'w str], faults: &mut Faults) -> Option<&'w str> {
     let Value::Text(text) = &node.value else {
-        expected(node, path, &format!("one of {}", words.join(", ")), &format!("write one of {}", words.join(", ")), faults);
+        expected(
+            node,
+            path,
+            &format!("one of {}", words.join(", ")),
+            &format!("write one of {}", words.join(", ")),
+            faults,
+        );
         return None;
     };
     let found = words.iter().find(|word| **word == text.value).copied();

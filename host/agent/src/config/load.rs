@@ -152,7 +152,9 @@ fn from_flags(
     faults: &mut Faults,
 ) -> Option<Config> {
     let agent = match agent {
-        Some(document) => document.read(around, faults).and_then(|(node, base)| legacy::agent(&node, &base, around, faults)),
+        Some(document) => {
+            document.read(around, faults).and_then(|(node, base)| legacy::agent(&node, &base, around, faults))
+        }
         None => Some(legacy::Agent::default()),
     };
     // The second document is judged even if the first cannot be read: all faults at once.

@@ -87,9 +87,11 @@ impl Node {
             Value::Number(value) => value.clone().into(),
             Value::Text(text) => text.value.clone().into(),
             Value::List(items) => items.iter().map(Node::to_json).collect(),
-            Value::Map(entries) => {
-                entries.iter().map(|entry| (entry.key.clone(), entry.node.to_json())).collect::<serde_json::Map<_, _>>().into()
-            }
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.clone(), entry.node.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
         }
     }
 
@@ -142,7 +144,12 @@ pub(super) fn read(bytes: &[u8], form: Form, faults: &mut Faults) -> Option<Node
     match (read, tree.root) {
         (Ok(()), Some(root)) => Some(root),
         (Ok(()), None) => {
-            faults.add(start, "", "it is empty", "write the configuration; `agent config schema` says what it may hold");
+            faults.add(
+                start,
+                "",
+                "it is empty",
+                "write the configuration; `agent config schema` says what it may hold",
+            );
             None
         }
         (Err(Stop { at, fault, mend }), _) => {
@@ -345,9 +352,11 @@ fn place(span: Span) -> Place {
 /// Tags are refused except the one that says what the value is anyway, or that makes a text of it.
 fn refuse_tag(at: Place, tag: Option<&Tag>, allowed: &str) -> Result<(), Stop> {
     match tag {
-        Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == allowed) => {
-            stop(at, format!("the tag {} is not known", quoted(&tag.to_string())), "leave the tag out; put texts in quotes")
-        }
+        Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == allowed) => stop(
+            at,
+            format!("the tag {} is not known", quoted(&tag.to_string())),
+            "leave the tag out; put texts in quotes",
+        ),
         _ => Ok(()),
     }
 }
@@ -362,8 +371,13 @@ fn plain_scalar(at: Place, text: &str) -> Result<Value, Stop> {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => Value::Bool(true),
         "false" | "False" | "FALSE" => Value::Bool(false),
-        ".nan" | ".NaN" | ".NAN" | ".inf" | "-.inf" | "+.inf" | ".Inf" | "-.Inf" | "+.Inf" | ".INF" | "-.INF" | "+.INF" => {
-            return stop(at, format!("{} is a number that JSON does not have", quoted(text)), "put it in quotes, or leave it out");
+        ".nan" | ".NaN" | ".NAN" | ".inf" | "-.inf" | "+.inf" | ".Inf" | "-.Inf" | "+.Inf" | ".INF" | "-.INF"
+        | "+.INF" => {
+            return stop(
+                at,
+                format!("{} is a number that JSON does not have", quoted(text)),
+                "put it in quotes, or leave it out",
+            );
         }
         _ => match number(text) {
             Numeral::Exact(number) => Value::Number(number),
@@ -454,7 +468,11 @@ fn stop_json<T>(at: Place, error: &serde_json::Error) -> Result<T, Stop> {
     if let Some(end) = said.rfind(" at line ") {
         said.truncate(end);
     }
-    stop(at, format!("it is not valid JSON: {said}"), "mend the JSON here or just before; JSON has no comments and no comma after the last value")
+    stop(
+        at,
+        format!("it is not valid JSON: {said}"),
+        "mend the JSON here or just before; JSON has no comments and no comma after the last value",
+    )
 }
 
 /// The end of the string literal that a valid JSON text begins with.
@@ -478,7 +496,11 @@ mod tests {
     fn faults_of(text: &str, form: Form) -> Vec<String> {
         let mut faults = Faults::default();
         let node = read(text.as_bytes(), form, &mut faults);
-        faults.into_result(node).err().map(|error| error.faults.iter().map(ToString::to_string).collect()).unwrap_or_default()
+        faults
+            .into_result(node)
+            .err()
+            .map(|error| error.faults.iter().map(ToString::to_string).collect())
+            .unwrap_or_default()
     }
 
     fn value_of(text: &str, form: Form) -> serde_json::Value {
@@ -503,9 +525,17 @@ mod tests {
     #[test]
     fn places_count_lines_and_characters() {
         let mut faults = Faults::default();
-        let Some(Node { value: Value::Map(entries), .. }) = read(b"{\n \"\xC3\xA4\": 1, \"b\":\n  [2]}", Form::Json, &mut faults) else { panic!() };
+        let Some(Node { value: Value::Map(entries), .. }) =
+            read(b"{\n \"\xC3\xA4\": 1, \"b\":\n  [2]}", Form::Json, &mut faults)
+        else {
+            panic!()
+        };
         assert_eq!((entries[1].at, entries[1].node.at), (Place { line: 2, column: 10 }, Place { line: 3, column: 3 }));
-        let Some(Node { value: Value::Map(entries), .. }) = read("ä: 1\nb:\n  - 2\n".as_bytes(), Form::Yaml, &mut faults) else { panic!() };
+        let Some(Node { value: Value::Map(entries), .. }) =
+            read("ä: 1\nb:\n  - 2\n".as_bytes(), Form::Yaml, &mut faults)
+        else {
+            panic!()
+        };
         assert_eq!((entries[1].at, entries[1].node.at), (Place { line: 2, column: 1 }, Place { line: 3, column: 3 }));
     }
 
@@ -533,7 +563,10 @@ mod tests {
     #[test]
     fn depth_is_bounded_in_both() {
         assert!(faults_of(&"- ".repeat(100_000), Form::Yaml)[0].contains("more than 64 levels"));
-        assert!(faults_of(&"[".repeat(100_000), Form::Yaml)[0].contains("level") || faults_of(&"[".repeat(100_000), Form::Yaml)[0].contains("recursion"));
+        assert!(
+            faults_of(&"[".repeat(100_000), Form::Yaml)[0].contains("level")
+                || faults_of(&"[".repeat(100_000), Form::Yaml)[0].contains("recursion")
+        );
         let json = format!("{}{}", "[".repeat(100), "]".repeat(100));
         assert!(faults_of(&json, Form::Json)[0].contains("more than 64 levels"));
         assert!(faults_of(&"[".repeat(100_000), Form::Json)[0].contains("JSON"));
@@ -568,6 +601,9 @@ mod tests {
     #[test]
     fn a_mark_of_utf_8_means_nothing() {
         let mut faults = Faults::default();
-        assert_eq!(read(b"\xEF\xBB\xBFa: 1\n", Form::Yaml, &mut faults).unwrap().to_json(), serde_json::json!({"a": 1}));
+        assert_eq!(
+            read(b"\xEF\xBB\xBFa: 1\n", Form::Yaml, &mut faults).unwrap().to_json(),
+            serde_json::json!({"a": 1})
+        );
     }
 }

@@ -117,7 +117,10 @@ pub fn parse_host(text: &str) -> Result<String, RuleFault> {
 pub(super) fn method(text: &str) -> Result<String, RuleFault> {
     // The longest registered one has 17 letters.
     if text.is_empty() || text.len() > 32 || !text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-') {
-        return wrong(format!("{} is not a method", quoted(text)), "write methods as GET,POST without spaces; none for all");
+        return wrong(
+            format!("{} is not a method", quoted(text)),
+            "write methods as GET,POST without spaces; none for all",
+        );
     }
     Ok(text.to_ascii_uppercase())
 }
@@ -145,7 +148,10 @@ fn check_path(path: &str) -> Result<(), RuleFault> {
     }
     // A rule is compared with the path as it is sent: what a server might read in two ways has no place in it.
     if path.contains('\\') || path.contains('%') || path.split('/').any(|segment| segment == "." || segment == "..") {
-        return wrong(format!("the path {} can be read in two ways", quoted(path)), "write a plain path without .., % and \\");
+        return wrong(
+            format!("the path {} can be read in two ways", quoted(path)),
+            "write a plain path without .., % and \\",
+        );
     }
     if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
         return wrong(format!("the path {} has characters that no URL has", quoted(path)), "write ASCII only");

@@ -149,7 +149,8 @@ mod tests {
     fn shown() {
         let sizes = [0, 1023, 1024, 512 << 20, 1_300_000_000].map(show_size);
         assert_eq!(sizes, ["0 B", "1023 B", "1 KiB", "512 MiB", "1.2 GiB"]);
-        let durations = [350, 4_000, 4_250, 200_000, 18_120_000, 187_200_000].map(|ms| show_duration(Duration::from_millis(ms)));
+        let durations =
+            [350, 4_000, 4_250, 200_000, 18_120_000, 187_200_000].map(|ms| show_duration(Duration::from_millis(ms)));
         assert_eq!(durations, ["350 ms", "4 s", "4.2 s", "3 m 20 s", "5 h 2 m", "2 d 4 h"]);
     }
 }
