@@ -169,6 +169,11 @@ pub(super) fn quoted(text: &str) -> String {
 /// The candidate that was probably meant, if one is near enough.
 pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase();
+    // The beginning of exactly one: an abbreviation. Two letters are the beginning of too much.
+    let mut begun = candidates.iter().filter(|candidate| word.len() > 2 && candidate.to_lowercase().starts_with(&word));
+    if let (Some(candidate), None) = (begun.next(), begun.next()) {
+        return Some(candidate);
+    }
     candidates
         .iter()
         .map(|candidate| (distance(&word, &candidate.to_lowercase()), *candidate))
@@ -207,6 +212,7 @@ mod tests {
     fn the_nearest_word_is_found_and_a_far_one_is_not() {
         assert_eq!(nearest("intergations", &["integrations", "sink"]), Some("integrations"));
         assert_eq!(nearest("Memory", &["memory", "cpu_time"]), Some("memory"));
+        assert_eq!(nearest("mem", &["memory", "cpu_time"]), Some("memory"));
         assert_eq!(nearest("colour", &["integrations", "sink", "limits"]), None);
     }
 

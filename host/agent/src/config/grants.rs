@@ -183,8 +183,8 @@ fn header(node: &Node, path: &str, faults: &mut Faults) -> Option<Placement> {
     let (name_node, name_path) = section.require("name", "name the header field: `name: PRIVATE-TOKEN`", faults)?;
     let name = text(name_node, &name_path, faults)?;
     if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-        let fault = format!("{} is not the name of a header field", quoted(name));
-        faults.add(name_node.at, &name_path, fault, "use letters, digits and -");
+        // The whole field, secret and all, may be here: the text is not repeated.
+        faults.add(name_node.at, &name_path, "it is not the name of a header field", "use letters, digits and -");
         return None;
     }
     let prefix = match section.get("prefix") {

@@ -151,7 +151,7 @@ impl Names {
     pub fn take(&mut self, at: Place, path: &str, name: &str, faults: &mut Faults) -> Option<String> {
         let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 64 || !name.chars().all(good) || name.starts_with('.') {
-            let mend = "use 1 to 64 of a-z A-Z 0-9 - _ . and begin with none of the dots";
+            let mend = "use 1 to 64 of a-z A-Z 0-9 - _ . and do not begin with a dot";
             faults.add(at, path, format!("{} is not a name for an integration", quoted(name)), mend);
             return None;
         }

@@ -44,7 +44,8 @@ pub(super) enum Value {
     Faulty,
 }
 
-/// A text, and how it was written if variables were put into it since (faults quote that, and no variable's value).
+/// A text, and how it was written if variables were put into it since. Faults quote that and no variable's value, except
+/// of names and paths, which are shown everywhere.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     pub value: String,
