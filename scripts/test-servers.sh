@@ -14,7 +14,6 @@ need() { # name, command, what for, how to get it
 }
 
 need git git "makes and judges the repositories of the tests" "install the package git"
-need python3 python3 "runs the peers of the benchmarks" "install the package python3"
 
 if [ "$skipped" -gt 0 ]; then
     if [ "${CI:-false}" != false ] && [ -n "${CI:-}" ]; then

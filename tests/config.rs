@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use agent::config::{AGENT_CONFIG_SCHEMA, Document, FolderOrigin, Source, Surroundings, load};
+use agent::config::{AGENT_CONFIG_SCHEMA, Document, FolderOrigin, Source, Surroundings, load, root_of};
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
@@ -84,6 +84,28 @@ fn what_is_accepted_is_told_by_the_name_of_the_case() {
             .any(|prefix| case.file_name().unwrap().to_str().unwrap().starts_with(prefix));
         assert_eq!(!outcome(&case).starts_with("the configuration has"), good, "{}", case.display());
     }
+}
+
+#[test]
+fn the_root_is_found_in_a_file_with_other_faults() {
+    let folder = tempfile::tempdir().unwrap();
+    let around = Surroundings {
+        working_dir: folder.path().to_owned(),
+        home: Some(PathBuf::from("/home/somebody")),
+        root: None,
+        integrations_dirs: Vec::new(),
+        variables,
+    };
+    let file = Path::new("agent.yaml");
+    for (text, root) in [
+        ("root: ./${ALPHA}\nsinks: x\nother: ${UNSET}\n", folder.path().join("alpha")),
+        ("integrations: []\n", PathBuf::from("/home/somebody/.agent")),
+    ] {
+        std::fs::write(folder.path().join(file), text).unwrap();
+        assert_eq!(root_of(file, &around).unwrap(), root, "{text}");
+    }
+    std::fs::write(folder.path().join(file), "root: [x]\n").unwrap();
+    assert!(root_of(file, &around).is_err());
 }
 
 #[test]

@@ -20,15 +20,15 @@ use crate::shutdown::Shutdown;
 const EXAMPLES: &str = "\
 Examples:
   agent export                                  what ./agent.yaml says
-  agent export -c prod.yaml                     another configuration; so does AGENT_CONFIG=prod.yaml
+  agent export -c prod.yaml                     another configuration
   agent export --only git --only mock           some of its integrations
   agent export --reprocess-historical           everything again, not only what is new
   agent export --json --output-file result.json the result for programs
   agent export --pinpoint-root=. --agent-config-json='{\"customer_id\":\"c1\"}' \\
       --integrations-json='[{\"name\":\"mock\",\"config\":{\"k\":\"v\"}}]'
 
-The first interrupt (Ctrl-C, SIGTERM) ends the run at the next good place; the second at once. Both keep what was
-committed, and the next run goes on from there.";
+The first interrupt (Ctrl-C, SIGTERM) ends the run at the next good place, the second at once.
+Both keep what was committed, and the next run goes on from there.";
 
 /// Export once: run the configured integrations in parallel, deliver what they export
 ///
@@ -37,10 +37,6 @@ committed, and the next run goes on from there.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = long_help())]
 pub(super) struct Arguments {
-    /// The configuration, YAML or (*.json) JSON [env: AGENT_CONFIG] [default: ./agent.yaml]
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["agent", "integrations"])]
-    config: Option<PathBuf>,
-
     /// The agent's configuration as JSON: {customer_id, pinpoint_root, skip_git, integrations_dir, …}
     #[arg(long, value_name = "JSON", group = "agent", requires = "integrations")]
     agent_config_json: Option<String>,
@@ -50,11 +46,11 @@ pub(super) struct Arguments {
     agent_config_file: Option<PathBuf>,
 
     /// The integrations as JSON: [{name, id, type, config}]; this form grants them nothing
-    #[arg(long, value_name = "JSON", group = "integrations")]
+    #[arg(long, value_name = "JSON", group = "integrations", conflicts_with = "config")]
     integrations_json: Option<String>,
 
     /// As --integrations-json, from a file
-    #[arg(long, value_name = "FILE", group = "integrations")]
+    #[arg(long, value_name = "FILE", group = "integrations", conflicts_with = "config")]
     integrations_file: Option<PathBuf>,
 
     /// A folder with components; searched before those beside the agent
@@ -82,7 +78,7 @@ fn long_help() -> String {
 pub(super) fn run(arguments: Arguments, global: &Global) -> Result<Exit, CommandError> {
     let output = arguments.output_file.as_deref().map(Output::begin).transpose()?;
     let result = prepare(&arguments, global).and_then(|loaded| {
-        let report = export(&loaded.config, &arguments, global)?;
+        let report = export(&loaded, &arguments, global)?;
         Ok((report, loaded))
     });
     let (json, exit) = match &result {
@@ -109,7 +105,7 @@ pub(super) fn run(arguments: Arguments, global: &Global) -> Result<Exit, Command
 /// Reads the configuration and judges it together with the flags.
 fn prepare(arguments: &Arguments, global: &Global) -> Result<Loaded, CommandError> {
     let around = global.surroundings(arguments.integrations_dir.as_deref())?;
-    let mut loaded = config::load(&arguments.source(&around)?, &around)?;
+    let mut loaded = config::load(&arguments.source(global, &around)?, &around)?;
     keep_only(&mut loaded.config, &arguments.only)?;
     if global.json && matches!(loaded.config.sink, Sink::Stdout) {
         let fault = "--json and the sink `stdout` both want standard output; use --output-file for the result";
@@ -119,7 +115,7 @@ fn prepare(arguments: &Arguments, global: &Global) -> Result<Loaded, CommandErro
 }
 
 impl Arguments {
-    fn source(&self, around: &Surroundings) -> Result<Source, CommandError> {
+    fn source(&self, global: &Global, around: &Surroundings) -> Result<Source, CommandError> {
         let document = |flag, text: &Option<String>, file: &Option<PathBuf>| match (text, file) {
             (Some(text), _) => Some(Document::Inline { flag, text: text.clone() }),
             (None, Some(file)) => Some(Document::File(file.clone())),
@@ -129,17 +125,8 @@ impl Arguments {
         if let Some(integrations) = document("--integrations-json", &self.integrations_json, &self.integrations_file) {
             return Ok(Source::Flags { agent, integrations });
         }
-        // The variable is read here and not by clap: flags go before it, also those of the other form.
-        let named = self
-            .config
-            .clone()
-            .or_else(|| std::env::var_os("AGENT_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from));
-        if let Some(file) = named {
+        if let Some(file) = global.config_file(around) {
             return Ok(Source::File(file));
-        }
-        let default = PathBuf::from("agent.yaml");
-        if around.working_dir.join(&default).exists() {
-            return Ok(Source::File(default));
         }
         Err(config::ConfigError::none_found(&around.working_dir).into())
     }
@@ -159,8 +146,11 @@ fn keep_only(config: &mut Config, only: &[String]) -> Result<(), AppError> {
     Ok(())
 }
 
-fn export(config: &Config, arguments: &Arguments, global: &Global) -> Result<ExportReport, CommandError> {
+fn export(loaded: &Loaded, arguments: &Arguments, global: &Global) -> Result<ExportReport, CommandError> {
     let logs = global.logs("export")?;
+    for note in &loaded.notes {
+        tracing::info!("{note}");
+    }
     let style = match () {
         () if global.quiet => Style::None,
         () if std::io::stderr().is_terminal() && global.log_format == LogFormat::Text => Style::Drawn,
@@ -173,7 +163,7 @@ fn export(config: &Config, arguments: &Arguments, global: &Global) -> Result<Exp
     let progress = Progress::new(style, logs.clone());
     let options = ExportOptions { reprocess_historical: arguments.reprocess_historical };
     let result = runtime.block_on(async {
-        let export = app::export(config.clone(), options, logs.clone(), shutdown.clone(), &progress);
+        let export = app::export(loaded.config.clone(), options, logs.clone(), shutdown.clone(), &progress);
         drive(export, &progress, &shutdown).await
     });
     progress.end();
@@ -229,7 +219,11 @@ impl Output {
         if path.is_dir() {
             return Err(AppError::Usage(format!("--output-file {}: it is a folder; name a file", path.display())));
         }
-        let file = NamedTempFile::new_in(folder).map_err(|error| Output::failed(path, &error))?;
+        let mut builder = tempfile::Builder::new();
+        // A result is no secret: it gets the permissions that any new file of this user gets.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.tempfile_in(folder).map_err(|error| Output::failed(path, &error))?;
         Ok(Output { file, path: path.to_owned() })
     }
 

@@ -62,7 +62,12 @@ enum Command {
 
 /// What every subcommand takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
+    /// The configuration, YAML or (*.json) JSON [env: AGENT_CONFIG=] [default: ./agent.yaml]
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+
     /// The folder of the agent's store, caches and logs; goes before what the configuration says [default: ~/.agent]
     #[arg(long = "pinpoint-root", visible_alias = "root", env = "AGENT_ROOT", value_name = "DIR", global = true)]
     root: Option<PathBuf>,
@@ -182,9 +187,23 @@ impl Global {
         })
     }
 
-    /// The root of a command that needs no configuration.
-    fn root_without_config(&self) -> Result<PathBuf, CommandError> {
-        let root = self.surroundings(None)?.default_root();
+    /// The configuration that flag, variable or habit name. The variable is read here and not by clap, so that flags of
+    /// the other form of configuration go before it.
+    fn config_file(&self, around: &Surroundings) -> Option<PathBuf> {
+        let variable = || std::env::var_os("AGENT_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+        let habit = || Some(PathBuf::from("agent.yaml")).filter(|file| around.working_dir.join(file).exists());
+        self.config.clone().or_else(variable).or_else(habit)
+    }
+
+    /// The root for a command that needs nothing else of the configuration: the flag's, the configuration's, `~/.agent`.
+    fn root(&self) -> Result<PathBuf, CommandError> {
+        let around = self.surroundings(None)?;
+        if around.root.is_none()
+            && let Some(file) = self.config_file(&around)
+        {
+            return Ok(crate::config::root_of(&file, &around)?);
+        }
+        let root = around.default_root();
         root.ok_or_else(|| AppError::Usage("there is no home folder; name the root with --root".to_owned()).into())
     }
 

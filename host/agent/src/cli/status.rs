@@ -22,7 +22,7 @@ pub(super) struct Arguments {}
 
 /// Runs the subcommand.
 pub(super) fn run(_: &Arguments, global: &Global) -> Result<Exit, CommandError> {
-    let report = app::status(&global.root_without_config()?)?;
+    let report = app::status(&global.root()?)?;
     print_report(global, &report, || text(&report));
     Ok(Exit::Ok)
 }

@@ -106,7 +106,7 @@ fn value_of(inner: &str, variables: Variables<'_>) -> Result<String, (String, St
         (Some(value), ..) if how.is_empty() => Ok(value),
         (Some(value), Some(_), _) | (Some(value), _, Some(_)) if !value.is_empty() => Ok(value),
         (_, Some(default), _) => Ok(default.to_owned()),
-        (_, _, Some(message)) if message.is_empty() => {
+        (_, _, Some("")) => {
             Err((format!("the variable {name} is needed"), format!("set {name}")))
         }
         (_, _, Some(message)) => Err((format!("the variable {name} is needed: {message}"), format!("set {name}"))),

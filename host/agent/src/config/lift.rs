@@ -40,11 +40,7 @@ const CUSTOMER_ID_BYTES_MAX: usize = 256;
 pub(super) fn lift(node: &Node, base: &Path, around: &Surroundings, faults: &mut Faults) -> Option<Config> {
     let top = Section::open(node, "", ROOT_KEYS, faults)?;
     let place = Paths { base, home: around.home.as_deref() };
-    let root = match (&around.root, top.get("root")) {
-        (Some(root), _) => Some(root.clone()),
-        (None, Some((node, path))) => place.path(node, &path, faults),
-        (None, None) => default_root(around, faults),
-    };
+    let root = root_in(&top, &place, around, faults);
     let customer_id =
         top.get("customer_id").and_then(|(node, path)| customer_id(node, &path, faults)).unwrap_or_default();
     let skip_git = top.get("skip_git").and_then(|(node, path)| boolean(node, &path, faults)).unwrap_or(false);
@@ -66,6 +62,20 @@ pub(super) fn lift(node: &Node, base: &Path, around: &Surroundings, faults: &mut
     let (node, path) = top.require("integrations", mend, faults)?;
     let integrations = integrations(node, &path, &place, around, &defaults, faults)?;
     Some(Config { root: root?, customer_id, skip_git, integrations, sink: sink?, outbox_bytes_max })
+}
+
+/// The root that the tree of an agent.yaml names, or the default.
+pub(super) fn root(node: &Node, base: &Path, around: &Surroundings, faults: &mut Faults) -> Option<PathBuf> {
+    let top = Section::open(node, "", ROOT_KEYS, faults)?;
+    root_in(&top, &Paths { base, home: around.home.as_deref() }, around, faults)
+}
+
+fn root_in(top: &Section<'_>, place: &Paths<'_>, around: &Surroundings, faults: &mut Faults) -> Option<PathBuf> {
+    match (&around.root, top.get("root")) {
+        (Some(root), _) => Some(root.clone()),
+        (None, Some((node, path))) => place.path(node, &path, faults),
+        (None, None) => default_root(around, faults),
+    }
 }
 
 fn integrations(

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::fault::{Faults, Place};
 use super::interpolate::interpolate;
 use super::lift::{self, tidy};
-use super::read::{self, FILE_BYTES_MAX, Form, Node};
+use super::read::{self, FILE_BYTES_MAX, Form, Node, Value};
 use super::{Config, ConfigError, legacy};
 
 /// Where a configuration comes from.
@@ -134,13 +134,34 @@ pub fn load(source: &Source, around: &Surroundings) -> Result<Loaded, ConfigErro
     faults.into_result(config).map(|config| Loaded { config, notes })
 }
 
-fn from_file(path: &Path, around: &Surroundings, faults: &mut Faults) -> Option<Config> {
+/// The root that a file names, or `~/.agent`, for commands that need nothing else of it: what else is wrong with the
+/// file is not judged.
+///
+/// # Errors
+/// The file cannot be read, or its `root` is wrong.
+pub fn root_of(path: &Path, around: &Surroundings) -> Result<PathBuf, ConfigError> {
+    let mut faults = Faults::default();
+    let root = tree_of(path, around, &mut faults).and_then(|mut node| {
+        if let Value::Map(entries) = &mut node.value {
+            entries.retain(|entry| entry.key == "root");
+        }
+        interpolate(&mut node, &around.variables, &mut faults);
+        lift::root(&node, &base_of(path, around), around, &mut faults)
+    });
+    faults.into_result(root)
+}
+
+fn tree_of(path: &Path, around: &Surroundings, faults: &mut Faults) -> Option<Node> {
     faults.enter(&path.display().to_string());
     let form = match path.extension() {
         Some(extension) if extension.eq_ignore_ascii_case("json") => Form::Json,
         _ => Form::Yaml,
     };
-    let mut node = read::read(&file_bytes(path, around, faults)?, form, faults)?;
+    read::read(&file_bytes(path, around, faults)?, form, faults)
+}
+
+fn from_file(path: &Path, around: &Surroundings, faults: &mut Faults) -> Option<Config> {
+    let mut node = tree_of(path, around, faults)?;
     interpolate(&mut node, &around.variables, faults);
     lift::lift(&node, &base_of(path, around), around, faults)
 }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use fault::{ConfigError, ConfigFault};
-pub use load::{Document, FolderOrigin, Loaded, Source, Surroundings, load};
+pub use load::{Document, FolderOrigin, Loaded, Source, Surroundings, load, root_of};
 pub use rule::{RuleFault, parse_host};
 pub use schema::AGENT_CONFIG as AGENT_CONFIG_SCHEMA;
 pub use units::{show_duration, show_size};
