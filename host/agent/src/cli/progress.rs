@@ -129,7 +129,6 @@ impl Progress {
         }
         for (bar, line) in watch.bars.iter().zip(lines) {
             bar.set_message(line.clone());
-            bar.tick();
         }
     }
 

@@ -106,9 +106,7 @@ fn value_of(inner: &str, variables: Variables<'_>) -> Result<String, (String, St
         (Some(value), ..) if how.is_empty() => Ok(value),
         (Some(value), Some(_), _) | (Some(value), _, Some(_)) if !value.is_empty() => Ok(value),
         (_, Some(default), _) => Ok(default.to_owned()),
-        (_, _, Some("")) => {
-            Err((format!("the variable {name} is needed"), format!("set {name}")))
-        }
+        (_, _, Some("")) => Err((format!("the variable {name} is needed"), format!("set {name}"))),
         (_, _, Some(message)) => Err((format!("the variable {name} is needed: {message}"), format!("set {name}"))),
         (None, ..) if how.is_empty() => {
             Err((format!("the variable {name} is not set"), format!("set {name}, or give a default: ${{{name}:-…}}")))

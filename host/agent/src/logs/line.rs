@@ -4,7 +4,6 @@
 use std::fmt::Write;
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use super::Level;
@@ -108,8 +107,9 @@ impl Line<'_> {
 }
 
 fn stamp(now: OffsetDateTime) -> String {
-    // Milliseconds: finer ones are noise in a log. Zero is always a millisecond.
-    now.replace_millisecond(now.millisecond()).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
+    // RFC 3339, always with three digits: finer ones are noise in a log, and lines of one width are easier to read.
+    let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    now.format(form).unwrap_or_default()
 }
 
 /// A text in which no character acts on a terminal or passes for the end of a line: controls (and so ANSI sequences),
