@@ -8,12 +8,13 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::command::outcome::{ExportOutcome, Outcome};
 use crate::command::runner::Runner;
 use crate::config::{Compression, Config, Integration, Sink};
 use crate::delivery::{Counters, Delivery};
 use crate::egress::Egress;
 use crate::error_chain;
-use crate::export::{ExportRun, SessionSummary};
+use crate::export::{ExportRun, SessionState, SessionSummary};
 use crate::logs::Logs;
 use crate::sandbox::Sandbox;
 use crate::shutdown::Shutdown;
@@ -53,8 +54,8 @@ pub async fn export(
 ) -> Result<ExportReport, AppError> {
     let began = Instant::now();
     let store = Arc::new(Store::open(&config.root, codec(&config.sink), config.outbox_bytes_max)?);
-    logs.open_files();
-    let egress = Egress::new(&shutdown).map_err(|e| AppError::Failed(error_chain(&e)))?;
+    logs.open_files(&config.root.join("logs"));
+    let egress = Egress::new();
     let cache = config.root.join("cache");
     let sandbox = Sandbox::new(&cache.join("components")).map_err(|e| AppError::Failed(error_chain(&e)))?;
     let delivery = Delivery::start(store.clone(), &config.sink, &shutdown);
@@ -66,6 +67,7 @@ pub async fn export(
         store: store.clone(),
         sink: config.sink.id(),
         skip_git: config.skip_git,
+        customer_id: config.customer_id.clone(),
         git_cache: cache.join("repos"),
     });
     let integrations = run_all(&config, options, &runner, &logs, &shutdown, ui).await?;
@@ -134,8 +136,18 @@ async fn run_all(
 async fn run_one(runner: &Runner, integration: &Integration, run: &OnceLock<Arc<ExportRun>>) -> IntegrationReport {
     let began = Instant::now();
     let row = runner.store.run_started(&integration.name).await;
-    let mut report = match runner.run_export(integration, |begun| drop(run.set(begun))).await {
-        Ok(report) | Err(report) => report,
+    let mut report = match runner.prepare(integration).await {
+        Ok(prepared) => match runner.begin(&prepared) {
+            Ok(begun) => {
+                drop(run.set(begun.clone()));
+                report(&integration.name, runner.run_export(&prepared, &begun).await)
+            }
+            Err(error) => IntegrationReport {
+                reason: Some(error.to_string()),
+                ..IntegrationReport::empty(&integration.name, OutcomeKind::Failed)
+            },
+        },
+        Err(error) => report(&integration.name, ExportOutcome::not_run(&integration.name, &error)),
     };
     report.duration_ms = began.elapsed().as_millis() as u64;
     let records = report.sessions.iter().map(|s| s.records).sum();
@@ -147,6 +159,53 @@ async fn run_one(runner: &Runner, integration: &Integration, run: &OnceLock<Arc<
         tracing::warn!(integration = integration.name, error = error_chain(&error), "the run could not be noted");
     }
     report
+}
+
+fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
+    let partial = ended.partial();
+    let rolled_back = ended.sessions.iter().filter(|s| s.state == SessionState::RolledBack).count();
+    let (outcome, reason) = match &ended.outcome {
+        Outcome::Ok { .. } if partial || rolled_back > 0 => (OutcomeKind::Partial, Some(why_partial(&ended, rolled_back))),
+        Outcome::Ok { .. } => (OutcomeKind::Ok, None),
+        Outcome::Failed { .. } => (OutcomeKind::Failed, ended.outcome.reason()),
+        Outcome::Trapped { .. } => (OutcomeKind::Trapped, ended.outcome.reason()),
+        Outcome::Limit { .. } => (OutcomeKind::Limit, ended.outcome.reason()),
+        Outcome::Cancelled => (OutcomeKind::Cancelled, ended.outcome.reason()),
+        Outcome::Denied { .. } => (OutcomeKind::Denied, ended.outcome.reason()),
+    };
+    if let Outcome::Trapped { backtrace, .. } = &ended.outcome {
+        tracing::error!(integration = name, backtrace, "the integration broke down");
+    }
+    IntegrationReport {
+        outcome,
+        reason,
+        incremental: ended.sessions.iter().any(|s| s.resumed),
+        cpu_ms: ended.usage.cpu_ms as u64,
+        memory_bytes_peak: ended.usage.memory_bytes_peak,
+        host_calls: ended.usage.host_calls,
+        sessions: ended.sessions,
+        repos: ended
+            .repositories
+            .into_iter()
+            .map(|r| RepoReport { ref_id: r.ref_id, name: r.name, records: r.records, error: r.error })
+            .collect(),
+        ..IntegrationReport::empty(name, outcome)
+    }
+}
+
+fn why_partial(ended: &ExportOutcome, rolled_back: usize) -> String {
+    let mut why = Vec::new();
+    if rolled_back > 0 {
+        why.push(format!("{rolled_back} sessions were rolled back, and come again"));
+    }
+    let failed: Vec<&str> = ended.repositories.iter().filter(|r| r.error.is_some()).map(|r| r.name.as_str()).collect();
+    if !failed.is_empty() {
+        why.push(format!("{} repositories failed: {}", failed.len(), failed.join(", ")));
+    }
+    if ended.repositories_left > 0 {
+        why.push(format!("{} repositories are left for the next run", ended.repositories_left));
+    }
+    why.join("; ")
 }
 
 fn delivered(counters: &Counters) -> Delivered {
@@ -398,6 +457,55 @@ pub enum OutcomeKind {
     Trapped,
     /// The run was asked to end.
     Cancelled,
+}
+
+impl OutcomeKind {
+    const ALL: [OutcomeKind; 8] = [
+        OutcomeKind::Ok,
+        OutcomeKind::Partial,
+        OutcomeKind::Failed,
+        OutcomeKind::Unauthenticated,
+        OutcomeKind::Denied,
+        OutcomeKind::Limit,
+        OutcomeKind::Trapped,
+        OutcomeKind::Cancelled,
+    ];
+
+    /// One word, as in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            OutcomeKind::Ok => "ok",
+            OutcomeKind::Partial => "partial",
+            OutcomeKind::Failed => "failed",
+            OutcomeKind::Unauthenticated => "unauthenticated",
+            OutcomeKind::Denied => "denied",
+            OutcomeKind::Limit => "limit",
+            OutcomeKind::Trapped => "trapped",
+            OutcomeKind::Cancelled => "cancelled",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<OutcomeKind> {
+        OutcomeKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl IntegrationReport {
+    fn empty(name: &str, outcome: OutcomeKind) -> IntegrationReport {
+        IntegrationReport {
+            name: name.to_owned(),
+            outcome,
+            reason: None,
+            incremental: false,
+            duration_ms: 0,
+            cpu_ms: 0,
+            memory_bytes_peak: 0,
+            host_calls: 0,
+            sessions: Vec::new(),
+            repos: Vec::new(),
+        }
+    }
 }
 
 /// What the run of one integration did.

@@ -1,1 +1,280 @@
-//! One file for each subcommand; prints; decides nothing.
+//! The command line: one file for each subcommand; prints; decides nothing. What is done is in `app`, what a result is
+//! worth as an exit code is in `exit`.
+
+mod config;
+mod doctor;
+mod exit;
+mod export;
+mod force_historical;
+mod progress;
+mod signals;
+mod status;
+mod summary;
+mod table;
+mod version;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+pub use exit::Exit;
+
+use crate::app::AppError;
+use crate::config::{ConfigError, Surroundings};
+use crate::logs::{Logs, escape};
+
+const EXAMPLES: &str = "\
+Examples:
+  agent export                              run what ./agent.yaml says
+  agent export -c prod.yaml --only github   run one integration of another configuration
+  agent export --json | jq .integrations    the result for a program
+  agent status                              what the store holds
+  agent doctor                              what is wrong, and what to do about it
+  agent config schema > agent.schema.json   for an editor that completes agent.yaml";
+
+/// Runs integrations, sandboxed WebAssembly components, and delivers what they export: durably, and once.
+#[derive(Debug, Parser)]
+#[command(name = "agent", version, after_help = EXAMPLES, after_long_help = long_help(), max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn long_help() -> String {
+    format!("{EXAMPLES}\n\n{}\n\nLog lines go to standard error, data and results to standard output.", exit::help())
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Export(Box<export::Arguments>),
+    #[command(alias = "force_historical")]
+    ForceHistorical(force_historical::Arguments),
+    Status(status::Arguments),
+    Doctor(doctor::Arguments),
+    Config(config::Arguments),
+    Version(version::Arguments),
+}
+
+/// What every subcommand takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+struct Global {
+    /// The configuration, YAML or (*.json) JSON [env: AGENT_CONFIG=] [default: ./agent.yaml]
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+
+    /// The folder of the agent's store, caches and logs; goes before what the configuration says [default: ~/.agent]
+    #[arg(long = "pinpoint-root", visible_alias = "root", env = "AGENT_ROOT", value_name = "DIR", global = true)]
+    root: Option<PathBuf>,
+
+    /// Print the result as JSON, and nothing else, on standard output
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// Log this and what is more important
+    #[arg(long, env = "AGENT_LOG_LEVEL", value_name = "LEVEL", default_value = "info", global = true)]
+    log_level: LogLevel,
+
+    /// The form of log lines: for people, or one JSON object a line
+    #[arg(long, env = "AGENT_LOG_FORMAT", value_name = "FORMAT", default_value = "text", global = true)]
+    log_format: LogFormat,
+
+    /// Only warnings and errors on standard error, no progress, no summary
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl From<LogLevel> for tracing::Level {
+    fn from(level: LogLevel) -> tracing::Level {
+        match level {
+            LogLevel::Error => tracing::Level::ERROR,
+            LogLevel::Warn => tracing::Level::WARN,
+            LogLevel::Info => tracing::Level::INFO,
+            LogLevel::Debug => tracing::Level::DEBUG,
+            LogLevel::Trace => tracing::Level::TRACE,
+        }
+    }
+}
+
+/// Runs a command line, the program's name first, to its end.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are errors to clap, and go to standard output.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let global = cli.global;
+    let result = match cli.command {
+        Command::Export(arguments) => export::run(*arguments, &global),
+        Command::ForceHistorical(arguments) => force_historical::run(&arguments, &global),
+        Command::Status(arguments) => status::run(&arguments, &global),
+        Command::Doctor(arguments) => doctor::run(&arguments, &global),
+        Command::Config(arguments) => config::run(&arguments),
+        Command::Version(arguments) => version::run(&arguments, &global),
+    };
+    result.unwrap_or_else(|error| {
+        if global.json {
+            print(&format!("{}\n", error.json()));
+        } else {
+            eprintln!("error: {}", error.text());
+        }
+        error.exit()
+    })
+}
+
+/// Why a command ended without a result.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("interrupted a second time; what was committed is kept")]
+    Interrupted,
+}
+
+impl CommandError {
+    fn exit(&self) -> Exit {
+        match self {
+            CommandError::App(error) => Exit::of_error(error),
+            CommandError::Config(_) => Exit::BadConfiguration,
+            CommandError::Interrupted => Exit::Interrupted,
+        }
+    }
+
+    /// For a person; each line is escaped, since some repeat what others said.
+    fn text(&self) -> String {
+        self.to_string().lines().map(escape).collect::<Vec<_>>().join("\n")
+    }
+
+    fn json(&self) -> Value {
+        let faults = match self {
+            CommandError::Config(error) => json!(error.faults),
+            _ => json!([]),
+        };
+        json!({ "version": 1, "exit_code": self.exit().code(), "error": self.to_string(), "faults": faults })
+    }
+}
+
+impl Global {
+    fn surroundings(&self, integrations_dir: Option<&std::path::Path>) -> Result<Surroundings, CommandError> {
+        Surroundings::of_process(self.root.as_deref(), integrations_dir).map_err(|error| {
+            AppError::Failed(format!("the working folder cannot be found: {error}; change to one that exists")).into()
+        })
+    }
+
+    /// The configuration that flag, variable or habit name. The variable is read here and not by clap, so that flags of
+    /// the other form of configuration go before it.
+    fn config_file(&self, around: &Surroundings) -> Option<PathBuf> {
+        let variable = || std::env::var_os("AGENT_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+        let habit = || Some(PathBuf::from("agent.yaml")).filter(|file| around.working_dir.join(file).exists());
+        self.config.clone().or_else(variable).or_else(habit)
+    }
+
+    /// The root for a command that needs nothing else of the configuration: the flag's, the configuration's, `~/.agent`.
+    fn root(&self) -> Result<PathBuf, CommandError> {
+        let around = self.surroundings(None)?;
+        if around.root.is_none()
+            && let Some(file) = self.config_file(&around)
+        {
+            return Ok(crate::config::root_of(&file, &around)?);
+        }
+        let root = around.default_root();
+        root.ok_or_else(|| AppError::Usage("there is no home folder; name the root with --root".to_owned()).into())
+    }
+
+    /// Begins to log. Files are begun by whoever takes the root.
+    fn logs(&self, command: &str) -> Result<Logs, CommandError> {
+        let config = crate::logs::LogConfig {
+            dir: None,
+            command: command.to_owned(),
+            level: self.log_level.into(),
+            json: self.log_format == LogFormat::Json,
+            quiet: self.quiet,
+        };
+        Logs::init(config).map_err(|error| AppError::Failed(error.to_string()).into())
+    }
+}
+
+/// Prints on standard output. A reader that has gone away (`| head`) is no error.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        eprintln!("error: standard output cannot be written: {error}");
+    }
+}
+
+/// Prints a report: as JSON, or the text.
+fn print_report(global: &Global, report: &impl serde::Serialize, text: impl FnOnce() -> String) {
+    if global.json {
+        // Plain data; serializing it into memory cannot fail.
+        print(&format!("{}\n", serde_json::to_value(report).unwrap_or_default()));
+    } else {
+        print(&text());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_older_command_line_is_understood() {
+        let arguments = [
+            "agent",
+            "export",
+            "--agent-config-json={\"customer_id\":\"c1\"}",
+            "--integrations-json=[{\"name\":\"mock\"}]",
+            "--pinpoint-root=.",
+            "--reprocess-historical",
+            "--output-file=x.json",
+            "--log-level=debug",
+        ];
+        let cli = Cli::try_parse_from(arguments).unwrap();
+        assert_eq!(cli.global.root, Some(PathBuf::from(".")));
+        assert!(matches!(cli.command, Command::Export(_)));
+        assert!(matches!(
+            Cli::try_parse_from(["agent", "force_historical", "git"]).unwrap().command,
+            Command::ForceHistorical(_)
+        ));
+        for wrong in [
+            &["agent", "export", "--agent-config-json={}"][..],
+            &["agent", "export", "-c", "a.yaml", "--integrations-json=[]"],
+            &["agent", "export", "--integrations-json=[]", "--integrations-file=x"],
+            &["agent", "exprot"],
+        ] {
+            assert!(Cli::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -32,6 +32,8 @@ pub struct Runner {
     pub git_cache: PathBuf,
     /// Leave git repositories out.
     pub skip_git: bool,
+    /// `config::Config::customer_id`.
+    pub customer_id: String,
 }
 
 /// An integration that can be run: loaded, described, and its configuration judged.
@@ -172,7 +174,7 @@ impl Runner {
             egress: self.egress.clone(),
             policy: Policy::clone(&prepared.policy),
             grants: prepared.integration.grants.clone(),
-            logs: self.logs.clone(),
+            customer_id: self.customer_id.clone(),
             integration: prepared.integration.name.clone(),
         });
         let count = jobs.len();

@@ -138,6 +138,8 @@ pub struct SessionSummary {
     pub duration_ms: u64,
     /// The committed cursor.
     pub cursor: Option<String>,
+    /// Whether there was a cursor to begin at.
+    pub resumed: bool,
     /// Whether a child holds the cursor back.
     pub held_back: bool,
     pub depth: u32,

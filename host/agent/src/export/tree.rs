@@ -42,6 +42,7 @@ pub(super) struct Session {
     state: SessionState,
     open_children: u32,
     held_back: bool,
+    resumed: bool,
     jobs: Vec<String>,
     staged: (u64, u64),
     records: u64,
@@ -107,6 +108,7 @@ impl Session {
         job: Option<i64>,
     ) -> Session {
         Session {
+            resumed: cursor.is_some(),
             model,
             cursor,
             staging,
@@ -309,6 +311,7 @@ fn summary(session: &Session) -> SessionSummary {
         progress_total: session.progress.1,
         duration_ms: session.took.unwrap_or_else(|| session.began.elapsed()).as_millis() as u64,
         cursor: session.cursor.clone(),
+        resumed: session.resumed,
         held_back: session.held_back,
         depth: session.depth,
     }

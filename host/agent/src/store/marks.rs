@@ -180,11 +180,6 @@ impl MarkSet {
         found.filter(|record| *record != VOID)
     }
 
-    /// Whether there are none, so that nobody needs to ask.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.runs.read().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
     /// Counts look-ups, and gives mapped pages back now and then: they stay in the page cache, at hand.
     pub(crate) fn looked_up(&self, count: u64) {
         if self.lookups.fetch_add(count, Ordering::Relaxed) + count < LOOKUPS_BEFORE_RELEASE {

@@ -1,9 +1,27 @@
 //! What the configuration means, once lifted: after this, nobody asks whether a setting is valid. `config/` reads it
 //! (YAML or JSON, and the command lines of the systems we succeed), judges it whole, and reports all faults at once.
 
+mod components;
+mod fault;
+mod grants;
+mod interpolate;
+mod legacy;
+mod lift;
+mod load;
+mod read;
+mod rule;
+mod schema;
+mod units;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use fault::{ConfigError, ConfigFault};
+pub use load::{Document, FolderOrigin, Loaded, Source, Surroundings, load, root_of};
+pub use rule::{RuleFault, parse_host};
+pub use schema::AGENT_CONFIG as AGENT_CONFIG_SCHEMA;
+pub use units::{show_duration, show_size};
 
 /// The whole configuration of one agent.
 #[derive(Debug, Clone)]

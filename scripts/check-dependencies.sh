@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Holds what each package must be unable to reach, and what must be nowhere in the agent.
+set -euo pipefail
+cargo=${CARGO:-cargo}
+wrong=0
+
+# package, target, crates that it must not reach
+without() {
+    local package=$1 target=$2 tree
+    shift 2
+    tree=$("$cargo" tree --locked --offline -p "$package" --target "$target" -e normal,build --prefix none --format '{lib}' 2>/dev/null ||
+        "$cargo" tree --locked -p "$package" --target "$target" -e normal,build --prefix none --format '{lib}')
+    for banned in "$@"; do
+        if grep -qx -- "${banned//-/_}" <<<"$tree"; then
+            echo "error: $package reaches $banned; see who brings it: cargo tree -p $package -i $banned" >&2
+            wrong=1
+        fi
+    done
+}
+
+host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
+# TLS is rustls with ring, and libgit2 has neither TLS nor SSH of its own: nothing of the system's is linked.
+without agent "$host" openssl-sys native-tls aws-lc-rs aws-lc-sys libssh2-sys wasmtime-wasi-http
+# A guest reaches the host through the contract and through nothing else.
+for guest in agent-sdk integration-mock integration-git; do
+    without "$guest" wasm32-wasip2 agent tokio reqwest wasmtime rusqlite git2
+done
+
+[ "$wrong" -eq 0 ] && echo "dependencies: nothing reaches what it must not"
+exit "$wrong"

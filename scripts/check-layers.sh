@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Holds which way the arrows point: the tests named `tidy`, which read every `use crate::…`, every card and every path in
+# the map. That there are none is a failure too: a check that checks nothing is worse than none.
+set -euo pipefail
+cargo=${CARGO:-cargo}
+"$cargo" test --quiet -p tests --test all -- --list tidy 2>/dev/null | grep -q ': test$' || {
+    echo "error: there is no test named tidy; the layers are not checked" >&2
+    exit 1
+}
+exec "$cargo" test --quiet -p tests --test all -- tidy
