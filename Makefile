@@ -9,7 +9,9 @@ TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 WASM_TARGET := wasm32-wasip2
 AGENT := $(TARGET_DIR)/release/agent
 GUESTS := integration-mock integration-git
-GUEST_FLAGS := --target $(WASM_TARGET) --profile guest $(addprefix -p ,$(GUESTS))
+TEST_GUESTS := $(patsubst tests/guests/%,guest-%,$(wildcard tests/guests/*))
+SDK := agent-sdk
+GUEST_FLAGS := --target $(WASM_TARGET) --profile guest
 # The repository that `make run` exports: a path or a URL. `make bench` runs one area.
 REPO ?= .
 AREA ?= all
@@ -22,31 +24,24 @@ help: ## Show this list
 .PHONY: run
 run: setup ## Build everything and export REPO (default: this repository) and mock data to ./out
 	@$(CARGO) build --release -p agent
-	@$(CARGO) build $(GUEST_FLAGS)
+	@$(CARGO) build $(GUEST_FLAGS) $(addprefix -p ,$(GUESTS))
 	@scripts/run.sh "$(AGENT)" "$(TARGET_DIR)/$(WASM_TARGET)/guest" "$(REPO)"
 
 .PHONY: test
 test: setup guests ## Run all tests
 	@scripts/test-servers.sh
-	@$(CARGO) test --workspace $(addprefix --exclude ,$(GUESTS) agent-sdk)
+	@$(CARGO) test
+	@$(CARGO) test $(addprefix -p ,$(SDK) $(GUESTS))
 
 .PHONY: guests
 guests: setup ## Build the integrations, and the guests of the tests
-	@$(CARGO) build $(GUEST_FLAGS)
-	@if [ -e tests/guests/Cargo.toml ]; then \
-		$(CARGO) build --manifest-path tests/guests/Cargo.toml --target $(WASM_TARGET) --profile guest \
-			--target-dir "$(TARGET_DIR)"; \
-	fi
+	@$(CARGO) build $(GUEST_FLAGS) $(addprefix -p ,$(GUESTS) $(TEST_GUESTS))
 
 .PHONY: lint
 lint: setup ## Check formatting, lints, layers and what each package may depend on
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --all-targets -- -D warnings
-	@$(CARGO) clippy --target $(WASM_TARGET) $(addprefix -p ,$(GUESTS) agent-sdk) -- -D warnings
-	@if [ -e tests/guests/Cargo.toml ]; then \
-		$(CARGO) fmt --manifest-path tests/guests/Cargo.toml --all --check; \
-		$(CARGO) clippy --manifest-path tests/guests/Cargo.toml --target $(WASM_TARGET) --target-dir "$(TARGET_DIR)" -- -D warnings; \
-	fi
+	@$(CARGO) clippy --target $(WASM_TARGET) $(addprefix -p ,$(SDK) $(GUESTS) $(TEST_GUESTS)) -- -D warnings
 	@scripts/check-layers.sh
 	@scripts/check-dependencies.sh
 
@@ -61,7 +56,6 @@ test-servers: ## Find what tests need of the system, and say what is missing
 .PHONY: fmt
 fmt: ## Format all code
 	@$(CARGO) fmt --all
-	@if [ -e tests/guests/Cargo.toml ]; then $(CARGO) fmt --manifest-path tests/guests/Cargo.toml --all; fi
 
 .PHONY: setup
 setup: # What everything else needs; quick when it is there already.

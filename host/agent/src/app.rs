@@ -109,7 +109,8 @@ async fn run_all(
     let begun: Begun = config.integrations.iter().map(|i| (i.name.clone(), Arc::default())).collect();
     let watched = begun.clone();
     ui.begun(Arc::new(move || {
-        let run = |(name, run): &(String, Arc<OnceLock<Arc<ExportRun>>>)| run.get().map(|run| (name.clone(), run.snapshot()));
+        let run =
+            |(name, run): &(String, Arc<OnceLock<Arc<ExportRun>>>)| run.get().map(|run| (name.clone(), run.snapshot()));
         watched.iter().filter_map(run).collect()
     }));
     let mut tasks = Vec::new();
@@ -124,7 +125,9 @@ async fn run_all(
     let mut reports = Vec::new();
     for (task, integration) in tasks.into_iter().zip(&config.integrations) {
         let report = task.await.unwrap_or_else(|error| IntegrationReport {
-            reason: Some(format!("the agent failed while running it: {error}; this is a defect of the agent, please report it")),
+            reason: Some(format!(
+                "the agent failed while running it: {error}; this is a defect of the agent, please report it"
+            )),
             ..IntegrationReport::empty(&integration.name, OutcomeKind::Failed)
         });
         ui.ended(&report);
@@ -165,7 +168,9 @@ fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
     let partial = ended.partial();
     let rolled_back = ended.sessions.iter().filter(|s| s.state == SessionState::RolledBack).count();
     let (outcome, reason) = match &ended.outcome {
-        Outcome::Ok { .. } if partial || rolled_back > 0 => (OutcomeKind::Partial, Some(why_partial(&ended, rolled_back))),
+        Outcome::Ok { .. } if partial || rolled_back > 0 => {
+            (OutcomeKind::Partial, Some(why_partial(&ended, rolled_back)))
+        }
         Outcome::Ok { .. } => (OutcomeKind::Ok, None),
         Outcome::Failed { .. } => (OutcomeKind::Failed, ended.outcome.reason()),
         Outcome::Trapped { .. } => (OutcomeKind::Trapped, ended.outcome.reason()),
@@ -245,7 +250,8 @@ pub fn force_historical(root: &Path, name: &str) -> Result<ForgottenReport, AppE
 /// No root, or a damaged store.
 pub fn status(root: &Path) -> Result<StatusReport, AppError> {
     let reader = Reader::open(root)?;
-    let (cursors, marks, jobs, runs) = (reader.cursors()?, reader.mark_counts()?, reader.git_jobs()?, reader.last_runs()?);
+    let (cursors, marks, jobs, runs) =
+        (reader.cursors()?, reader.mark_counts()?, reader.git_jobs()?, reader.last_runs()?);
     let integration = |name: String| IntegrationStatus {
         cursors: cursors
             .iter()
@@ -275,11 +281,16 @@ pub fn status(root: &Path) -> Result<StatusReport, AppError> {
 fn last_run(row: &RunRow) -> LastRun {
     let started = time::OffsetDateTime::from_unix_timestamp(row.started).ok();
     LastRun {
-        started_at: started.and_then(|t| t.format(&time::format_description::well_known::Rfc3339).ok()).unwrap_or_default(),
+        started_at: started
+            .and_then(|t| t.format(&time::format_description::well_known::Rfc3339).ok())
+            .unwrap_or_default(),
         duration_ms: row.ended.map_or(0, |ended| ended.saturating_sub(row.started).max(0) as u64 * 1000),
         // A run without an end was killed with its agent, or goes on.
         outcome: row.outcome.as_deref().and_then(OutcomeKind::from_name).unwrap_or(OutcomeKind::Cancelled),
-        reason: row.reason.clone().or_else(|| row.ended.is_none().then(|| "it has not ended, or its agent was killed".to_owned())),
+        reason: row
+            .reason
+            .clone()
+            .or_else(|| row.ended.is_none().then(|| "it has not ended, or its agent was killed".to_owned())),
         records: row.records,
     }
 }
@@ -309,7 +320,11 @@ fn check_root(root: &Path) -> Check {
         Ok(meta) if meta.mode() & 0o077 != 0 => check(
             "root",
             CheckState::Warning,
-            format!("{} can be read or written by others (mode {:o})", root.join("store").display(), meta.mode() & 0o777),
+            format!(
+                "{} can be read or written by others (mode {:o})",
+                root.join("store").display(),
+                meta.mode() & 0o777
+            ),
             Some("chmod 700 it: it holds customers' data"),
         ),
         Ok(_) => check("root", CheckState::Ok, root.display().to_string(), None),
@@ -343,7 +358,9 @@ fn check_store(root: &Path) -> Check {
     let mend = "stop the agent; keep a copy of the `store` folder; then move the folder away: the next export begins anew, \
                 sends everything once more, and what waits in the old outbox is in its `segments`";
     match Reader::open(root).and_then(|reader| reader.check()) {
-        Ok(faults) if faults.is_empty() => check("store", CheckState::Ok, format!("sound, {} bytes", disk_bytes(root)), None),
+        Ok(faults) if faults.is_empty() => {
+            check("store", CheckState::Ok, format!("sound, {} bytes", disk_bytes(root)), None)
+        }
         Ok(faults) => check("store", CheckState::Damaged, faults.join("; "), Some(mend)),
         Err(StoreError::Damaged { what, .. }) => check("store", CheckState::Damaged, what, Some(mend)),
         Err(error) => check("store", CheckState::Failed, error_chain(&error), None),
@@ -359,7 +376,8 @@ fn check_backlog(root: &Path) -> Vec<Check> {
     }
     match reader.dead() {
         Ok(dead) if !dead.is_empty() => {
-            let reasons: Vec<String> = dead.iter().take(3).map(|b| format!("{} {}: {}", b.integration, b.model, b.reason)).collect();
+            let reasons: Vec<String> =
+                dead.iter().take(3).map(|b| format!("{} {}: {}", b.integration, b.model, b.reason)).collect();
             let found = format!("{} batches were rejected for good ({})", dead.len(), reasons.join("; "));
             let mend = "mend what the sink says; their records come again with the next export that sends them";
             checks.push(check("dead letters", CheckState::Warning, found, Some(mend)));

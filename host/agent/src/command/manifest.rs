@@ -157,20 +157,20 @@ impl Manifest {
 
     /// Judges a configuration. All faults at once; a schema that is itself at fault is the component's.
     pub fn judge_config(&self, config: &Value) -> Result<(), ConfigError> {
-        let validator = schema::compile(&self.config).map_err(|fault| {
-            ConfigError::Schema(Fault::new(format!("/config{}", fault.pointer), fault.why))
-        })?;
+        let validator = schema::compile(&self.config)
+            .map_err(|fault| ConfigError::Schema(Fault::new(format!("/config{}", fault.pointer), fault.why)))?;
         let faults = schema::judge(&validator, config);
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Faults(faults)) }
     }
 
-    /// The models, as a run needs them.
+    /// The models, as a run needs them; with the host's own, where the integration asks for git.
     #[must_use]
     pub fn run_models(&self) -> Vec<Model> {
-        self.models
-            .iter()
-            .map(|model| Model { name: model.name.clone(), key: model.key.clone(), dedup: model.dedup })
-            .collect()
+        let native = if self.asks.git { crate::git::models() } else { Vec::new() };
+        let declared = self.models.iter().filter(|model| native.iter().all(|own| own.name != model.name));
+        let declared =
+            declared.map(|model| Model { name: model.name.clone(), key: model.key.clone(), dedup: model.dedup });
+        declared.chain(native.iter().cloned()).collect()
     }
 }
 
@@ -190,7 +190,8 @@ fn json(text: &str) -> Result<Value, ManifestError> {
 fn published() -> &'static Validator {
     static VALIDATOR: OnceLock<Validator> = OnceLock::new();
     VALIDATOR.get_or_init(|| {
-        let published = serde_json::from_str(PUBLISHED).expect("the published schema is part of this program, and a test reads it");
+        let published =
+            serde_json::from_str(PUBLISHED).expect("the published schema is part of this program, and a test reads it");
         schema::compile(&published).expect("the published schema is part of this program, and a test compiles it")
     })
 }
@@ -201,7 +202,10 @@ fn repeated(list: &str, member: &str, names: impl Iterator<Item = String>) -> Ve
         .zip(names)
         .filter(|(_, name)| !seen.insert(name.clone()))
         .map(|(index, name): (usize, String)| {
-            Fault::new(format!("{list}/{index}/{member}"), format!("`{name}` is there twice (capitals do not count); names are unique"))
+            Fault::new(
+                format!("{list}/{index}/{member}"),
+                format!("`{name}` is there twice (capitals do not count); names are unique"),
+            )
         })
         .collect()
 }
@@ -277,7 +281,9 @@ mod tests {
 
     #[test]
     fn all_faults_are_told_at_once() {
-        let error = Manifest::parse(r#"{"schema":1,"name":"Bad Manifest","version":"newest","ref_type":"x","config":{"type":"object"}}"#);
+        let error = Manifest::parse(
+            r#"{"schema":1,"name":"Bad Manifest","version":"newest","ref_type":"x","config":{"type":"object"}}"#,
+        );
         let text = error.expect_err("two faults").to_string();
         assert!(text.contains("\n  /name: ") && text.contains("\n  /version: "), "{text}");
     }

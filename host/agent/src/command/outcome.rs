@@ -205,7 +205,8 @@ impl ExportOutcome {
     /// Whether the integration ended well and some of its repositories did not.
     #[must_use]
     pub fn partial(&self) -> bool {
-        self.outcome.is_ok() && (self.repositories_left > 0 || self.repositories.iter().any(|repository| repository.error.is_some()))
+        self.outcome.is_ok()
+            && (self.repositories_left > 0 || self.repositories.iter().any(|repository| repository.error.is_some()))
     }
 }
 
@@ -241,7 +242,12 @@ mod tests {
     fn a_failed_repository_makes_it_partial() {
         let mut outcome = ExportOutcome::without_run("a", Outcome::Ok { result: json!({}) });
         assert!(!outcome.partial());
-        outcome.repositories.push(Repository { ref_id: "1".into(), name: "r".into(), records: 0, error: Some("gone".into()) });
+        outcome.repositories.push(Repository {
+            ref_id: "1".into(),
+            name: "r".into(),
+            records: 0,
+            error: Some("gone".into()),
+        });
         assert!(outcome.partial());
         outcome.outcome = Outcome::Cancelled;
         assert!(!outcome.partial());

@@ -33,7 +33,12 @@ pub(super) fn policy(manifest: &Manifest, integration: &Integration) -> Policy {
         asked,
         granted: grants.network.clone(),
         private_hosts: grants.private_hosts.clone(),
-        credentials: grants.credentials.iter().filter(|(name, _)| used(name)).map(|(n, c)| (n.clone(), c.clone())).collect(),
+        credentials: grants
+            .credentials
+            .iter()
+            .filter(|(name, _)| used(name))
+            .map(|(n, c)| (n.clone(), c.clone()))
+            .collect(),
     }
 }
 

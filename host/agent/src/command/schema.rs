@@ -105,7 +105,8 @@ impl<'a> Search<'a> {
         if let Value::Object(members) = value {
             self.reach(value, 0).map_err(|why| Fault::new(pointer.clone(), why))?;
             self.patterns += usize::from(members.get("pattern").is_some_and(Value::is_string));
-            self.patterns += members.get("patternProperties").and_then(Value::as_object).map_or(0, serde_json::Map::len);
+            self.patterns +=
+                members.get("patternProperties").and_then(Value::as_object).map_or(0, serde_json::Map::len);
             if self.patterns > PATTERNS_MAX {
                 return Err(Fault::new(pointer.clone(), format!("there are more than {PATTERNS_MAX} patterns")));
             }
@@ -141,8 +142,10 @@ impl<'a> Search<'a> {
             Some(None) => return Err("this leads back to itself without going deeper into the document".to_owned()),
             None => self.reaches.insert(key, None),
         };
-        let reference = members.get("$ref").and_then(Value::as_str).map(|text| self.target(text)).transpose()?.flatten();
-        let other = ["$dynamicRef", "$recursiveRef"].into_iter().find(|name| members.get(*name).is_some_and(Value::is_string));
+        let reference =
+            members.get("$ref").and_then(Value::as_str).map(|text| self.target(text)).transpose()?.flatten();
+        let other =
+            ["$dynamicRef", "$recursiveRef"].into_iter().find(|name| members.get(*name).is_some_and(Value::is_string));
         if let Some(name) = other {
             return Err(format!("`{name}` is not possible; use `$ref`"));
         }
@@ -239,7 +242,8 @@ mod tests {
 
     #[test]
     fn schemas_that_go_deeper_are_taken() {
-        let tree = json!({"type": "object", "properties": {"children": {"items": {"$ref": "#"}}}, "$defs": {"$ref": {}}});
+        let tree =
+            json!({"type": "object", "properties": {"children": {"items": {"$ref": "#"}}}, "$defs": {"$ref": {}}});
         let validator = compile(&tree).expect("a tree");
         assert!(judge(&validator, &json!({"children": [{"children": []}]})).is_empty());
         let faults = judge(&validator, &json!({"children": [{}, {"children": [1]}]}));

@@ -47,7 +47,9 @@ impl Folder {
         let folder = self.path.join(file_name(&first.integration)).join(file_name(&first.model));
         match self.write(&folder, group) {
             Ok(()) => Verdict::Accepted,
-            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => Verdict::Rejected(format!("{}: {error}", folder.display())),
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+                Verdict::Rejected(format!("{}: {error}", folder.display()))
+            }
             Err(error) => Verdict::Retry(format!("{}: {error}", folder.display())),
         }
     }
@@ -69,7 +71,9 @@ impl Folder {
         };
         let target = folder.join(format!("{}-{:012}-{:012}.{suffix}", self.store_id, first.id, last.id));
         match group {
-            [Batch { data: BatchData::File(segment), codec, .. }] if *codec == self.codec => self.link_or_copy(segment, &target, group)?,
+            [Batch { data: BatchData::File(segment), codec, .. }] if *codec == self.codec => {
+                self.link_or_copy(segment, &target, group)?
+            }
             _ => self.copy(&target, group)?,
         }
         sync_folder(folder)?;
@@ -97,10 +101,9 @@ impl Folder {
             Ok(()) => Ok(()),
             // Taken before, under the same identity.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !segment.exists() => Err(io::Error::other(format!(
-                "the segment {} is missing; `agent doctor` says what can be done",
-                segment.display()
-            ))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !segment.exists() => Err(io::Error::other(
+                format!("the segment {} is missing; `agent doctor` says what can be done", segment.display()),
+            )),
             // Another file system, or one without links.
             Err(_) => self.copy(target, group),
         }

@@ -77,13 +77,21 @@ impl Delivery {
     /// Starts delivering what is and will be in the outbox for this sink.
     pub fn start(store: Arc<Store>, config: &SinkConfig, shutdown: &Shutdown) -> Delivery {
         let sink = match config {
-            SinkConfig::Folder { path, compression } => Sink::Folder(folder::Folder::new(path.clone(), *compression, store.store_id())),
+            SinkConfig::Folder { path, compression } => {
+                Sink::Folder(folder::Folder::new(path.clone(), *compression, store.store_id()))
+            }
             SinkConfig::Stdout => Sink::Stdout(stdout::Stdout),
         };
         let counters = Arc::new(Counters::default());
         // Few ask for a flush, each once.
         let (ask, asked) = mpsc::channel(16);
-        let courier = Courier { store, sink: Arc::new(sink), sink_id: config.id(), counters: counters.clone(), shutdown: shutdown.clone() };
+        let courier = Courier {
+            store,
+            sink: Arc::new(sink),
+            sink_id: config.id(),
+            counters: counters.clone(),
+            shutdown: shutdown.clone(),
+        };
         let task = shutdown.spawn(courier.run(asked));
         Delivery { ask, counters, task }
     }
@@ -140,7 +148,11 @@ impl Courier {
             match self.round().await {
                 Ok(()) => wait = RETRY_FIRST,
                 Err(error) => {
-                    tracing::warn!(error = crate::error_chain(&error), retry_ms = wait.as_millis() as u64, "delivery waits");
+                    tracing::warn!(
+                        error = crate::error_chain(&error),
+                        retry_ms = wait.as_millis() as u64,
+                        "delivery waits"
+                    );
                     not_before = Instant::now() + wait;
                     wait = (wait * 2).min(RETRY_MAX);
                 }
@@ -211,7 +223,13 @@ impl Courier {
     /// One rejected batch must not take its neighbours along: a group is tried again batch by batch.
     async fn reject(&self, group: Group, why: &str) -> Result<(), DeliveryError> {
         if let [batch] = &group[..] {
-            tracing::error!(integration = batch.integration, path = batch.path, seq = batch.seq, why, "the sink rejected a batch for good; it is kept as a dead letter");
+            tracing::error!(
+                integration = batch.integration,
+                path = batch.path,
+                seq = batch.seq,
+                why,
+                "the sink rejected a batch for good; it is kept as a dead letter"
+            );
             self.counters.dead.fetch_add(1, Ordering::Relaxed);
             return Ok(self.store.outbox_reject(batch, why).await?);
         }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::shutdown::Shutdown;
-use crate::store::{Commit, Store, StoreError};
+use crate::store::{Commit, NewJob, Store, StoreError};
 use staging::{RECORD_BYTES_MAX, SEND_BYTES_MAX, Staging};
 use state::State;
 use tree::{Place, Session, Tree};
@@ -168,7 +168,15 @@ impl ExportRun {
         let scope = store.scope(&spec.sink, &spec.integration)?;
         let state = State::new(store.state(&spec.integration)?);
         let models = spec.models.iter().map(|m| (m.name.clone(), m.clone())).collect();
-        Ok(Arc::new(ExportRun { spec, store, shutdown, scope, models, tree: Mutex::default(), state: Mutex::new(state) }))
+        Ok(Arc::new(ExportRun {
+            spec,
+            store,
+            shutdown,
+            scope,
+            models,
+            tree: Mutex::default(),
+            state: Mutex::new(state),
+        }))
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
@@ -250,11 +258,13 @@ impl ExportRun {
     }
 
     async fn wait_for_room(&self) -> Result<(), SessionError> {
-        let full = || SessionError::Unavailable(format!(
-            "the outbox is full ({} bytes wait) and its sink took nothing for {} s; see `agent status`",
-            self.store.outbox_bytes(),
-            OUTBOX_WAIT_MAX.as_secs()
-        ));
+        let full = || {
+            SessionError::Unavailable(format!(
+                "the outbox is full ({} bytes wait) and its sink took nothing for {} s; see `agent status`",
+                self.store.outbox_bytes(),
+                OUTBOX_WAIT_MAX.as_secs()
+            ))
+        };
         while self.store.outbox_is_full() {
             let shrank = self.store.outbox_shrank();
             if !self.store.outbox_is_full() {
@@ -368,11 +378,19 @@ impl ExportRun {
 
     /// Queues a repository with the session; becomes durable at its next commit.
     pub fn queue_repo(&self, session: SessionId, repo: serde_json::Value) -> Result<(), SessionError> {
-        let text = repo.to_string();
-        if text.len() > REPO_BYTES_MAX {
-            return Err(SessionError::Limit(format!("the repository's document has {} bytes; the limit is {REPO_BYTES_MAX}", text.len())));
+        let Some(ref_id) = repo.get("ref_id").and_then(serde_json::Value::as_str).filter(|id| !id.is_empty()) else {
+            return Err(SessionError::Invalid(
+                "the repository's document has no `ref_id`; it must be a text that is not empty".into(),
+            ));
+        };
+        let job = NewJob { ref_id: ref_id.to_owned(), repo: repo.to_string() };
+        if job.repo.len() > REPO_BYTES_MAX {
+            let found = job.repo.len();
+            return Err(SessionError::Limit(format!(
+                "the repository's document has {found} bytes; the limit is {REPO_BYTES_MAX} (repo_bytes_max)"
+            )));
         }
-        self.tree().queue_job(session, text, JOBS_UNCOMMITTED_MAX)
+        self.tree().queue_job(session, job, JOBS_UNCOMMITTED_MAX)
     }
 
     /// Jobs that are committed and not yet ended, those of earlier runs first.
@@ -390,7 +408,12 @@ impl ExportRun {
     /// Opens the tracking session for a job's repository, below the path of the session that queued it (which may be
     /// closed by now). When it is `done`, the same commit deletes the job.
     pub fn open_job(&self, job: &GitJob, object_id: &str, object_name: &str) -> Result<SessionId, SessionError> {
-        self.open(Place::below_path(&job.session_path, "git", object_id, object_name)?, SessionKind::Tracking, "git", Some(job.id))
+        self.open(
+            Place::below_path(&job.session_path, "git", object_id, object_name)?,
+            SessionKind::Tracking,
+            "git",
+            Some(job.id),
+        )
     }
 
     /// Counts a failed try of a job. At the ceiling the job becomes a dead letter: kept, shown, and not tried again.
@@ -425,7 +448,9 @@ impl ExportRun {
             tree.close_all();
             tree.summaries()
         };
-        for model in self.models.values().filter(|m| m.dedup && summaries.iter().any(|s| s.model.as_deref() == Some(&m.name))) {
+        for model in
+            self.models.values().filter(|m| m.dedup && summaries.iter().any(|s| s.model.as_deref() == Some(&m.name)))
+        {
             if let Err(error) = self.store.merge_marks(self.scope, &model.name) {
                 // Unmerged marks are slower and as good.
                 tracing::warn!(model = model.name, error = crate::error_chain(&error), "marks were not merged");

@@ -11,8 +11,8 @@ use super::{Ack, Model, SessionError};
 use crate::shutdown::Shutdown;
 use crate::store::record::RecordReader;
 use crate::store::{
-    Codec, INLINE_MARKS_MAX, Mark, MarkSet, MarkWriter, NewBatch, NewData, NewMarks, RUN_MARKS_MAX, Run, SealedSegment, SegmentWriter,
-    Store, encode_marks, sort_run, sync_folder,
+    Codec, INLINE_MARKS_MAX, Mark, MarkSet, MarkWriter, NewBatch, NewData, NewMarks, RUN_MARKS_MAX, Run, SealedSegment,
+    SegmentWriter, Store, encode_marks, sort_run, sync_folder,
 };
 
 /// Bytes of one record: a diff or a long description fits; a file does not, and should not.
@@ -66,7 +66,13 @@ pub(super) struct Staged {
 }
 
 impl Staging {
-    pub(super) fn new(store: Arc<Store>, shutdown: Shutdown, model: &Model, codec: Codec, committed: Option<Arc<MarkSet>>) -> Staging {
+    pub(super) fn new(
+        store: Arc<Store>,
+        shutdown: Shutdown,
+        model: &Model,
+        codec: Codec,
+        committed: Option<Arc<MarkSet>>,
+    ) -> Staging {
         Staging {
             reader: RecordReader::new(store.hash_key(), &model.key),
             store,
@@ -92,7 +98,9 @@ impl Staging {
     /// Stages a batch, all or nothing. Returns what became of it and the bytes staged.
     pub(super) fn stage(&mut self, ndjson: &[u8]) -> Result<(Ack, u64), SessionError> {
         if self.failed {
-            return Err(SessionError::Conflict("writing this session's records failed before; roll it back and begin anew".into()));
+            return Err(SessionError::Conflict(
+                "writing this session's records failed before; roll it back and begin anew".into(),
+            ));
         }
         let ack = self.judge(ndjson)?;
         let bytes = self.write_kept(ndjson, u64::from(ack.accepted)).and_then(|bytes| {
@@ -102,7 +110,9 @@ impl Staging {
         bytes.map(|bytes| (ack, bytes)).map_err(|error| {
             // Part of the batch may be written: the session can no longer say what it holds.
             self.failed = true;
-            SessionError::Unavailable(format!("the records cannot be staged: {error}; free space on the agent's disk and run again"))
+            SessionError::Unavailable(format!(
+                "the records cannot be staged: {error}; free space on the agent's disk and run again"
+            ))
         })
     }
 
@@ -161,7 +171,10 @@ impl Staging {
     }
 
     fn bad(&self, number: usize, what: &str) -> SessionError {
-        SessionError::Invalid(format!("record {number} of this batch of {}: {what}. Nothing of the batch was taken", self.model.name))
+        SessionError::Invalid(format!(
+            "record {number} of this batch of {}: {what}. Nothing of the batch was taken",
+            self.model.name
+        ))
     }
 
     fn write_kept(&mut self, ndjson: &[u8], records: u64) -> io::Result<u64> {
@@ -175,7 +188,8 @@ impl Staging {
             return Ok(bytes as u64);
         }
         if self.open.is_none() {
-            let mut segment = SegmentWriter::create(&self.store.paths().segments, self.store.new_file_name(), self.codec)?;
+            let mut segment =
+                SegmentWriter::create(&self.store.paths().segments, self.store.new_file_name(), self.codec)?;
             segment.write(&self.small)?;
             segment.records = self.small_records;
             self.small.clear();
@@ -241,7 +255,9 @@ impl Staging {
     /// Completes and syncs what is staged, for a commit to name it.
     pub(super) async fn take(&mut self) -> Result<Staged, SessionError> {
         if self.failed {
-            return Err(SessionError::Conflict("writing this session's records failed before; roll it back and begin anew".into()));
+            return Err(SessionError::Conflict(
+                "writing this session's records failed before; roll it back and begin anew".into(),
+            ));
         }
         match self.complete().await {
             Ok(staged) => Ok(staged),
@@ -269,11 +285,22 @@ impl Staging {
             self.mark_file = Some(self.shutdown.spawn_blocking(sync).await.map_err(io::Error::other)??);
         }
         let key = serde_json::to_string(&self.model.key).map_err(io::Error::other)?;
-        let batch = |records, bytes, data| NewBatch { model: self.model.name.clone(), key: key.clone(), records, bytes, codec: self.codec, data };
+        let batch = |records, bytes, data| NewBatch {
+            model: self.model.name.clone(),
+            key: key.clone(),
+            records,
+            bytes,
+            codec: self.codec,
+            data,
+        };
         let mut batches: Vec<NewBatch> =
             self.sealed.iter().map(|s| batch(s.records, s.bytes, NewData::File(s.name.clone()))).collect();
         if !self.small.is_empty() {
-            batches.push(batch(self.small_records, self.small.len() as u64, NewData::Inline(self.codec.encode(&self.small)?)));
+            batches.push(batch(
+                self.small_records,
+                self.small.len() as u64,
+                NewData::Inline(self.codec.encode(&self.small)?),
+            ));
         }
         Ok(Staged {
             batches,

@@ -40,7 +40,10 @@ impl State {
         check_key(key)?;
         let limit = |what: String| Err(SessionError::Limit(what));
         if value.len() > VALUE_BYTES_MAX {
-            return limit(format!("the value has {} bytes; the limit is {VALUE_BYTES_MAX} (state_value_bytes_max)", value.len()));
+            return limit(format!(
+                "the value has {} bytes; the limit is {VALUE_BYTES_MAX} (state_value_bytes_max)",
+                value.len()
+            ));
         }
         if expires_secs.is_some_and(|secs| secs == 0 || secs > EXPIRES_SECS_MAX) {
             return Err(SessionError::Invalid(format!("a value expires after 1 to {EXPIRES_SECS_MAX} seconds")));
@@ -51,7 +54,9 @@ impl State {
         }
         let bytes = self.bytes - old.unwrap_or(0) + key.len() + value.len();
         if bytes > TOTAL_BYTES_MAX {
-            return limit(format!("all keys and values would have {bytes} bytes; the limit is {TOTAL_BYTES_MAX} (state_bytes_max)"));
+            return limit(format!(
+                "all keys and values would have {bytes} bytes; the limit is {TOTAL_BYTES_MAX} (state_bytes_max)"
+            ));
         }
         self.bytes = bytes;
         let expires = expires_secs.map(|secs| now_secs().saturating_add(i64::from(secs)));
@@ -95,7 +100,9 @@ fn check_key(key: &str) -> Result<(), SessionError> {
     match key.len() {
         0 => Err(SessionError::Invalid("the key is empty".into())),
         1..=KEY_BYTES_MAX => Ok(()),
-        n => Err(SessionError::Limit(format!("the key has {n} bytes; the limit is {KEY_BYTES_MAX} (state_key_bytes_max)"))),
+        n => Err(SessionError::Limit(format!(
+            "the key has {n} bytes; the limit is {KEY_BYTES_MAX} (state_key_bytes_max)"
+        ))),
     }
 }
 

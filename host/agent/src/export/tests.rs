@@ -112,7 +112,8 @@ fn what_is_done_arrives_once_and_is_not_sent_again() {
             for (round, count) in [10, 60_000].into_iter().enumerate() {
                 let store = root.open();
                 let value = format!("round {round} {}", "x".repeat(600));
-                let batches: Vec<Vec<u8>> = (0..count).step_by(5000).map(|i| records(i..(i + 5000).min(count), &value)).collect();
+                let batches: Vec<Vec<u8>> =
+                    (0..count).step_by(5000).map(|i| records(i..(i + 5000).min(count), &value)).collect();
                 let (ack, summary) = export(&root.run(&store), MODEL, &batches, Some("c")).await;
                 assert_eq!((ack.accepted, ack.unchanged), (count as u32, 0));
                 assert_eq!(summary.records, count as u64);
@@ -185,7 +186,9 @@ fn a_checkpoint_commits_what_came_before_it() {
 /// Each case: how a child ends, and whether the cursors of its parent and grandparent move.
 #[test]
 fn children_hold_back_the_cursors_above_them() {
-    for (end, moves) in [("done", true), ("skip", true), ("rollback", false), ("grandchild rollback", false), ("none", true)] {
+    for (end, moves) in
+        [("done", true), ("skip", true), ("rollback", false), ("grandchild rollback", false), ("none", true)]
+    {
         multi().block_on(async {
             let root = Root::new(Compression::None);
             let store = root.open();
@@ -228,7 +231,10 @@ fn an_open_child_holds_back_a_checkpoint_and_forbids_done() {
         root.deliver(&store).await;
         assert_eq!((root.count(), run.last_processed(top)), (5, None));
         assert!(matches!(run.done(top, Some("t")).await, Err(SessionError::Conflict(_))));
-        assert!(matches!(run.send(child, b"{\"id\":1}").await, Err(SessionError::Conflict(_))), "it went with its parent");
+        assert!(
+            matches!(run.send(child, b"{\"id\":1}").await, Err(SessionError::Conflict(_))),
+            "it went with its parent"
+        );
     });
 }
 
@@ -358,7 +364,10 @@ fn bad_input_is_refused_and_takes_nothing() {
         let large = format!("{{\"id\":1,\"x\":\"{}\"}}", "x".repeat(RECORD_BYTES_MAX));
         let cases: [(&[u8], &str); 8] = [
             (b"{\"id\":1}\n{\"id\":", "record 2 of this batch of t.Issue: it is not valid JSON"),
-            (b"{\"id\":1}\n\n[1]\n", "record 3 of this batch of t.Issue: it is an array, and a record is a JSON object"),
+            (
+                b"{\"id\":1}\n\n[1]\n",
+                "record 3 of this batch of t.Issue: it is an array, and a record is a JSON object",
+            ),
             (b"{\"id\":1}\n{\"no\":1}", "`/id` is missing"),
             (b"{\"id\":true}", "`/id` is a boolean"),
             (b"{\"id\":1}\n{\"id\":\"\xff\"}", "record 2 of this batch of t.Issue: it is not valid UTF-8"),
@@ -376,10 +385,15 @@ fn bad_input_is_refused_and_takes_nothing() {
         let error = run.open_root(SessionKind::Model, "t.Nothing").unwrap_err().to_string();
         assert!(error.contains("`t.Nothing` is not in the manifest") && error.contains("t.Issue"), "{error}");
         let tracking = run.open_child(session, SessionKind::Tracking, "x", "a/b", "").unwrap();
-        assert!(matches!(run.send(tracking, b"{}").await, Err(SessionError::Invalid(e)) if e.contains("tracking session")));
+        assert!(
+            matches!(run.send(tracking, b"{}").await, Err(SessionError::Invalid(e)) if e.contains("tracking session"))
+        );
         assert!(matches!(run.checkpoint(tracking, &"c".repeat(65_537)).await, Err(SessionError::Limit(_))));
         assert!(matches!(run.open_child(tracking, SessionKind::Tracking, "", "1", ""), Err(SessionError::Invalid(_))));
-        assert!(matches!(run.open_child(tracking, SessionKind::Tracking, "x", &"i".repeat(513), ""), Err(SessionError::Limit(_))));
+        assert!(matches!(
+            run.open_child(tracking, SessionKind::Tracking, "x", &"i".repeat(513), ""),
+            Err(SessionError::Limit(_))
+        ));
         run.done(tracking, None).await.unwrap();
         assert_eq!(run.send(session, b"{\"id\":1}").await.unwrap().accepted, 1, "the session is as good as before");
         assert_eq!(run.done(session, None).await.unwrap().records, 1);
@@ -394,7 +408,9 @@ fn depth_and_number_of_open_sessions_are_bounded() {
         let store = root.open();
         let run = root.run(&store);
         let mut at = run.open_root(SessionKind::Tracking, "t").unwrap();
-        let levels = (1..100).take_while(|_| run.open_child(at, SessionKind::Tracking, "t", "1", "").map(|s| at = s).is_ok()).count();
+        let levels = (1..100)
+            .take_while(|_| run.open_child(at, SessionKind::Tracking, "t", "1", "").map(|s| at = s).is_ok())
+            .count();
         assert_eq!(levels, 15);
         let wide = (0..5000).take_while(|i| run.open_root(SessionKind::Tracking, &format!("w{i}")).is_ok()).count();
         assert_eq!(wide, 1024 - 16);
@@ -476,7 +492,12 @@ fn a_sink_that_cannot_be_written_keeps_batches_and_one_that_never_will_makes_dea
         assert_eq!(root.count(), 5);
 
         let model = Model { name: "m".repeat(300), key: vec!["/id".into()], dedup: true };
-        let spec = RunSpec { integration: "t".into(), sink: root.sink.id(), component_digest: String::new(), models: vec![model.clone()] };
+        let spec = RunSpec {
+            integration: "t".into(),
+            sink: root.sink.id(),
+            component_digest: String::new(),
+            models: vec![model.clone()],
+        };
         let run = ExportRun::begin(store.clone(), spec, Shutdown::default()).unwrap();
         export(&run, &model.name, &[records(0..5, "a")], None).await;
         delivery.flush().await.unwrap();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::staging::Staging;
 use super::{Ack, SessionError, SessionId, SessionState, SessionSummary};
+use crate::store::NewJob;
 
 /// Sessions open at a time: an organization's repositories, not its issues.
 const OPEN_MAX: usize = 1024;
@@ -43,7 +44,7 @@ pub(super) struct Session {
     open_children: u32,
     held_back: bool,
     resumed: bool,
-    jobs: Vec<String>,
+    jobs: Vec<NewJob>,
     staged: (u64, u64),
     records: u64,
     bytes: u64,
@@ -64,7 +65,12 @@ impl Place {
         Ok(Place { path: escape(name), parent: None, object_name: String::new(), depth: 0 })
     }
 
-    pub(super) fn below_path(parent: &str, name: &str, object_id: &str, object_name: &str) -> Result<Place, SessionError> {
+    pub(super) fn below_path(
+        parent: &str,
+        name: &str,
+        object_id: &str,
+        object_name: &str,
+    ) -> Result<Place, SessionError> {
         check_name("name", name)?;
         check_name("object id", object_id)?;
         if object_name.len() > NAME_BYTES_MAX {
@@ -77,13 +83,18 @@ impl Place {
 
 fn check_name(what: &str, name: &str) -> Result<(), SessionError> {
     if name.is_empty() {
-        return Err(SessionError::Invalid(format!("the session's {what} is empty; give one of 1 to {NAME_BYTES_MAX} bytes")));
+        return Err(SessionError::Invalid(format!(
+            "the session's {what} is empty; give one of 1 to {NAME_BYTES_MAX} bytes"
+        )));
     }
     if name.len() > NAME_BYTES_MAX { Err(too_long(what, name)) } else { Ok(()) }
 }
 
 fn too_long(what: &str, name: &str) -> SessionError {
-    SessionError::Limit(format!("the session's {what} has {} bytes; the limit is {NAME_BYTES_MAX} (name_bytes_max)", name.len()))
+    SessionError::Limit(format!(
+        "the session's {what} has {} bytes; the limit is {NAME_BYTES_MAX} (name_bytes_max)",
+        name.len()
+    ))
 }
 
 /// A part of a path: `/`, `%` and control characters are percent-encoded, so that different names never make one path.
@@ -149,7 +160,13 @@ impl Tree {
         self.get_mut(id).filter(|s| s.state == SessionState::Open).ok_or_else(not_open)
     }
 
-    pub(super) fn place_below(&mut self, parent: SessionId, name: &str, object_id: &str, object_name: &str) -> Result<Place, SessionError> {
+    pub(super) fn place_below(
+        &mut self,
+        parent: SessionId,
+        name: &str,
+        object_id: &str,
+        object_name: &str,
+    ) -> Result<Place, SessionError> {
         let above = self.open_session(parent)?;
         let place = Place::below_path(&above.path, name, object_id, object_name)?;
         Ok(Place { parent: Some(parent), depth: above.depth + 1, ..place })
@@ -157,10 +174,14 @@ impl Tree {
 
     pub(super) fn open(&mut self, place: Place, session: Session) -> Result<SessionId, SessionError> {
         if place.depth >= DEPTH_MAX {
-            return Err(SessionError::Limit(format!("sessions lie at most {DEPTH_MAX} levels deep (session_depth_max)")));
+            return Err(SessionError::Limit(format!(
+                "sessions lie at most {DEPTH_MAX} levels deep (session_depth_max)"
+            )));
         }
         if self.open_paths.len() >= OPEN_MAX {
-            return Err(SessionError::Limit(format!("{OPEN_MAX} sessions are open (sessions_open_max); end some first")));
+            return Err(SessionError::Limit(format!(
+                "{OPEN_MAX} sessions are open (sessions_open_max); end some first"
+            )));
         }
         if self.sessions.len() >= SESSIONS_MAX {
             return Err(SessionError::Limit(format!(
@@ -183,7 +204,10 @@ impl Tree {
     pub(super) fn staging(&mut self, id: SessionId) -> Result<Arc<tokio::sync::Mutex<Staging>>, SessionError> {
         let session = self.open_session(id)?;
         session.staging.clone().ok_or_else(|| {
-            SessionError::Invalid(format!("`{}` is a tracking session and takes no records; open a model session for them", session.path))
+            SessionError::Invalid(format!(
+                "`{}` is a tracking session and takes no records; open a model session for them",
+                session.path
+            ))
         })
     }
 
@@ -204,7 +228,10 @@ impl Tree {
         }
     }
 
-    pub(super) fn committing(&mut self, id: SessionId) -> Result<(String, Option<Arc<tokio::sync::Mutex<Staging>>>), SessionError> {
+    pub(super) fn committing(
+        &mut self,
+        id: SessionId,
+    ) -> Result<(String, Option<Arc<tokio::sync::Mutex<Staging>>>), SessionError> {
         let session = self.open_session(id)?;
         Ok((session.path.clone(), session.staging.clone()))
     }
@@ -223,20 +250,22 @@ impl Tree {
         }
     }
 
-    pub(super) fn queue_job(&mut self, id: SessionId, repo: String, max: usize) -> Result<(), SessionError> {
+    pub(super) fn queue_job(&mut self, id: SessionId, job: NewJob, max: usize) -> Result<(), SessionError> {
         let session = self.open_session(id)?;
         if session.jobs.len() >= max {
-            return Err(SessionError::Limit(format!("{max} repositories are queued and not committed; checkpoint first")));
+            return Err(SessionError::Limit(format!(
+                "{max} repositories are queued and not committed; checkpoint first"
+            )));
         }
-        session.jobs.push(repo);
+        session.jobs.push(job);
         Ok(())
     }
 
-    pub(super) fn take_jobs(&mut self, id: SessionId) -> Vec<String> {
+    pub(super) fn take_jobs(&mut self, id: SessionId) -> Vec<NewJob> {
         self.get_mut(id).map(|s| std::mem::take(&mut s.jobs)).unwrap_or_default()
     }
 
-    pub(super) fn restore_jobs(&mut self, id: SessionId, jobs: Vec<String>) {
+    pub(super) fn restore_jobs(&mut self, id: SessionId, jobs: Vec<NewJob>) {
         if let Some(session) = self.get_mut(id) {
             session.jobs.splice(0..0, jobs);
         }

@@ -13,11 +13,7 @@ const REPO_BYTES_MAX: usize = 1 << 20;
 const REQUIRED: [&str; 3] = ["ref_id", "name", "url"];
 
 impl git::Host for Guest {
-    async fn export_repo(
-        &mut self,
-        session: Handle,
-        repo: String,
-    ) -> wasmtime::Result<Result<(), types::Error>> {
+    async fn export_repo(&mut self, session: Handle, repo: String) -> wasmtime::Result<Result<(), types::Error>> {
         let (run, id) = self.session(&session)?;
         if self.door.git == GitGrant::NotAsked {
             let why = "the manifest does not ask for git: set `asks.git` to true".to_owned();
@@ -38,15 +34,14 @@ impl git::Host for Guest {
 /// Reads and judges a repository's document.
 fn parse(text: &str) -> Result<Value, types::Error> {
     length("the repository's document", text, 1..=REPO_BYTES_MAX)?;
-    let invalid = |why: String| types::Error::Invalid(format!("the repository's document {why} (schemas/git-repo.json)"));
+    let invalid =
+        |why: String| types::Error::Invalid(format!("the repository's document {why} (schemas/git-repo.json)"));
     let repo: Value = serde_json::from_str(text).map_err(|error| invalid(format!("is not JSON: {error}")))?;
     if !repo.is_object() {
         return Err(invalid("is not an object".to_owned()));
     }
-    let missing: Vec<&str> = REQUIRED
-        .into_iter()
-        .filter(|name| repo.get(name).and_then(Value::as_str).is_none_or(str::is_empty))
-        .collect();
+    let missing: Vec<&str> =
+        REQUIRED.into_iter().filter(|name| repo.get(name).and_then(Value::as_str).is_none_or(str::is_empty)).collect();
     if missing.is_empty() { Ok(repo) } else { Err(invalid(format!("needs a text for {}", missing.join(", ")))) }
 }
 

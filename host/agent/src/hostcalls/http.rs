@@ -127,9 +127,10 @@ impl Guest {
             let _ = sender.send(answer);
         });
         let entry = PendingEntry { state: Flight::Under(receiver), task };
-        let handle = self.table.push(entry).map_err(|_| {
-            HttpError::Limit("handles_max: too many resources are alive; drop some".to_owned())
-        })?;
+        let handle = self
+            .table
+            .push(entry)
+            .map_err(|_| HttpError::Limit("handles_max: too many resources are alive; drop some".to_owned()))?;
         self.flights.count += 1;
         Ok(handle)
     }
@@ -165,11 +166,7 @@ impl wit::Host for Guest {
         Ok(self.launch(request))
     }
 
-    async fn wait_any(
-        &mut self,
-        pendings: Vec<Resource<PendingEntry>>,
-        timeout_ms: u32,
-    ) -> wasmtime::Result<Vec<u32>> {
+    async fn wait_any(&mut self, pendings: Vec<Resource<PendingEntry>>, timeout_ms: u32) -> wasmtime::Result<Vec<u32>> {
         if pendings.is_empty() {
             return Ok(Vec::new());
         }
@@ -190,10 +187,7 @@ impl wit::Host for Guest {
 }
 
 impl wit::HostPending for Guest {
-    async fn take(
-        &mut self,
-        handle: Resource<PendingEntry>,
-    ) -> wasmtime::Result<Result<wit::Response, HttpError>> {
+    async fn take(&mut self, handle: Resource<PendingEntry>) -> wasmtime::Result<Result<wit::Response, HttpError>> {
         Ok(translate(self.take_pending(handle)?.take().await))
     }
 
@@ -240,7 +234,8 @@ fn judge_url(text: &str) -> Result<(), HttpError> {
 }
 
 fn judge_method(method: &str) -> Result<(), HttpError> {
-    let well_formed = http::Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|b| b.is_ascii_lowercase());
+    let well_formed =
+        http::Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|b| b.is_ascii_lowercase());
     if !well_formed {
         return Err(invalid("the method is not an HTTP method in capitals".to_owned()));
     }
@@ -307,7 +302,11 @@ fn number(
 ) -> Result<u32, HttpError> {
     let Some(value) = value else { return Ok(default) };
     value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
-        invalid(format!("the option `{name}` is {value:?}; it takes a whole number from {} to {}", range.start(), range.end()))
+        invalid(format!(
+            "the option `{name}` is {value:?}; it takes a whole number from {} to {}",
+            range.start(),
+            range.end()
+        ))
     })
 }
 
@@ -362,9 +361,14 @@ mod tests {
 
     #[test]
     fn methods_are_tokens_in_capitals() {
-        for (method, expected) in
-            [("GET", "accepted"), ("PROPFIND", "accepted"), ("get", "capitals"), ("GET /", "capitals"), ("", "capitals"), ("CONNECT", "not possible")]
-        {
+        for (method, expected) in [
+            ("GET", "accepted"),
+            ("PROPFIND", "accepted"),
+            ("get", "capitals"),
+            ("GET /", "capitals"),
+            ("", "capitals"),
+            ("CONNECT", "not possible"),
+        ] {
             assert!(why(judge_method(method)).contains(expected), "{method}");
         }
     }

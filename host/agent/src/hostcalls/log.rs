@@ -319,7 +319,8 @@ mod tests {
 
     #[test]
     fn last_words_are_the_panic_or_the_last_line() {
-        let panic = ["before", "thread 'main' panicked at src/lib.rs:3:5:", "index 9", "note: run with `RUST_BACKTRACE=1`"];
+        let panic =
+            ["before", "thread 'main' panicked at src/lib.rs:3:5:", "index 9", "note: run with `RUST_BACKTRACE=1`"];
         let expected = LastWords::Panic("panicked at src/lib.rs:3:5: index 9".to_owned());
         assert_eq!(last_words(panic.into_iter()), Some(expected));
         let expected = LastWords::Line("ValueError: x".to_owned());

@@ -141,7 +141,11 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 /// Refuses text that is too short or too long.
 fn length(what: &str, text: &str, bytes: std::ops::RangeInclusive<usize>) -> Result<(), types::Error> {
     if text.len() > *bytes.end() {
-        return Err(types::Error::Limit(format!("{what} has {} bytes; at most {} are allowed", text.len(), bytes.end())));
+        return Err(types::Error::Limit(format!(
+            "{what} has {} bytes; at most {} are allowed",
+            text.len(),
+            bytes.end()
+        )));
     }
     if text.len() < *bytes.start() {
         return Err(types::Error::Invalid(format!("{what} is empty; it needs at least {} byte", bytes.start())));

@@ -6,7 +6,8 @@ use crate::bindings::agent::integration::{oauth, types};
 
 impl oauth::Host for Guest {
     async fn refresh(&mut self, credential: String) -> wasmtime::Result<Result<(), types::Error>> {
-        let granted = self.door.network.as_ref().is_some_and(|(_, policy)| policy.credentials.contains_key(&credential));
+        let granted =
+            self.door.network.as_ref().is_some_and(|(_, policy)| policy.credentials.contains_key(&credential));
         Ok(Err(if granted {
             types::Error::Invalid(format!(
                 "the credential `{credential}` is not an OAuth 2 credential: its value is read anew for each request"

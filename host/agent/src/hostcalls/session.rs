@@ -127,11 +127,7 @@ impl session::HostSession for Guest {
         Ok(())
     }
 
-    async fn send(
-        &mut self,
-        handle: Handle,
-        ndjson: Vec<u8>,
-    ) -> wasmtime::Result<Result<session::Ack, types::Error>> {
+    async fn send(&mut self, handle: Handle, ndjson: Vec<u8>) -> wasmtime::Result<Result<session::Ack, types::Error>> {
         stage(self.session(&handle)?, &ndjson).await
     }
 

@@ -12,8 +12,8 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
 use super::limits::{CpuSpent, Memory, Meter};
 use super::{Call, CallEnd, engine, wasi};
-use crate::bindings::exports::agent::integration::integration::{MutateError, OnboardError};
 use crate::bindings::agent::integration::types;
+use crate::bindings::exports::agent::integration::integration::{MutateError, OnboardError};
 use crate::bindings::{AgentIntegration, AgentIntegrationPre};
 use crate::config::Limits;
 use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords};

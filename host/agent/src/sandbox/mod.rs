@@ -20,9 +20,9 @@ use crate::bindings::AgentIntegrationPre;
 use crate::config::Limits;
 use crate::shutdown::Shutdown;
 
+pub use crate::hostcalls::{Door, GitGrant};
 pub use cache::CacheError;
 pub use load::{COMPONENT_BYTES_MAX, LoadError};
-pub use crate::hostcalls::{Door, GitGrant};
 
 /// How long a guest has, after the end has been asked for, to reach its next checkpoint and return.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -170,7 +170,14 @@ impl Sandbox {
 
     /// Makes a new instance, calls it once, and drops it. Ends at the latest when a limit is reached, or `GRACE` after
     /// the end has been asked for. If the future is dropped, the instance goes with it.
-    pub async fn call(&self, loaded: &Loaded, door: Door, limits: &Limits, call: Call, shutdown: &Shutdown) -> CallReport {
+    pub async fn call(
+        &self,
+        loaded: &Loaded,
+        door: Door,
+        limits: &Limits,
+        call: Call,
+        shutdown: &Shutdown,
+    ) -> CallReport {
         let started = Instant::now();
         let _ticking = self.shared.ticker.run();
         let log = Arc::clone(door.log());

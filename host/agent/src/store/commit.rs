@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Transaction, params};
 
-use super::{Store, StoreError};
 use super::segment::Codec;
+use super::{Store, StoreError};
 
 /// What one session brings. Files that it names are complete and synced.
 #[derive(Debug, Clone)]
@@ -20,11 +20,18 @@ pub(crate) struct Commit {
     pub(crate) cursor: Option<String>,
     pub(crate) batches: Vec<NewBatch>,
     pub(crate) marks: Option<NewMarks>,
-    /// Repositories to queue.
-    pub(crate) jobs: Vec<String>,
+    pub(crate) jobs: Vec<NewJob>,
     /// The job that this commit ends.
     pub(crate) job_done: Option<i64>,
     pub(crate) state: Vec<StateChange>,
+}
+
+/// A repository to queue. One that waits already at the same path is replaced; one that is a dead letter lives again, as
+/// the integration still wants it.
+#[derive(Debug, Clone)]
+pub(crate) struct NewJob {
+    pub(crate) ref_id: String,
+    pub(crate) repo: String,
 }
 
 #[derive(Debug, Clone)]
@@ -96,7 +103,14 @@ fn apply(tx: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()> {
         "INSERT INTO session VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE
          SET next_seq = ?3, cursor = coalesce(?4, cursor), component = ?5, at = ?6",
     )?
-    .execute(params![commit.scope, commit.path, seq + commit.batches.len() as i64, commit.cursor, commit.component, now])?;
+    .execute(params![
+        commit.scope,
+        commit.path,
+        seq + commit.batches.len() as i64,
+        commit.cursor,
+        commit.component,
+        now
+    ])?;
     for (seq, batch) in (seq..).zip(&commit.batches) {
         let (file, data) = columns(&batch.data);
         tx.prepare_cached(
@@ -120,9 +134,12 @@ fn apply(tx: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()> {
     if let Some(marks) = &commit.marks {
         insert_marks(tx, commit.scope, marks)?;
     }
-    for repo in &commit.jobs {
-        tx.prepare_cached("INSERT INTO git_job (scope, path, repo, at) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![commit.scope, commit.path, repo, now])?;
+    for job in &commit.jobs {
+        tx.prepare_cached(
+            "INSERT INTO git_job (scope, path, ref_id, repo, at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
+             SET repo = ?4, attempts = CASE WHEN dead IS NULL THEN attempts ELSE 0 END, dead = NULL",
+        )?
+        .execute(params![commit.scope, commit.path, job.ref_id, job.repo, now])?;
     }
     if let Some(job) = commit.job_done {
         tx.prepare_cached("DELETE FROM git_job WHERE id = ?1")?.execute([job])?;

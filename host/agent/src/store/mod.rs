@@ -25,8 +25,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
-pub(crate) use commit::{Commit, NewBatch, NewData, NewMarks, StateChange};
-pub(crate) use marks::{INLINE_MARKS_MAX, Mark, MarkSet, MarkWriter, RUN_MARKS_MAX, Run, encode as encode_marks, sort_run};
+pub(crate) use commit::{Commit, NewBatch, NewData, NewJob, NewMarks, StateChange};
+pub(crate) use marks::{
+    INLINE_MARKS_MAX, Mark, MarkSet, MarkWriter, RUN_MARKS_MAX, Run, encode as encode_marks, sort_run,
+};
 pub use outbox::{Batch, BatchData, DeadBatch, OutboxTotals};
 pub use read::{CursorRow, Reader, RunRow, owner};
 pub(crate) use reserve::free_bytes;
@@ -54,9 +56,18 @@ pub enum StoreError {
     #[error("{} cannot be written: {why}", path.display())]
     NotWritable { path: PathBuf, why: String },
     #[error("cannot {what} {}", path.display())]
-    Io { what: String, path: PathBuf, #[source] source: Arc<io::Error> },
+    Io {
+        what: String,
+        path: PathBuf,
+        #[source]
+        source: Arc<io::Error>,
+    },
     #[error("the database {} failed", path.display())]
-    Sql { path: PathBuf, #[source] source: Arc<rusqlite::Error> },
+    Sql {
+        path: PathBuf,
+        #[source]
+        source: Arc<rusqlite::Error>,
+    },
     #[error("the store is closed")]
     Closed,
 }

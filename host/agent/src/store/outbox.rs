@@ -76,7 +76,13 @@ pub(super) fn waiting(db: &Connection) -> rusqlite::Result<OutboxTotals> {
     db.query_row(
         "SELECT count(*), coalesce(sum(records), 0), coalesce(sum(bytes), 0) FROM batch WHERE dead IS NULL",
         [],
-        |r| Ok(OutboxTotals { batches: r.get::<_, i64>(0)? as u64, records: r.get::<_, i64>(1)? as u64, bytes: r.get::<_, i64>(2)? as u64 }),
+        |r| {
+            Ok(OutboxTotals {
+                batches: r.get::<_, i64>(0)? as u64,
+                records: r.get::<_, i64>(1)? as u64,
+                bytes: r.get::<_, i64>(2)? as u64,
+            })
+        },
     )
 }
 
@@ -122,7 +128,8 @@ impl Store {
         let path = self.paths.database.clone();
         self.writer
             .write(true, move |tx| {
-                let mut delete = tx.prepare_cached("DELETE FROM batch WHERE id = ?1").map_err(|e| super::schema::sql(&path, e))?;
+                let mut delete =
+                    tx.prepare_cached("DELETE FROM batch WHERE id = ?1").map_err(|e| super::schema::sql(&path, e))?;
                 for id in ids {
                     delete.execute([id]).map_err(|e| super::schema::sql(&path, e))?;
                 }
@@ -143,7 +150,8 @@ impl Store {
     /// record has replaced them.
     pub async fn outbox_reject(&self, batch: &Batch, reason: &str) -> Result<(), StoreError> {
         let set = self.mark_set(batch.scope, &batch.model)?;
-        let mut void: Vec<Mark> = self.marks_of(batch)?.into_iter().filter(|(key, record)| set.find(*key) == Some(*record)).collect();
+        let mut void: Vec<Mark> =
+            self.marks_of(batch)?.into_iter().filter(|(key, record)| set.find(*key) == Some(*record)).collect();
         void.iter_mut().for_each(|mark| mark.1 = VOID);
         sort_run(&mut void);
         let marks = if void.is_empty() { None } else { Some(self.new_marks(&batch.model, &void)?) };
@@ -192,7 +200,8 @@ impl Store {
     }
 
     fn shrink(&self, bytes: u64) {
-        let _ = self.outbox_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_sub(bytes)));
+        let _ =
+            self.outbox_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_sub(bytes)));
         self.outbox_shrank.notify_waiters();
     }
 }

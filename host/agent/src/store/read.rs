@@ -52,7 +52,8 @@ pub(crate) type StateRow = (String, String, Option<i64>);
 
 pub(super) fn identity(db: &Connection, path: &Path) -> Result<([u8; 16], String), StoreError> {
     let value = |key: &str| {
-        db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get::<_, Vec<u8>>(0)).map_err(|e| schema::sql(path, e))
+        db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get::<_, Vec<u8>>(0))
+            .map_err(|e| schema::sql(path, e))
     };
     let damaged = |what: &str| StoreError::Damaged { path: path.to_owned(), what: what.to_owned() };
     let hash_key = value("hash_key")?.try_into().map_err(|_| damaged("its hash key has not 16 bytes"))?;
@@ -68,7 +69,8 @@ impl Store {
     /// The scope of (sink, integration), made if it is new.
     pub(crate) fn scope(&self, sink: &str, integration: &str) -> Result<i64, StoreError> {
         let find = "SELECT id FROM scope WHERE sink = ?1 AND integration = ?2";
-        let found = self.read(|db| db.prepare_cached(find)?.query_row(params![sink, integration], |r| r.get(0)).optional())?;
+        let found =
+            self.read(|db| db.prepare_cached(find)?.query_row(params![sink, integration], |r| r.get(0)).optional())?;
         if let Some(id) = found {
             return Ok(id);
         }
@@ -143,9 +145,11 @@ impl Store {
         let rows = self.mark_rows(scope, model)?;
         let Some(newest) = rows.last().map(|row| row.0) else { return Ok(()) };
         let old_files: Vec<String> = self.read(|db| {
-            db.prepare_cached("SELECT file FROM mark WHERE scope = ?1 AND model = ?2 AND id <= ?3 AND file IS NOT NULL")?
-                .query_map(params![scope, model, newest], |r| r.get(0))?
-                .collect()
+            db.prepare_cached(
+                "SELECT file FROM mark WHERE scope = ?1 AND model = ?2 AND id <= ?3 AND file IS NOT NULL",
+            )?
+            .query_map(params![scope, model, newest], |r| r.get(0))?
+            .collect()
         })?;
         let runs: Vec<Run> = rows.into_iter().flat_map(|(_, runs)| runs).collect();
         let name = self.new_file_name();
@@ -156,7 +160,10 @@ impl Store {
         let model_name = model.to_owned();
         let merged = name.clone();
         self.write_sql(move |tx| {
-            tx.execute("DELETE FROM mark WHERE scope = ?1 AND model = ?2 AND id <= ?3", params![scope, model_name, newest])?;
+            tx.execute(
+                "DELETE FROM mark WHERE scope = ?1 AND model = ?2 AND id <= ?3",
+                params![scope, model_name, newest],
+            )?;
             // Under the id of the newest that it replaces: what came since stays newer.
             tx.execute(
                 "INSERT INTO mark (id, scope, model, runs, file) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -200,9 +207,13 @@ impl Store {
     /// Jobs of a scope that are committed and neither ended nor dead, oldest first.
     pub(crate) fn git_jobs(&self, scope: i64) -> Result<Vec<GitJobRow>, StoreError> {
         self.read(|db| {
-            db.prepare_cached("SELECT id, path, repo, attempts FROM git_job WHERE scope = ?1 AND dead IS NULL ORDER BY id")?
-                .query_map([scope], |r| Ok(GitJobRow { id: r.get(0)?, path: r.get(1)?, repo: r.get(2)?, attempts: r.get(3)? }))?
-                .collect()
+            db.prepare_cached(
+                "SELECT id, path, repo, attempts FROM git_job WHERE scope = ?1 AND dead IS NULL ORDER BY id",
+            )?
+            .query_map([scope], |r| {
+                Ok(GitJobRow { id: r.get(0)?, path: r.get(1)?, repo: r.get(2)?, attempts: r.get(3)? })
+            })?
+            .collect()
         })
     }
 
@@ -236,7 +247,10 @@ impl Store {
         self.writer
             .write(false, move |tx| {
                 (|| {
-                    tx.execute("INSERT INTO run (integration, started) VALUES (?1, ?2)", params![integration, super::now_secs()])?;
+                    tx.execute(
+                        "INSERT INTO run (integration, started) VALUES (?1, ?2)",
+                        params![integration, super::now_secs()],
+                    )?;
                     let id = tx.last_insert_rowid();
                     tx.execute("DELETE FROM run WHERE id <= ?1", [id - RUNS_KEPT])?;
                     Ok(id)
@@ -247,7 +261,13 @@ impl Store {
     }
 
     /// Notes how a run ended.
-    pub(crate) async fn run_ended(&self, id: i64, outcome: &str, reason: Option<&str>, records: u64) -> Result<(), StoreError> {
+    pub(crate) async fn run_ended(
+        &self,
+        id: i64,
+        outcome: &str,
+        reason: Option<&str>,
+        records: u64,
+    ) -> Result<(), StoreError> {
         let (outcome, reason, path) = (outcome.to_owned(), reason.map(str::to_owned), self.paths.database.clone());
         self.writer
             .write(false, move |tx| {
@@ -268,7 +288,10 @@ impl Store {
 
     /// Batches that sinks rejected for good.
     pub fn dead_count(&self) -> Result<u64, StoreError> {
-        self.read(|db| db.query_row("SELECT count(*) FROM batch WHERE dead IS NOT NULL", [], |r| r.get::<_, i64>(0)).map(|n| n as u64))
+        self.read(|db| {
+            db.query_row("SELECT count(*) FROM batch WHERE dead IS NOT NULL", [], |r| r.get::<_, i64>(0))
+                .map(|n| n as u64)
+        })
     }
 }
 
@@ -287,7 +310,11 @@ impl Reader {
         Ok(Reader { db: schema::open_reader(&paths.database)?, paths })
     }
 
-    fn rows<T>(&self, sql: &str, row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
+    fn rows<T>(
+        &self,
+        sql: &str,
+        row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
         let read = || -> rusqlite::Result<Vec<T>> { self.db.prepare(sql)?.query_map([], row)?.collect() };
         read().map_err(|e| schema::sql(&self.paths.database, e))
     }
@@ -296,7 +323,15 @@ impl Reader {
         self.rows(
             "SELECT s.sink, s.integration, c.path, c.cursor, c.at FROM session c JOIN scope s ON s.id = c.scope
              WHERE c.cursor IS NOT NULL ORDER BY s.integration, s.sink, c.path",
-            |r| Ok(CursorRow { sink: r.get(0)?, integration: r.get(1)?, path: r.get(2)?, cursor: r.get(3)?, at: r.get(4)? }),
+            |r| {
+                Ok(CursorRow {
+                    sink: r.get(0)?,
+                    integration: r.get(1)?,
+                    path: r.get(2)?,
+                    cursor: r.get(3)?,
+                    at: r.get(4)?,
+                })
+            },
         )
     }
 
@@ -307,7 +342,14 @@ impl Reader {
              WHERE id IN (SELECT max(id) FROM run GROUP BY integration) ORDER BY integration",
             |r| {
                 let (integration, started, ended) = (r.get(0)?, r.get(1)?, r.get(2)?);
-                Ok(RunRow { integration, started, ended, outcome: r.get(3)?, reason: r.get(4)?, records: r.get::<_, i64>(5)? as u64 })
+                Ok(RunRow {
+                    integration,
+                    started,
+                    ended,
+                    outcome: r.get(3)?,
+                    reason: r.get(4)?,
+                    records: r.get::<_, i64>(5)? as u64,
+                })
             },
         )
     }

@@ -465,7 +465,26 @@ mod tests {
         let mut tried = 0;
         for seed in seeds {
             for at in 0..seed.len() {
-                for with in [&b""[..], b"\"", b"\\", b"{", b"}", b"[", b"]", b",", b":", b"0", b"-", b".", b"e", b"u", b" ", b"\x01", b"x", b"\"\""] {
+                for with in [
+                    &b""[..],
+                    b"\"",
+                    b"\\",
+                    b"{",
+                    b"}",
+                    b"[",
+                    b"]",
+                    b",",
+                    b":",
+                    b"0",
+                    b"-",
+                    b".",
+                    b"e",
+                    b"u",
+                    b" ",
+                    b"\x01",
+                    b"x",
+                    b"\"\"",
+                ] {
                     let mut bytes = seed.as_bytes().to_vec();
                     bytes.splice(at..=at, with.iter().copied());
                     let Ok(text) = std::str::from_utf8(&bytes) else { continue };

@@ -63,10 +63,12 @@ CREATE TABLE git_job (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   scope INTEGER NOT NULL REFERENCES scope,
   path TEXT NOT NULL,
+  ref_id TEXT NOT NULL,
   repo TEXT NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0,
   dead TEXT,
-  at INTEGER NOT NULL
+  at INTEGER NOT NULL,
+  UNIQUE (scope, path, ref_id)
 ) STRICT;
 CREATE TABLE state (
   integration TEXT NOT NULL,
@@ -101,10 +103,8 @@ pub(super) fn open_owner(path: &Path) -> Result<Connection, StoreError> {
         Ok(())
     })()
     .map_err(|e| sql(path, e))?;
-    let fresh = db
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get::<_, i64>(0))
-        .map_err(|e| sql(path, e))?
-        == 0;
+    let fresh =
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get::<_, i64>(0)).map_err(|e| sql(path, e))? == 0;
     if fresh {
         create(&mut db).map_err(|e| sql(path, e))?;
     }
@@ -149,7 +149,10 @@ fn create(db: &mut Connection) -> rusqlite::Result<()> {
 fn judge(db: &Connection, path: &Path) -> Result<(), StoreError> {
     let pragma = |name: &str| db.pragma_query_value(None, name, |r| r.get::<_, i32>(0)).map_err(|e| sql(path, e));
     if pragma("application_id")? != APPLICATION_ID {
-        return Err(StoreError::Damaged { path: path.to_owned(), what: "it is a database, but not one of the agent's".into() });
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            what: "it is a database, but not one of the agent's".into(),
+        });
     }
     match pragma("user_version")? {
         VERSION => Ok(()),
