@@ -146,6 +146,7 @@ mod tests {
             delivered: Delivered::default(),
             dead_letters: Backlog::default(),
             outbox_left: Backlog::default(),
+            delivery_error: None,
             interrupted: false,
             duration_ms: 0,
         }

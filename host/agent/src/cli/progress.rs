@@ -271,6 +271,7 @@ mod tests {
             progress_total: Some(4),
             duration_ms: 0,
             cursor: None,
+            resumed: false,
             held_back: false,
             depth: 1,
         }

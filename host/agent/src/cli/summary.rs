@@ -223,6 +223,7 @@ mod tests {
             progress_total: None,
             duration_ms: 1200,
             cursor: model.map(|_| "2026-11-21T09:30:00Z-and-more-of-it".into()),
+            resumed: false,
             held_back: false,
             depth: 0,
         };
@@ -243,6 +244,7 @@ mod tests {
             delivered: Delivered { batches: 1, records, bytes: 100, files: 1 },
             dead_letters: Backlog::default(),
             outbox_left: Backlog::default(),
+            delivery_error: None,
             interrupted: false,
             duration_ms: 1500,
         }
