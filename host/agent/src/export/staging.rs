@@ -145,9 +145,6 @@ impl Staging {
                 ack.unchanged += 1;
             }
         }
-        if let Some(set) = &self.marks_committed {
-            set.looked_up(u64::from(ack.accepted) + u64::from(ack.unchanged));
-        }
         Ok(ack)
     }
 
@@ -161,7 +158,10 @@ impl Staging {
         }
         let (key, record) = self.reader.read(line).map_err(|fault| self.bad(number, &fault.to_string()))?;
         let Some(set) = &self.marks_committed else { return Ok(true) };
-        match set.find(key) {
+        let known = set
+            .find(key)
+            .map_err(|e| SessionError::Unavailable(format!("the marks of {} cannot be read: {e}", self.model.name)))?;
+        match known {
             Some(known) if known == record && !self.changed.contains(&key) => return Ok(false),
             Some(_) => drop(self.changed.insert(key)),
             None => {}

@@ -9,13 +9,12 @@
 //! hashes like what went before. At 64 bits a change is missed once in 2^64 changes.
 
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-
-use memmap2::Mmap;
 
 /// (hash of the key, hash of the record). `VOID` for the second says that the sink does not have it.
 pub(crate) type Mark = (u64, u64);
@@ -34,81 +33,117 @@ pub(crate) const INLINE_MARKS_MAX: usize = 2 << 10;
 /// More runs than this are merged when a run of the integration ends; each costs every look-up a probe.
 pub(crate) const RUNS_MAX: usize = 4;
 
-/// Mapped pages of runs are given back after so many look-ups, so that a large set is not held in memory whole.
-const LOOKUPS_BEFORE_RELEASE: u64 = 64 << 10;
+/// Bytes of a run read at a time where it is read whole.
+const READ_BYTES: usize = 64 << 10;
+
+/// Every so many marks of a run in a file, one key is held in memory: a look-up then reads one block of 1 KiB. An eighth of a
+/// byte for each mark; a mapped file would be faster to write down, and would be held in memory whole.
+const FENCE_EVERY: usize = 64;
 
 /// The committed marks of one model in one scope. Clones of the `Arc` share it.
 #[derive(Default)]
 pub(crate) struct MarkSet {
     /// Oldest first.
     runs: RwLock<Vec<Run>>,
-    lookups: AtomicU64,
 }
 
 /// A sorted run.
 #[derive(Clone)]
 pub(crate) enum Run {
     Memory(Arc<Vec<Mark>>),
-    Mapped { map: Arc<Mmap>, first: usize, count: usize },
+    File(Arc<FileRun>),
+}
+
+/// A run in a file of several.
+pub(crate) struct FileRun {
+    file: Arc<File>,
+    /// Its first byte.
+    start: u64,
+    /// Its marks.
+    count: usize,
+    /// Every 64th key.
+    fences: Vec<u64>,
 }
 
 impl Run {
-    fn len(&self) -> usize {
+    /// The hash of the record under a key.
+    fn find(&self, key: u64) -> io::Result<Option<u64>> {
         match self {
-            Run::Memory(marks) => marks.len(),
-            Run::Mapped { count, .. } => *count,
+            Run::Memory(marks) => Ok(marks.binary_search_by_key(&key, |m| m.0).ok().map(|at| marks[at].1)),
+            Run::File(run) => run.find(key),
         }
     }
 
-    fn at(&self, index: usize) -> Mark {
+    /// Its marks from the first on.
+    fn marks(&self) -> Box<dyn Iterator<Item = io::Result<Mark>> + '_> {
         match self {
-            Run::Memory(marks) => marks[index],
-            Run::Mapped { map, first, .. } => {
-                let at = (first + index) * MARK_BYTES;
-                decode(&map[at..at + MARK_BYTES])
-            }
+            Run::Memory(marks) => Box::new(marks.iter().map(|mark| Ok(*mark))),
+            Run::File(run) => Box::new(run.marks()),
         }
-    }
-
-    /// Hashes are spread evenly, so a mark's place can be guessed: look there and widen until it is enclosed.
-    fn find(&self, key: u64) -> Option<u64> {
-        let count = self.len();
-        if count == 0 {
-            return None;
-        }
-        let guess = ((u128::from(key) * count as u128) >> 64) as usize;
-        let (mut low, mut high) = enclose(guess, count, key, |i| self.at(i).0);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.at(middle).0 < key { low = middle + 1 } else { high = middle }
-        }
-        (low < count && self.at(low).0 == key).then(|| self.at(low).1)
     }
 }
 
-/// Bounds `low..high` within which the first index whose key is not below `key` lies.
-fn enclose(guess: usize, count: usize, key: u64, at: impl Fn(usize) -> u64) -> (usize, usize) {
-    let mut step = 16;
-    if at(guess) < key {
-        let mut low = guess + 1;
-        loop {
-            let probe = guess.saturating_add(step).min(count);
-            if probe == count || at(probe) >= key {
-                return (low, probe);
+impl FileRun {
+    fn find(&self, key: u64) -> io::Result<Option<u64>> {
+        let after = after_in_fences(&self.fences, key);
+        let Some(block) = after.checked_sub(1) else { return Ok(None) };
+        let mut bytes = [0u8; FENCE_EVERY * MARK_BYTES];
+        let bytes = &mut bytes[..(self.count - block * FENCE_EVERY).min(FENCE_EVERY) * MARK_BYTES];
+        self.file.read_exact_at(bytes, self.start + (block * FENCE_EVERY * MARK_BYTES) as u64)?;
+        let mark = |at: usize| decode(&bytes[at * MARK_BYTES..(at + 1) * MARK_BYTES]);
+        let (mut low, mut high) = (0, bytes.len() / MARK_BYTES);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if mark(middle).0 < key { low = middle + 1 } else { high = middle }
+        }
+        let found = (low < bytes.len() / MARK_BYTES).then(|| mark(low)).filter(|mark| mark.0 == key);
+        Ok(found.map(|mark| mark.1))
+    }
+
+    fn marks(&self) -> impl Iterator<Item = io::Result<Mark>> + '_ {
+        let mut bytes = vec![0u8; READ_BYTES];
+        let (mut at, mut filled, mut left) = (0, 0, self.count * MARK_BYTES);
+        std::iter::from_fn(move || {
+            if at == filled {
+                if left == 0 {
+                    return None;
+                }
+                filled = left.min(READ_BYTES);
+                let from = self.start + (self.count * MARK_BYTES - left) as u64;
+                if let Err(error) = self.file.read_exact_at(&mut bytes[..filled], from) {
+                    (at, filled, left) = (0, 0, 0);
+                    return Some(Err(error));
+                }
+                left -= filled;
+                at = 0;
             }
-            low = probe + 1;
-            step *= 4;
-        }
+            at += MARK_BYTES;
+            Some(Ok(decode(&bytes[at - MARK_BYTES..at])))
+        })
     }
-    let mut high = guess;
-    loop {
-        let Some(probe) = guess.checked_sub(step) else { return (0, high) };
-        if at(probe) < key {
-            return (probe + 1, high);
-        }
-        high = probe;
-        step *= 4;
+}
+
+/// How many fences are not above `key`. Hashes are spread evenly, so their place is guessed and then walked to.
+fn after_in_fences(fences: &[u64], key: u64) -> usize {
+    let mut at = ((u128::from(key) * fences.len() as u128) >> 64) as usize;
+    let mut step = 1;
+    let (mut low, mut high) = (0, fences.len());
+    // Widen from the guess until the place is enclosed, then halve: right for keys that are not spread evenly, too.
+    while at > low && fences[at - 1] > key {
+        high = at - 1;
+        at = at.saturating_sub(step);
+        step *= 2;
     }
+    low = at.min(high);
+    step = 1;
+    let mut probe = low;
+    while probe < high && fences[probe] <= key {
+        low = probe + 1;
+        probe += step;
+        step *= 2;
+    }
+    high = high.min(probe);
+    low + fences[low..high].partition_point(|fence| *fence <= key)
 }
 
 fn decode(bytes: &[u8]) -> Mark {
@@ -147,51 +182,39 @@ pub(crate) fn sort_run(marks: &mut Vec<Mark>) {
     marks.truncate(kept);
 }
 
-/// Maps the runs of a file, given their lengths in marks.
-pub(crate) fn map_runs(path: &Path, lengths: &[usize]) -> io::Result<Vec<Run>> {
-    let file = File::open(path)?;
+/// Opens the runs of a file, given their lengths in marks.
+pub(crate) fn open_runs(path: &Path, lengths: &[usize]) -> io::Result<Vec<Run>> {
+    let file = Arc::new(File::open(path)?);
     let total: usize = lengths.iter().sum();
     if file.metadata()?.len() != (total * MARK_BYTES) as u64 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the file of marks is not as long as its row says"));
     }
-    if total == 0 {
-        return Ok(Vec::new());
-    }
-    // SAFETY: files of marks never change once a row names them, and lie in a folder that only the agent's user can write.
-    let map = Arc::new(unsafe { Mmap::map(&file)? });
-    let mut first = 0;
+    let mut start = 0;
     let mut runs = Vec::with_capacity(lengths.len());
     for &count in lengths {
-        runs.push(Run::Mapped { map: map.clone(), first, count });
-        first += count;
+        let mut run = FileRun { file: file.clone(), start, count, fences: Vec::new() };
+        let fences: io::Result<Vec<u64>> = run.marks().step_by(FENCE_EVERY).map(|mark| mark.map(|m| m.0)).collect();
+        run.fences = fences?;
+        runs.push(Run::File(Arc::new(run)));
+        start += (count * MARK_BYTES) as u64;
     }
     Ok(runs)
 }
 
 impl MarkSet {
     pub(crate) fn new(runs: Vec<Run>) -> MarkSet {
-        MarkSet { runs: RwLock::new(runs), lookups: AtomicU64::new(0) }
+        MarkSet { runs: RwLock::new(runs) }
     }
 
     /// The hash of the record that the sink has under this key.
-    pub(crate) fn find(&self, key: u64) -> Option<u64> {
+    pub(crate) fn find(&self, key: u64) -> io::Result<Option<u64>> {
         let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
-        let found = runs.iter().rev().find_map(|run| run.find(key));
-        found.filter(|record| *record != VOID)
-    }
-
-    /// Counts look-ups, and gives mapped pages back now and then: they stay in the page cache, at hand.
-    pub(crate) fn looked_up(&self, count: u64) {
-        if self.lookups.fetch_add(count, Ordering::Relaxed) + count < LOOKUPS_BEFORE_RELEASE {
-            return;
-        }
-        self.lookups.store(0, Ordering::Relaxed);
-        for run in self.runs.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            if let Run::Mapped { map, .. } = run {
-                // SAFETY: a private read-only file mapping; dropped pages come back from the file unchanged.
-                unsafe { drop(map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed)) };
+        for run in runs.iter().rev() {
+            if let Some(record) = run.find(key)? {
+                return Ok(Some(record).filter(|record| *record != VOID));
             }
         }
+        Ok(None)
     }
 
     pub(crate) fn add(&self, newer: Vec<Run>) {
@@ -202,8 +225,8 @@ impl MarkSet {
         *self.runs.write().unwrap_or_else(PoisonError::into_inner) = runs;
     }
 
-    pub(crate) fn runs(&self) -> Vec<Run> {
-        self.runs.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn len(&self) -> usize {
+        self.runs.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
@@ -244,11 +267,11 @@ impl MarkWriter {
         &self.lengths
     }
 
-    /// Says that a row names it: it stays. Returns its runs, mapped.
+    /// Says that a row names it: it stays. Returns its runs.
     pub(crate) fn keep(mut self) -> io::Result<Vec<Run>> {
         self.kept = true;
         self.file = None;
-        map_runs(&self.path, &self.lengths)
+        open_runs(&self.path, &self.lengths)
     }
 }
 
@@ -265,26 +288,28 @@ impl Drop for MarkWriter {
 pub(crate) fn merge(runs: &[Run], to: &Path) -> io::Result<usize> {
     let mut file = io::BufWriter::with_capacity(256 << 10, OpenOptions::new().create_new(true).write(true).open(to)?);
     // The heap gives the smallest key first and, among equal keys, the newest run first.
+    let mut sources: Vec<_> = runs.iter().map(Run::marks).collect();
     let mut heap = BinaryHeap::with_capacity(runs.len());
-    for (age, run) in runs.iter().enumerate() {
-        if run.len() > 0 {
-            heap.push((std::cmp::Reverse(run.at(0).0), age, 0usize));
+    for (age, source) in sources.iter_mut().enumerate() {
+        if let Some(mark) = source.next().transpose()? {
+            heap.push((std::cmp::Reverse(mark.0), age, mark.1));
         }
     }
     let mut last = None;
     let mut count = 0;
-    while let Some((std::cmp::Reverse(key), age, index)) = heap.pop() {
-        let run = &runs[age];
+    while let Some(mut top) = heap.peek_mut() {
+        let (std::cmp::Reverse(key), age, record) = *top;
+        match sources[age].next().transpose()? {
+            Some(next) => *top = (std::cmp::Reverse(next.0), age, next.1),
+            None => drop(PeekMut::pop(top)),
+        }
         if last != Some(key) {
             last = Some(key);
-            let record = run.at(index).1;
             if record != VOID {
-                file.write_all(&encode(&[(key, record)]))?;
+                file.write_all(&key.to_le_bytes())?;
+                file.write_all(&record.to_le_bytes())?;
                 count += 1;
             }
-        }
-        if index + 1 < run.len() {
-            heap.push((std::cmp::Reverse(run.at(index + 1).0), age, index + 1));
         }
     }
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
@@ -311,11 +336,11 @@ mod tests {
             let runs = writer.keep().unwrap();
             for run in runs.iter().chain([&Run::Memory(Arc::new(marks.clone()))]) {
                 for i in 0..count {
-                    assert_eq!(run.find(key(i)), Some(i + 1), "{i} of {count}");
-                    assert_eq!(run.find(key(i) ^ 1), None);
+                    assert_eq!(run.find(key(i)).unwrap(), Some(i + 1), "{i} of {count}");
+                    assert_eq!(run.find(key(i) ^ 1).unwrap(), None);
                 }
-                assert_eq!(run.find(0), (count > 0).then_some(1), "key(0) is 0");
-                assert_eq!(run.find(u64::MAX), None);
+                assert_eq!(run.find(0).unwrap(), (count > 0).then_some(1), "key(0) is 0");
+                assert_eq!(run.find(u64::MAX).unwrap(), None);
             }
         }
     }
@@ -323,8 +348,15 @@ mod tests {
     #[test]
     fn skewed_keys_are_found_too() {
         let marks: Vec<Mark> = (0..5000).map(|i| (i, i + 1)).chain([(u64::MAX, 9)]).collect();
-        let run = Run::Memory(Arc::new(marks));
-        assert_eq!((run.find(4999), run.find(5000), run.find(u64::MAX)), (Some(5000), None, Some(9)));
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = MarkWriter::create(folder.path(), "m".into()).unwrap();
+        writer.write_run(&marks).unwrap();
+        let run = writer.keep().unwrap().remove(0);
+        for (key, found) in
+            [(0, Some(1)), (63, Some(64)), (64, Some(65)), (4999, Some(5000)), (5000, None), (u64::MAX, Some(9))]
+        {
+            assert_eq!(run.find(key).unwrap(), found, "{key}");
+        }
     }
 
     #[test]
@@ -344,14 +376,14 @@ mod tests {
         let count = merge(&runs, &path).unwrap();
         assert_eq!(count, 2900);
         let before = MarkSet::new(runs);
-        let after = MarkSet::new(map_runs(&path, &[count]).unwrap());
+        let after = MarkSet::new(open_runs(&path, &[count]).unwrap());
         for i in 0..3001 {
             let expected = match i {
                 1500..1600 | 3000 => None,
                 1000..2000 => Some(2),
                 _ => Some(1),
             };
-            assert_eq!((before.find(key(i)), after.find(key(i))), (expected, expected), "{i}");
+            assert_eq!((before.find(key(i)).unwrap(), after.find(key(i)).unwrap()), (expected, expected), "{i}");
         }
     }
 
@@ -367,6 +399,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m");
         std::fs::write(&path, [0u8; 31]).unwrap();
-        assert!(map_runs(&path, &[2]).is_err());
+        assert!(open_runs(&path, &[2]).is_err());
     }
 }

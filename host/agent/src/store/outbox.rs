@@ -150,8 +150,9 @@ impl Store {
     /// record has replaced them.
     pub async fn outbox_reject(&self, batch: &Batch, reason: &str) -> Result<(), StoreError> {
         let set = self.mark_set(batch.scope, &batch.model)?;
-        let mut void: Vec<Mark> =
-            self.marks_of(batch)?.into_iter().filter(|(key, record)| set.find(*key) == Some(*record)).collect();
+        let mut void = self.marks_of(batch)?;
+        // What cannot be read back is made void: to send a record once more does no harm.
+        void.retain(|(key, record)| set.find(*key).map_or(true, |known| known == Some(*record)));
         void.iter_mut().for_each(|mark| mark.1 = VOID);
         sort_run(&mut void);
         let marks = if void.is_empty() { None } else { Some(self.new_marks(&batch.model, &void)?) };

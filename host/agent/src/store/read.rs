@@ -126,7 +126,7 @@ impl Store {
                     Some(name) => {
                         let path = self.paths.marks.join(name);
                         let lengths: Vec<usize> = lengths.split(' ').filter_map(|n| n.parse().ok()).collect();
-                        marks::map_runs(&path, &lengths)
+                        marks::open_runs(&path, &lengths)
                             .map_err(|e| StoreError::Damaged { path, what: format!("a file of marks: {e}") })?
                     }
                     None => vec![Run::Memory(Arc::new(marks::decode_all(&data.unwrap_or_default())))],
@@ -139,7 +139,7 @@ impl Store {
     /// Merges a model's marks where they lie in many runs. To be called when no session of the model is open.
     pub(crate) fn merge_marks(&self, scope: i64, model: &str) -> Result<(), StoreError> {
         let set = self.mark_set(scope, model)?;
-        if set.runs().len() <= RUNS_MAX {
+        if set.len() <= RUNS_MAX {
             return Ok(());
         }
         let rows = self.mark_rows(scope, model)?;

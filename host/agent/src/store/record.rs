@@ -95,6 +95,8 @@ struct Canon {
     /// The members of the record itself, in order of name.
     top: Vec<Member>,
     sorted: Vec<u8>,
+    /// The order in which the last record's members had to go: those of one model mostly come alike.
+    hint: Vec<usize>,
 }
 
 /// Where a member lies in `out`: its name with quotes, then its value.
@@ -246,7 +248,7 @@ impl Canon {
         if members.is_sorted_by(|a, b| a.name(out) <= b.name(out)) {
             return;
         }
-        members.sort_by(|a, b| a.name(out).cmp(b.name(out)));
+        arrange(out, members, &mut self.hint);
         self.sorted.clear();
         for member in members {
             let start = begin + 1 + self.sorted.len();
@@ -349,6 +351,25 @@ impl Canon {
             _ => self.out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
+}
+
+/// Sorts members by name, by the order of the last object if that fits.
+fn arrange(out: &[u8], members: &mut [Member], hint: &mut Vec<usize>) {
+    if hint.len() == members.len() {
+        // Strictly: members of one name must keep their order, and only sorting does that.
+        let ordered = |at: &[usize]| members[at[0]].name(out) < members[at[1]].name(out);
+        if hint.windows(2).all(ordered) {
+            let unsorted = members.to_vec();
+            hint.iter().zip(members).for_each(|(&from, to)| *to = unsorted[from]);
+            return;
+        }
+    }
+    hint.clear();
+    hint.extend(0..members.len());
+    // Stable, so that of two members with one name the last stays last.
+    hint.sort_by(|&a, &b| members[a].name(out).cmp(members[b].name(out)));
+    let unsorted = members.to_vec();
+    hint.iter().zip(members).for_each(|(&from, to)| *to = unsorted[from]);
 }
 
 fn hex4(s: &[u8], i: usize) -> Option<u32> {
@@ -514,6 +535,22 @@ mod tests {
         assert!(reader(&[]).canonical(&deep(127)).is_ok());
         assert!(reader(&[]).canonical(&deep(128)).is_err());
         assert!(reader(&[]).canonical(&"[".repeat(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn an_order_that_is_remembered_never_misleads() {
+        let mut reader = reader(&[]);
+        for line in [
+            r#"{"c":1,"b":2,"a":3}"#,
+            r#"{"c":4,"b":5,"a":6}"#,
+            r#"{"b":1,"c":2,"a":3}"#,
+            r#"{"a":1,"a":2,"0":3}"#,
+            r#"{"z":{"y":1,"x":2},"a":{"d":1,"c":2}}"#,
+        ] {
+            let judge = sorted(serde_json::from_str(line).unwrap());
+            let ours: serde_json::Value = serde_json::from_str(&reader.canonical(line).unwrap()).unwrap();
+            assert_eq!(ours.to_string(), judge.to_string(), "{line}");
+        }
     }
 
     #[test]
