@@ -12,6 +12,12 @@ if [ "$area" != all ]; then
     areas=("$area")
 fi
 mkdir -p target/bench
+# A peer that is measured in the same run: a Singer target. Where Python or its packages cannot be had it is left out, by name.
+if [ ! -x target/bench/singer/bin/target-jsonl ]; then
+    { python3 -m venv target/bench/singer && target/bench/singer/bin/pip install --quiet target-jsonl==0.1.4; } ||
+        echo "target-jsonl cannot be installed; its figures are left out" >&2
+fi
 for name in "${areas[@]}"; do
-    "$cargo" bench -p tests --bench "$name"
+    "$cargo" build --release -p agent -p tests --bin agent --bin "bench-$name"
+    "target/release/bench-$name"
 done
