@@ -34,6 +34,11 @@ fn main() -> Result<()> {
     match arguments.next().as_deref() {
         Some("--hold-ten") => return hold_ten(Path::new(&arguments.next().ok_or("no folder")?)),
         Some("--measure") => return report::measure_here(arguments),
+        // One part alone, while working on it.
+        Some("commits") => {
+            let mut report = Report::default();
+            return commits(&mut report).and_then(|()| report.finish("commits"));
+        }
         _ => {}
     }
     let mut report = Report::default();

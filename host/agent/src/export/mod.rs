@@ -252,8 +252,10 @@ impl ExportRun {
         }
         let staging = self.tree().staging(session)?;
         self.wait_for_room().await?;
-        let (ack, bytes) = staging.lock().await.stage(ndjson)?;
+        let mut staging = staging.lock().await;
+        let (ack, bytes) = staging.stage(ndjson)?;
         self.tree().staged(session, ack, bytes);
+        staging.keep_pace().await?;
         Ok(ack)
     }
 

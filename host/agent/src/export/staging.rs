@@ -1,7 +1,7 @@
 //! What one open model session has staged: records on their way into segments, and their marks. Nothing here is visible
 //! before a commit names it; dropped, it leaves nothing but files that go with it.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::shutdown::Shutdown;
 use crate::store::record::RecordReader;
 use crate::store::{
     Codec, INLINE_MARKS_MAX, Mark, MarkSet, MarkWriter, NewBatch, NewData, NewMarks, RUN_MARKS_MAX, Run, SealedSegment,
-    SegmentWriter, Store, encode_marks, sort_run, sync_folder,
+    SegmentWriter, Store, encode_marks, sort_run, sync_folder, write_back,
 };
 
 /// Bytes of one record: a diff or a long description fits; a file does not, and should not.
@@ -27,8 +27,11 @@ const INLINE_BYTES_MAX: usize = 64 << 10;
 /// A segment is closed at this size and its sync begun, so that the commit finds little left to do.
 const SEGMENT_BYTES: u64 = 16 << 20;
 
-/// Unsynced bytes after which the kernel is asked to begin writing.
+/// Bytes after which what is written is sent on to the disk, in the background.
 const WRITEBACK_BYTES: u64 = 1 << 20;
+
+/// Such parts under way; more make the sender wait, so that a commit waits for these at most and not for a whole session.
+const WRITEBACKS_MAX: usize = 2;
 
 pub(super) struct Staging {
     store: Arc<Store>,
@@ -44,6 +47,7 @@ pub(super) struct Staging {
     unwritten: u64,
     sealed: Vec<SealedSegment>,
     syncs: Vec<JoinHandle<io::Result<()>>>,
+    writebacks: VecDeque<JoinHandle<io::Result<()>>>,
     marks: Vec<Mark>,
     mark_file: Option<MarkWriter>,
     /// Keys that the sink has in another form than the one staged here: they are sent again whatever comes.
@@ -86,6 +90,7 @@ impl Staging {
             unwritten: 0,
             sealed: Vec::new(),
             syncs: Vec::new(),
+            writebacks: VecDeque::new(),
             marks: Vec::new(),
             mark_file: None,
             changed: HashSet::new(),
@@ -114,6 +119,20 @@ impl Staging {
                 "the records cannot be staged: {error}; free space on the agent's disk and run again"
             ))
         })
+    }
+
+    /// Waits until the disk keeps up with what is staged.
+    pub(super) async fn keep_pace(&mut self) -> Result<(), SessionError> {
+        while self.writebacks.len() > WRITEBACKS_MAX {
+            let Some(oldest) = self.writebacks.pop_front() else { break };
+            if let Err(error) = oldest.await.map_err(io::Error::other).flatten() {
+                self.failed = true;
+                return Err(SessionError::Unavailable(format!(
+                    "the records cannot be written to the agent's disk: {error}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Reads every record before any is taken, and finds the lines to keep.
@@ -210,7 +229,8 @@ impl Staging {
         segment.records += records;
         self.unwritten += bytes as u64;
         if self.unwritten >= WRITEBACK_BYTES {
-            segment.start_writeback();
+            let file = segment.file()?;
+            self.writebacks.push_back(self.shutdown.spawn_blocking(move || write_back(&file)));
             self.unwritten = 0;
         }
         if segment.bytes >= SEGMENT_BYTES {
@@ -248,6 +268,8 @@ impl Staging {
             None => self.mark_file.insert(MarkWriter::create(&self.store.paths().marks, self.store.new_file_name())?),
         };
         file.write_run(&self.marks)?;
+        let file = file.file()?;
+        self.writebacks.push_back(self.shutdown.spawn_blocking(move || write_back(&file)));
         self.marks.clear();
         Ok(())
     }
@@ -271,18 +293,22 @@ impl Staging {
     async fn complete(&mut self) -> io::Result<Staged> {
         self.seal()?;
         let marks = self.complete_marks()?;
-        let has_files = !self.sealed.is_empty();
-        for sync in self.syncs.drain(..) {
+        let mut folders = Vec::new();
+        if !self.sealed.is_empty() {
+            folders.push(self.store.paths().segments.clone());
+        }
+        if let Some(marks) = &self.mark_file {
+            let file = marks.file()?;
+            self.syncs.push(self.shutdown.spawn_blocking(move || file.sync_all()));
+            folders.push(self.store.paths().marks.clone());
+        }
+        // All at the same time: the file system makes one journal entry of them.
+        for sync in self.writebacks.drain(..).chain(self.syncs.drain(..)) {
             sync.await.map_err(io::Error::other)??;
         }
-        if has_files {
-            let folder = self.store.paths().segments.clone();
-            self.shutdown.spawn_blocking(move || sync_folder(&folder)).await.map_err(io::Error::other)??;
-        }
-        if let Some(file) = self.mark_file.take() {
-            let folder = self.store.paths().marks.clone();
-            let sync = move || file.sync().and_then(|()| sync_folder(&folder)).map(|()| file);
-            self.mark_file = Some(self.shutdown.spawn_blocking(sync).await.map_err(io::Error::other)??);
+        if !folders.is_empty() {
+            let sync = move || folders.iter().try_for_each(|folder| sync_folder(folder));
+            self.shutdown.spawn_blocking(sync).await.map_err(io::Error::other)??;
         }
         let key = serde_json::to_string(&self.model.key).map_err(io::Error::other)?;
         let batch = |records, bytes, data| NewBatch {

@@ -24,8 +24,9 @@ pub(crate) const VOID: u64 = 0;
 
 const MARK_BYTES: usize = 16;
 
-/// Marks that an open session keeps in memory before it writes them as a run: half a MiB.
-pub(crate) const RUN_MARKS_MAX: usize = 32 << 10;
+/// Marks that an open session keeps in memory before it writes them as a run: a quarter of a MiB. The last run is sorted by
+/// the commit, and so must be small.
+pub(crate) const RUN_MARKS_MAX: usize = 16 << 10;
 
 /// Runs with fewer marks than this stay in the database: below it a file costs more than it holds.
 pub(crate) const INLINE_MARKS_MAX: usize = 2 << 10;
@@ -34,7 +35,7 @@ pub(crate) const INLINE_MARKS_MAX: usize = 2 << 10;
 pub(crate) const RUNS_MAX: usize = 4;
 
 /// Bytes of a run read at a time where it is read whole.
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 16 << 10;
 
 /// Every so many marks of a run in a file, one key is held in memory: a look-up then reads one block of 1 KiB. An eighth of a
 /// byte for each mark; a mapped file would be faster to write down, and would be held in memory whole.
@@ -246,17 +247,17 @@ impl MarkWriter {
         Ok(MarkWriter { path, name, file: Some(file), lengths: Vec::new(), kept: false })
     }
 
-    /// Writes a run that `sort_run` has sorted, and starts its way to the disk.
+    /// Writes a run that `sort_run` has sorted.
     pub(crate) fn write_run(&mut self, marks: &[Mark]) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Err(io::Error::other("the file of marks is closed")) };
         file.write_all(&encode(marks))?;
-        super::start_writeback(file);
         self.lengths.push(marks.len());
         Ok(())
     }
 
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.as_ref().map_or(Ok(()), File::sync_all)
+    /// A second handle on its file, to write back or sync what it has so far.
+    pub(crate) fn file(&self) -> io::Result<File> {
+        self.file.as_ref().ok_or_else(|| io::Error::other("the file of marks is closed"))?.try_clone()
     }
 
     pub(crate) fn name(&self) -> &str {

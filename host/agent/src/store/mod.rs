@@ -274,19 +274,22 @@ fn collect_garbage(db: &Connection, paths: &Paths) -> Result<u64, StoreError> {
     Ok(next)
 }
 
-/// Asks the kernel to begin writing a file's pages, so that the sync at the commit finds little left to do.
-pub(crate) fn start_writeback(file: &File) {
+/// Writes a file's pages to the disk and waits for them, but not for what describes them: that is the commit's, which then
+/// finds little left to do.
+pub(crate) fn write_back(file: &File) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use std::os::fd::AsRawFd;
-        // SAFETY: the descriptor is open for the length of the call, which touches no memory of ours. A hint: its
-        // failure changes nothing, as the commit syncs.
-        unsafe {
-            libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE);
+        const HOW: libc::c_uint =
+            libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+        // SAFETY: the descriptor is open for the length of the call, which touches no memory of ours.
+        match unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, HOW) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
         }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = file;
+    file.sync_data()
 }
 
 /// Unix seconds now.

@@ -89,12 +89,12 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Asks the kernel to begin writing what it has of it.
-    pub(crate) fn start_writeback(&self) {
+    /// A second handle on its file, to write back what it has so far.
+    pub(crate) fn file(&self) -> io::Result<File> {
         match &self.output {
-            Some(Output::Plain(file)) => super::start_writeback(file),
-            Some(Output::Zstd(encoder)) => super::start_writeback(encoder.get_ref()),
-            None => {}
+            Some(Output::Plain(file)) => file.try_clone(),
+            Some(Output::Zstd(encoder)) => encoder.get_ref().try_clone(),
+            None => Err(io::Error::other("the segment is sealed")),
         }
     }
 
