@@ -259,7 +259,7 @@ pub fn status(root: &Path) -> Result<StatusReport, AppError> {
             .map(|row| CursorStatus { sink: row.sink.clone(), path: row.path.clone(), cursor: row.cursor.clone() })
             .collect(),
         marks: marks.iter().filter(|(of, _)| *of == name).map(|(_, count)| count).sum(),
-        git_jobs: jobs.iter().filter(|job| job.0 == name && job.3.is_none()).count() as u64,
+        git_jobs: jobs.iter().filter(|job| job.integration == name && job.dead.is_none()).count() as u64,
         last_run: runs.iter().find(|run| run.integration == name).map(last_run),
         name,
     };
