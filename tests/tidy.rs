@@ -376,6 +376,7 @@ fn looks_like_a_path(span: &str) -> bool {
     span.chars().all(of_path)
         && !span.starts_with(['/', '*'])
         && !span.starts_with("./")
+        && !span.starts_with("target/")
         && (span.contains('/') || named)
 }
 
