@@ -22,7 +22,8 @@ host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
 # TLS is rustls with ring, and libgit2 has neither TLS nor SSH of its own: nothing of the system's is linked.
 without agent "$host" openssl-sys native-tls aws-lc-rs aws-lc-sys libssh2-sys wasmtime-wasi-http
 # A guest reaches the host through the contract and through nothing else.
-for guest in agent-sdk integration-mock integration-git; do
+guests=$(sed -n 's/^name = "\(.*\)"$/\1/p' integrations/*/Cargo.toml tests/guests/*/Cargo.toml)
+for guest in agent-sdk $guests; do
     without "$guest" wasm32-wasip2 agent tokio reqwest wasmtime rusqlite git2
 done
 

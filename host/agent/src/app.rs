@@ -198,6 +198,9 @@ fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
     }
 }
 
+/// Failed parts that a reason names; the rest is counted, and in the integration's log.
+const PARTS_TOLD_MAX: usize = 5;
+
 fn why_partial(ended: &ExportOutcome, rolled_back: usize) -> String {
     let mut why = Vec::new();
     if rolled_back > 0 {
@@ -206,6 +209,13 @@ fn why_partial(ended: &ExportOutcome, rolled_back: usize) -> String {
     let failed: Vec<&str> = ended.repositories.iter().filter(|r| r.error.is_some()).map(|r| r.name.as_str()).collect();
     if !failed.is_empty() {
         why.push(format!("{} repositories failed: {}", failed.len(), failed.join(", ")));
+    }
+    let parts = ended.failed_parts();
+    if !parts.is_empty() {
+        let told: Vec<String> =
+            parts.iter().take(PARTS_TOLD_MAX).map(|(name, error)| format!("{name} ({error})")).collect();
+        let more = if parts.len() > told.len() { ", …" } else { "" };
+        why.push(format!("it says that {} of its parts failed: {}{more}", parts.len(), told.join(", ")));
     }
     if ended.repositories_left > 0 {
         why.push(format!("{} repositories are left for the next run", ended.repositories_left));
@@ -259,7 +269,7 @@ pub fn status(root: &Path) -> Result<StatusReport, AppError> {
             .map(|row| CursorStatus { sink: row.sink.clone(), path: row.path.clone(), cursor: row.cursor.clone() })
             .collect(),
         marks: marks.iter().filter(|(of, _)| *of == name).map(|(_, count)| count).sum(),
-        git_jobs: jobs.iter().filter(|job| job.0 == name && job.3.is_none()).count() as u64,
+        git_jobs: jobs.iter().filter(|job| job.integration == name && job.dead.is_none()).count() as u64,
         last_run: runs.iter().find(|run| run.integration == name).map(last_run),
         name,
     };

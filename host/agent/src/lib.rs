@@ -32,3 +32,15 @@ pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
 pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        for (bytes, expected) in [(2, "a"), (3, "aä"), (9, "aäb")] {
+            assert_eq!(cut("aäb", bytes), expected);
+        }
+    }
+}

@@ -202,12 +202,27 @@ impl ExportOutcome {
         }
     }
 
-    /// Whether the integration ended well and some of its repositories did not.
+    /// The parts of its source that the integration itself says have failed (`wit/schemas/export-result.json`): name or id,
+    /// and why.
+    #[must_use]
+    pub fn failed_parts(&self) -> Vec<(&str, &str)> {
+        let Outcome::Ok { result } = &self.outcome else { return Vec::new() };
+        result.get("projects").and_then(Value::as_array).into_iter().flatten().filter_map(part_failed).collect()
+    }
+
+    /// Whether the integration ended well and some of its repositories, or parts of its source, did not.
     #[must_use]
     pub fn partial(&self) -> bool {
         self.outcome.is_ok()
-            && (self.repositories_left > 0 || self.repositories.iter().any(|repository| repository.error.is_some()))
+            && (self.repositories_left > 0
+                || self.repositories.iter().any(|repository| repository.error.is_some())
+                || !self.failed_parts().is_empty())
     }
+}
+
+fn part_failed(part: &Value) -> Option<(&str, &str)> {
+    let text = |member: &str| part.get(member).and_then(Value::as_str).filter(|text| !text.is_empty());
+    Some((text("name").or(text("ref_id")).unwrap_or("a part without a name"), text("error")?))
 }
 
 #[cfg(test)]
@@ -251,5 +266,19 @@ mod tests {
         assert!(outcome.partial());
         outcome.outcome = Outcome::Cancelled;
         assert!(!outcome.partial());
+    }
+
+    #[test]
+    fn a_part_that_failed_makes_it_partial() {
+        for (result, failed) in [
+            (json!({}), vec![]),
+            (json!({"projects": [{"ref_id": "1"}, {"ref_id": "2", "error": "gone"}]}), vec![("2", "gone")]),
+            (json!({"projects": [{"ref_id": "1", "name": "one", "error": "gone"}]}), vec![("one", "gone")]),
+            (json!({"projects": 7}), vec![]),
+        ] {
+            let outcome = ExportOutcome::without_run("a", Outcome::Ok { result });
+            assert_eq!(outcome.failed_parts(), failed);
+            assert_eq!(outcome.partial(), !failed.is_empty());
+        }
     }
 }

@@ -42,6 +42,12 @@ pub(super) fn policy(manifest: &Manifest, integration: &Integration) -> Policy {
     }
 }
 
+/// The policy for the repositories that an integration has exported. Which credential one of them needs stands with it, in
+/// the configuration, and so in no manifest: what the operator grants this integration is there for its repositories.
+pub(super) fn git_policy(policy: &Policy, integration: &Integration) -> Policy {
+    Policy { credentials: integration.grants.credentials.clone(), ..policy.clone() }
+}
+
 /// The rules that one rule of a manifest comes to with this configuration.
 fn fill_in(rule: &AskedRule, config: &Value) -> Vec<NetworkRule> {
     let make = |scheme: &str, host: &str, port: u16| NetworkRule {
@@ -136,5 +142,31 @@ mod tests {
         assert_eq!(fill_in(&rule("http", None), &json!({}))[0].port, 80);
         let made = &fill_in(&rule("http", Some(8443)), &json!({}))[0];
         assert_eq!((made.port, made.methods.as_slice(), made.path.as_str()), (8443, &["GET".to_owned()][..], "/api"));
+    }
+
+    #[test]
+    fn a_repository_may_use_each_credential_that_is_granted() {
+        let credential = crate::config::Credential {
+            source: crate::config::SecretSource::Env("TOKEN".to_owned()),
+            placement: crate::config::Placement::Bearer,
+            hosts: vec!["a.com".to_owned()],
+        };
+        let grants = crate::config::Grants {
+            credentials: [("origin".to_owned(), credential)].into(),
+            ..crate::config::Grants::default()
+        };
+        let integration = Integration {
+            name: "git".to_owned(),
+            component: "git.wasm".into(),
+            config: json!({}),
+            grants,
+            limits: crate::config::Limits::default(),
+        };
+        let document =
+            json!({"schema": 1, "name": "git", "version": "1.0.0", "ref_type": "git", "config": {"type": "object"}});
+        let manifest = Manifest::parse(&document.to_string()).expect("a manifest");
+        let asked = policy(&manifest, &integration);
+        assert!(asked.credentials.is_empty(), "the manifest asks for none");
+        assert!(git_policy(&asked, &integration).credentials.contains_key("origin"));
     }
 }

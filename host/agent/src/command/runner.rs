@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::manifest::{ConfigError, Manifest, ManifestError};
 use super::outcome::{CallOutcome, ExportOutcome, Outcome, Repository, Usage};
-use super::policy::policy;
+use super::policy::{git_policy, policy};
 use crate::config::{Integration, Limits};
 use crate::egress::{Egress, Policy};
 use crate::export::{ExportRun, GitJob, RunSpec, SessionError};
@@ -172,7 +172,7 @@ impl Runner {
         let context = Arc::new(GitContext {
             cache: self.git_cache.clone(),
             egress: self.egress.clone(),
-            policy: Policy::clone(&prepared.policy),
+            policy: git_policy(&prepared.policy, &prepared.integration),
             grants: prepared.integration.grants.clone(),
             customer_id: self.customer_id.clone(),
             integration: prepared.integration.name.clone(),

@@ -349,7 +349,7 @@ fn a_job_that_fails_too_often_is_a_dead_letter() {
         }
         assert!(run.git_jobs().unwrap().is_empty());
         let kept = crate::store::Reader::open(&root.path.join("root")).unwrap().git_jobs().unwrap();
-        assert_eq!((kept.len(), kept[0].3.as_deref()), (1, Some("unreachable")));
+        assert_eq!((kept.len(), kept[0].dead.as_deref()), (1, Some("unreachable")));
     });
 }
 

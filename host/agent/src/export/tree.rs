@@ -20,6 +20,9 @@ const DEPTH_MAX: u32 = 16;
 /// Bytes of a name or an object's id.
 const NAME_BYTES_MAX: usize = 512;
 
+/// Sends to one session follow each other: each holds what is staged until it is done.
+pub(super) type SharedStaging = Arc<tokio::sync::Mutex<Staging>>;
+
 /// Where a session is to be.
 pub(super) struct Place {
     pub(super) path: String,
@@ -32,7 +35,7 @@ pub(super) struct Session {
     model: Option<String>,
     /// The committed cursor.
     pub(super) cursor: Option<String>,
-    staging: Option<Arc<tokio::sync::Mutex<Staging>>>,
+    staging: Option<SharedStaging>,
     /// The git job that ends with this session.
     pub(super) job: Option<i64>,
     pub(super) progress: (u64, Option<u64>),
@@ -115,7 +118,7 @@ impl Session {
     pub(super) fn new(
         model: Option<String>,
         cursor: Option<String>,
-        staging: Option<Arc<tokio::sync::Mutex<Staging>>>,
+        staging: Option<SharedStaging>,
         job: Option<i64>,
     ) -> Session {
         Session {
@@ -201,7 +204,7 @@ impl Tree {
     }
 
     /// Where a session's records are staged; an error for a tracking session.
-    pub(super) fn staging(&mut self, id: SessionId) -> Result<Arc<tokio::sync::Mutex<Staging>>, SessionError> {
+    pub(super) fn staging(&mut self, id: SessionId) -> Result<SharedStaging, SessionError> {
         let session = self.open_session(id)?;
         session.staging.clone().ok_or_else(|| {
             SessionError::Invalid(format!(
@@ -228,10 +231,7 @@ impl Tree {
         }
     }
 
-    pub(super) fn committing(
-        &mut self,
-        id: SessionId,
-    ) -> Result<(String, Option<Arc<tokio::sync::Mutex<Staging>>>), SessionError> {
+    pub(super) fn committing(&mut self, id: SessionId) -> Result<(String, Option<SharedStaging>), SessionError> {
         let session = self.open_session(id)?;
         Ok((session.path.clone(), session.staging.clone()))
     }

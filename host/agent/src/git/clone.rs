@@ -96,7 +96,7 @@ pub(super) fn in_place(path: &Path, granted: &[PathBuf]) -> Result<Repository, S
         let canonical = part.canonicalize().map_err(|fault| format!("{}: {fault}", part.display()))?;
         if !is_granted(&canonical, granted) {
             return Err(format!(
-                "{} keeps its data in a folder that is not granted; add to `grants.git_paths` of this integration in agent.yaml: - {}",
+                "{} keeps its data in a folder that is not granted; add to `grants.git.paths` of this integration in agent.yaml: - {}",
                 path.display(),
                 canonical.display()
             ));

@@ -367,7 +367,7 @@ fn a_repository_with_files_beside_it_is_read_in_place() {
     let elsewhere = fixture.folder.path().join("elsewhere");
     git(&work, &["worktree", "add", "-q", "--no-checkout", elsewhere.to_str().expect("plain"), "-b", "more"]);
     let refused = clone::in_place(&elsewhere, std::slice::from_ref(&elsewhere)).err().expect("its data is not granted");
-    assert!(refused.contains("grants.git_paths"), "{refused}");
+    assert!(refused.contains("grants.git.paths"), "{refused}");
     assert!(clone::in_place(&root, &granted).is_err());
 }
 

@@ -86,7 +86,7 @@ fn instead_of_ssh(text: &str) -> String {
 fn in_place(path: &Path, granted: &[PathBuf]) -> Result<Source, String> {
     let refused = |path: &Path| {
         format!(
-            "this folder is not granted; add to `grants.git_paths` of this integration in agent.yaml: - {}",
+            "this folder is not granted; add to `grants.git.paths` of this integration in agent.yaml: - {}",
             path.display()
         )
     };
@@ -127,8 +127,8 @@ mod tests {
             ("../a", "absolute path"),
             ("-oProxyCommand=x", "absolute path"),
             ("", "absolute path"),
-            ("/etc", "grants.git_paths"),
-            ("file:///etc", "grants.git_paths"),
+            ("/etc", "grants.git.paths"),
+            ("file:///etc", "grants.git.paths"),
             ("file://server/share", "file:///path"),
         ] {
             let said = match judge(text, &[]) {
@@ -157,7 +157,7 @@ mod tests {
             [format!("{base}/link"), format!("{base}/../repos-secret"), outside.display().to_string(), "/".to_owned()]
         {
             let said = judge(&text, &granted).expect_err("it is outside");
-            assert!(said.contains("grants.git_paths"), "{text}: {said}");
+            assert!(said.contains("grants.git.paths"), "{text}: {said}");
         }
         assert!(judge(&format!("{base}/none"), &granted).is_err());
     }

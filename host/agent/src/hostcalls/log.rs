@@ -3,8 +3,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::{Guest, cut};
+use super::Guest;
 use crate::bindings::agent::integration::log;
+use crate::cut;
 use crate::logs::{Level, Logs};
 
 /// What a run may log, all lines together: enough for a story, too little to fill a disk.

@@ -133,11 +133,6 @@ impl From<SessionError> for types::Error {
     }
 }
 
-/// Cuts text to at most so many bytes, between two characters.
-fn cut(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
-}
-
 /// Refuses text that is too short or too long.
 fn length(what: &str, text: &str, bytes: std::ops::RangeInclusive<usize>) -> Result<(), types::Error> {
     if text.len() > *bytes.end() {
@@ -156,13 +151,6 @@ fn length(what: &str, text: &str, bytes: std::ops::RangeInclusive<usize>) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_is_cut_between_characters() {
-        assert_eq!(cut("aäb", 2), "a");
-        assert_eq!(cut("aäb", 3), "aä");
-        assert_eq!(cut("aäb", 9), "aäb");
-    }
 
     #[test]
     fn lengths_are_refused_by_name() {

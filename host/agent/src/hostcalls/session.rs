@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use wasmtime::component::Resource;
 
-use super::{Guest, cut, length};
+use super::{Guest, length};
 use crate::bindings::agent::integration::{session, types};
+use crate::cut;
 use crate::export::{ExportRun, SessionId, SessionKind};
 
 /// Bytes of a batch.

@@ -30,7 +30,7 @@ pub(crate) use marks::{
     INLINE_MARKS_MAX, Mark, MarkSet, MarkWriter, RUN_MARKS_MAX, Run, encode as encode_marks, sort_run,
 };
 pub use outbox::{Batch, BatchData, DeadBatch, OutboxTotals};
-pub use read::{CursorRow, Reader, RunRow, owner};
+pub use read::{CursorRow, QueuedRepo, Reader, RunRow, owner};
 pub(crate) use reserve::free_bytes;
 pub use segment::Codec;
 pub(crate) use segment::{SealedSegment, SegmentWriter, sync_folder};

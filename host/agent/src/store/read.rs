@@ -38,6 +38,14 @@ pub struct RunRow {
     pub records: u64,
 }
 
+/// A git job that waits or is dead, for people.
+#[derive(Debug, Clone)]
+pub struct QueuedRepo {
+    pub integration: String,
+    /// Why it is not tried any more.
+    pub dead: Option<String>,
+}
+
 /// A git job as it is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct GitJobRow {
@@ -391,12 +399,11 @@ impl Reader {
         )
     }
 
-    /// Git jobs that wait or are dead: integration, repository document, attempts, why it is dead.
-    pub fn git_jobs(&self) -> Result<Vec<(String, String, u32, Option<String>)>, StoreError> {
-        self.rows(
-            "SELECT s.integration, j.repo, j.attempts, j.dead FROM git_job j JOIN scope s ON s.id = j.scope ORDER BY j.id",
-            |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)),
-        )
+    /// Git jobs that wait or are dead.
+    pub fn git_jobs(&self) -> Result<Vec<QueuedRepo>, StoreError> {
+        self.rows("SELECT s.integration, j.dead FROM git_job j JOIN scope s ON s.id = j.scope ORDER BY j.id", |r| {
+            Ok(QueuedRepo { integration: r.get(0)?, dead: r.get(1)? })
+        })
     }
 
     /// Looks at the whole database, and at whether the files that it names are there. Empty if all is well.

@@ -58,6 +58,8 @@ pub(crate) fn free_bytes(path: &std::path::Path) -> Option<u64> {
             return None;
         }
         let stat = stat.assume_init();
+        // Both are narrower on other systems.
+        #[allow(clippy::useless_conversion)]
         Some(u64::from(stat.f_bavail).saturating_mul(u64::from(stat.f_frsize)))
     }
 }
