@@ -27,6 +27,7 @@ pub(super) fn word(outcome: OutcomeKind) -> &'static str {
         OutcomeKind::Ok => "ok",
         OutcomeKind::Partial => "partial",
         OutcomeKind::Failed => "failed",
+        OutcomeKind::BadConfig => "badly configured",
         OutcomeKind::Unauthenticated => "unauthenticated",
         OutcomeKind::Denied => "denied",
         OutcomeKind::Limit => "over a limit",
