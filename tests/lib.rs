@@ -94,7 +94,7 @@ impl Output {
 
     /// Insists on an exit code.
     #[track_caller]
-    #[must_use]
+    #[allow(clippy::must_use_candidate, reason = "often the code is all that is asked")]
     pub fn code(self, code: i32) -> Output {
         assert_eq!(self.code, code, "{}\n{}", self.stdout, self.stderr);
         self

@@ -389,7 +389,9 @@ fn check_backlog(root: &Path) -> Vec<Check> {
             let mend = "mend what the sink says; their records come again with the next export that sends them";
             checks.push(check("dead letters", CheckState::Warning, found, Some(mend)));
         }
-        _ => checks.push(check("dead letters", CheckState::Ok, "none", None)),
+        Ok(_) => checks.push(check("dead letters", CheckState::Ok, "none", None)),
+        // The store's own check says why.
+        Err(_) => {}
     }
     checks
 }
