@@ -1,4 +1,13 @@
-//! The one test binary: each module is a subject, and sees what users see. How the house is built is `tidy`.
+//! The one test binary: each module is a subject, and sees what users see. How the binary is driven is in `lib.rs`, and how
+//! the house is built is `tidy`.
+mod bad_input;
 mod config;
 mod contract;
+mod disk;
+mod export;
+mod failing;
+mod lines;
+mod misuse;
+mod published;
+mod store;
 mod tidy;

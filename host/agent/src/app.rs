@@ -164,6 +164,10 @@ async fn run_one(runner: &Runner, integration: &Integration, run: &OnceLock<Arc<
     report
 }
 
+/// The kinds of failure that mean: as it is configured, it cannot be run at all. Its file is no integration, the file's
+/// manifest has faults, or its configuration does not fit the manifest.
+const NOT_TO_BE_RUN: [&str; 3] = ["component", "manifest", "config"];
+
 fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
     let partial = ended.partial();
     let rolled_back = ended.sessions.iter().filter(|s| s.state == SessionState::RolledBack).count();
@@ -172,6 +176,9 @@ fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
             (OutcomeKind::Partial, Some(why_partial(&ended, rolled_back)))
         }
         Outcome::Ok { .. } => (OutcomeKind::Ok, None),
+        Outcome::Failed { kind, .. } if NOT_TO_BE_RUN.contains(&kind.as_str()) => {
+            (OutcomeKind::BadConfig, ended.outcome.reason())
+        }
         Outcome::Failed { .. } => (OutcomeKind::Failed, ended.outcome.reason()),
         Outcome::Trapped { .. } => (OutcomeKind::Trapped, ended.outcome.reason()),
         Outcome::Limit { .. } => (OutcomeKind::Limit, ended.outcome.reason()),
@@ -392,7 +399,9 @@ fn check_backlog(root: &Path) -> Vec<Check> {
             let mend = "mend what the sink says; their records come again with the next export that sends them";
             checks.push(check("dead letters", CheckState::Warning, found, Some(mend)));
         }
-        _ => checks.push(check("dead letters", CheckState::Ok, "none", None)),
+        Ok(_) => checks.push(check("dead letters", CheckState::Ok, "none", None)),
+        // The store's own check says why.
+        Err(_) => {}
     }
     checks
 }
@@ -475,6 +484,8 @@ pub enum OutcomeKind {
     Partial,
     /// The integration returned an error.
     Failed,
+    /// It cannot be run as it is configured: its file is no integration, or its configuration does not fit it.
+    BadConfig,
     /// The source refused the credentials.
     Unauthenticated,
     /// The integration asked for what it is not granted, and ended for it.
@@ -488,10 +499,11 @@ pub enum OutcomeKind {
 }
 
 impl OutcomeKind {
-    const ALL: [OutcomeKind; 8] = [
+    const ALL: [OutcomeKind; 9] = [
         OutcomeKind::Ok,
         OutcomeKind::Partial,
         OutcomeKind::Failed,
+        OutcomeKind::BadConfig,
         OutcomeKind::Unauthenticated,
         OutcomeKind::Denied,
         OutcomeKind::Limit,
@@ -506,6 +518,7 @@ impl OutcomeKind {
             OutcomeKind::Ok => "ok",
             OutcomeKind::Partial => "partial",
             OutcomeKind::Failed => "failed",
+            OutcomeKind::BadConfig => "bad_config",
             OutcomeKind::Unauthenticated => "unauthenticated",
             OutcomeKind::Denied => "denied",
             OutcomeKind::Limit => "limit",

@@ -84,6 +84,7 @@ impl Exit {
             OutcomeKind::Ok => Exit::Ok,
             OutcomeKind::Partial => Exit::Partial,
             OutcomeKind::Failed => Exit::Failed,
+            OutcomeKind::BadConfig => Exit::BadConfiguration,
             OutcomeKind::Unauthenticated => Exit::Unauthenticated,
             OutcomeKind::Denied => Exit::Denied,
             OutcomeKind::Limit | OutcomeKind::Trapped => Exit::Limit,
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_export_has_the_code_of_its_outcomes() {
-        use OutcomeKind::{Cancelled, Denied, Failed, Limit, Ok, Partial, Trapped, Unauthenticated};
+        use OutcomeKind::{BadConfig, Cancelled, Denied, Failed, Limit, Ok, Partial, Trapped, Unauthenticated};
         for (outcomes, code) in [
             (&[Ok, Ok][..], 0),
             (&[Failed], 1),
@@ -167,6 +168,9 @@ mod tests {
             (&[Denied, Denied], 14),
             (&[Denied, Failed], 1),
             (&[Unauthenticated], 12),
+            (&[BadConfig, BadConfig], 78),
+            (&[BadConfig, Ok], 3),
+            (&[BadConfig, Failed], 1),
             (&[Cancelled], 130),
         ] {
             assert_eq!(Exit::of_export(&report(outcomes)).code(), code, "{outcomes:?}");

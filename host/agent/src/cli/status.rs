@@ -55,7 +55,7 @@ fn text(report: &StatusReport) -> String {
     out.push_str(&format!("\n{}", table(&columns, &rows)));
     for integration in &report.integrations {
         if let Some(reason) = integration.last_run.as_ref().and_then(|run| run.reason.as_ref()) {
-            out.push_str(&format!("\n{}: {}\n", escape(&integration.name), escape(reason)));
+            out.push_str(&format!("\n{}: {}\n", escape(&integration.name), summary::indented(reason)));
         }
     }
     out.push_str(&cursors(report));

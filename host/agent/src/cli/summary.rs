@@ -27,6 +27,7 @@ pub(super) fn word(outcome: OutcomeKind) -> &'static str {
         OutcomeKind::Ok => "ok",
         OutcomeKind::Partial => "partial",
         OutcomeKind::Failed => "failed",
+        OutcomeKind::BadConfig => "badly configured",
         OutcomeKind::Unauthenticated => "unauthenticated",
         OutcomeKind::Denied => "denied",
         OutcomeKind::Limit => "over a limit",
@@ -99,12 +100,18 @@ fn row(integration: &str, session: &SessionSummary) -> Vec<String> {
     ]
 }
 
+/// A reason of one or more lines. Those after the first are indented: guests word reasons too, and no line of theirs may
+/// pass for one of the agent's.
+pub(super) fn indented(reason: &str) -> String {
+    reason.lines().map(|line| escape(line.trim_end())).collect::<Vec<_>>().join("\n    ")
+}
+
 /// What went wrong in one integration; empty if nothing did.
 fn failures(integration: &IntegrationReport, notes: &[String]) -> String {
     let mut out = String::new();
     if integration.outcome != OutcomeKind::Ok {
         let reason = integration.reason.as_deref().unwrap_or("no reason given");
-        out.push_str(&format!("\n{}: {}: {}\n", integration.name, word(integration.outcome), escape(reason)));
+        out.push_str(&format!("\n{}: {}: {}\n", integration.name, word(integration.outcome), indented(reason)));
         if integration.outcome == OutcomeKind::Denied {
             // Why nothing is granted is the likeliest thing to look at.
             notes.iter().for_each(|note| out.push_str(&format!("  note: {note}\n")));
@@ -275,11 +282,11 @@ mod tests {
     fn a_failure_is_named_with_its_reason() {
         let mut report = report(0);
         report.integrations[0].outcome = OutcomeKind::Denied;
-        report.integrations[0].reason = Some("no rule for https://x\x1b[2J".into());
+        report.integrations[0].reason = Some("no rule for https://x\x1b[2J\nmock: ok".into());
         report.integrations[0].repos[0].error = Some("gone".into());
         let text = text(&report, &["nothing is granted".into()]);
         for said in [
-            "git: denied: no rule for https://x\\u{1b}[2J",
+            "git: denied: no rule for https://x\\u{1b}[2J\n    mock: ok",
             "note: nothing is granted",
             "repository repo: gone",
             "0 of 1 integration ok",

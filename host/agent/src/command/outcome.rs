@@ -81,7 +81,8 @@ impl Outcome {
 impl From<&PrepareError> for Outcome {
     fn from(error: &PrepareError) -> Outcome {
         let kind = match error {
-            PrepareError::Load(_) | PrepareError::Lost => "component",
+            PrepareError::Load(_) => "component",
+            PrepareError::Lost => "other",
             PrepareError::Manifest(_) => "manifest",
             PrepareError::Config(_) => "config",
         };
@@ -103,7 +104,13 @@ fn trapped(reason: &str) -> String {
 }
 
 fn limit(name: &str, value: &str) -> String {
-    format!("the limit {name} ({value}) was reached; raise it in the integration's `limits` if its work needs more")
+    // The name that a configuration has for it; the stack has none.
+    match name.strip_suffix("_bytes_max").or_else(|| name.strip_suffix("_max")) {
+        Some(key) if key != "stack" => format!(
+            "the limit {name} ({value}) was reached; raise `{key}` in the integration's `limits` if its work needs more"
+        ),
+        _ => format!("the limit {name} ({value}) was reached; it is fixed, so the integration has to do with less"),
+    }
 }
 
 /// A call's end, for a person.

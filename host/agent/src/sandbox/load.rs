@@ -137,9 +137,10 @@ pub(super) fn compile(
 
 fn malformed(path: &Path, bytes: &[u8], error: &wasmtime::Error) -> LoadError {
     let path = path.to_owned();
-    // The reader says "unexpected end-of-file" or "unexpected end" where the bytes end inside of something.
+    // The reader says "unexpected end-of-file" or "unexpected end" where the bytes end inside of something, and "section
+    // range 8..99 is out of bounds" where that is known beforehand.
     let why = error.root_cause().to_string();
-    if why.contains("unexpected end") {
+    if why.contains("unexpected end") || (why.contains("section range") && why.contains("out of bounds")) {
         return LoadError::Truncated { path, bytes: bytes.len() as u64 };
     }
     LoadError::Malformed { path, why }

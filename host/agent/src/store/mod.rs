@@ -125,6 +125,23 @@ impl Paths {
             lock: root.join(LOCK),
         }
     }
+
+    /// Refuses a store that has lost its database: what it committed is there, and nothing says what it was. Beginning
+    /// anew would delete it as garbage. The reserve is made after the tables, so a crash between the two looks new.
+    fn judge_database_is_there(&self) -> Result<(), StoreError> {
+        let state = match std::fs::metadata(&self.database) {
+            Ok(meta) if meta.len() > 0 => return Ok(()),
+            Ok(_) => "is empty",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "is missing",
+            Err(error) => return Err(StoreError::io("read", &self.database, error)),
+        };
+        let holds = |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        if self.reserve.exists() || holds(&self.segments) || holds(&self.marks) {
+            let what = format!("its database {DATABASE} {state}, and other files of it are there");
+            return Err(StoreError::Damaged { path: self.database.clone(), what });
+        }
+        Ok(())
+    }
 }
 
 impl Store {
@@ -136,6 +153,7 @@ impl Store {
             create_private(folder)?;
         }
         let lock = take_lock(&paths.lock)?;
+        paths.judge_database_is_there()?;
         let existed = paths.database.exists();
         let db = schema::open_owner(&paths.database)?;
         if !existed {

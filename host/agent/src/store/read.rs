@@ -312,6 +312,7 @@ pub struct Reader {
 impl Reader {
     pub fn open(root: &Path) -> Result<Reader, StoreError> {
         let paths = Paths::below(root);
+        paths.judge_database_is_there()?;
         if !paths.database.exists() {
             return Err(StoreError::Missing { path: root.to_owned() });
         }
