@@ -1,2 +1,4 @@
 //! x
 mod config;
+mod durability;
+mod kill;
