@@ -1,6 +1,7 @@
 //! Builds the parts and joins them; the only file that names them all. What the command line asks for is a function
 //! here, and what it shows is a report from here: no printing, no exit codes.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -16,7 +17,7 @@ use crate::egress::Egress;
 use crate::error_chain;
 use crate::export::{ExportRun, SessionState, SessionSummary};
 use crate::logs::Logs;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, kill};
 use crate::shutdown::Shutdown;
 use crate::store::{Codec, OutboxTotals, Reader, RunRow, Store, StoreError, disk_bytes, free_bytes, owner};
 
@@ -25,6 +26,8 @@ use crate::store::{Codec, OutboxTotals, Reader, RunRow, Store, StoreError, disk_
 pub struct ExportOptions {
     /// Forget the marks and cursors of the integrations that run, so that they export everything again.
     pub reprocess_historical: bool,
+    /// A test aid: kill this process, hard, when so many host calls of guests have returned.
+    pub kill_after: Option<NonZeroU64>,
 }
 
 /// The sessions of every integration that has begun, in the order of the configuration, at the moment of the call. May
@@ -58,6 +61,9 @@ pub async fn export(
     let egress = Egress::new();
     let cache = config.root.join("cache");
     let sandbox = Sandbox::new(&cache.join("components")).map_err(|e| AppError::Failed(error_chain(&e)))?;
+    if let Some(host_calls) = options.kill_after {
+        kill::after(host_calls);
+    }
     let delivery = Delivery::start(store.clone(), &config.sink, &shutdown);
     let runner = Arc::new(Runner {
         sandbox,

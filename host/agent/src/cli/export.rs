@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{IsTerminal, Write};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 
@@ -68,6 +69,10 @@ pub(super) struct Arguments {
     /// Run only the integrations with these names
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     only: Vec<String>,
+
+    /// A test aid: kills this process with SIGKILL right after the Nth host call of a guest has returned, to test resumption
+    #[arg(long, value_name = "N")]
+    kill_after: Option<NonZeroU64>,
 }
 
 fn long_help() -> String {
@@ -161,7 +166,8 @@ fn export(loaded: &Loaded, arguments: &Arguments, global: &Global) -> Result<Exp
     })?;
     let shutdown = Shutdown::default();
     let progress = Progress::new(style, logs.clone());
-    let options = ExportOptions { reprocess_historical: arguments.reprocess_historical };
+    let options =
+        ExportOptions { reprocess_historical: arguments.reprocess_historical, kill_after: arguments.kill_after };
     let result = runtime.block_on(async {
         let export = app::export(loaded.config.clone(), options, logs.clone(), shutdown.clone(), &progress);
         drive(export, &progress, &shutdown).await

@@ -11,7 +11,7 @@ use wasmtime::{CallHook, Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
 use super::limits::{CpuSpent, Memory, Meter};
-use super::{Call, CallEnd, engine, wasi};
+use super::{Call, CallEnd, engine, kill, wasi};
 use crate::bindings::agent::integration::types;
 use crate::bindings::exports::agent::integration::integration::{MutateError, OnboardError};
 use crate::bindings::{AgentIntegration, AgentIntegrationPre};
@@ -25,6 +25,18 @@ pub(super) struct Cell {
     pub(super) memory: Memory,
     meter: Arc<Meter>,
     pub(super) host_calls: u64,
+    /// Of those, the ones that have returned. Kept only where `kill` asks for it.
+    returned: u64,
+}
+
+impl Cell {
+    /// A host call that has begun has now returned, unless it was one of the engine's own helpers.
+    fn count_returned(&mut self) {
+        if self.returned < self.host_calls {
+            self.returned = self.host_calls;
+            kill::host_call_returned();
+        }
+    }
 }
 
 impl WasiView for Cell {
@@ -55,6 +67,7 @@ pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Me
         memory: Memory::new(limits.memory_bytes_max),
         meter: Arc::clone(meter),
         host_calls: 0,
+        returned: 0,
     };
     let mut store = Store::new(engine, cell);
     store.limiter(|cell| &mut cell.memory);
@@ -65,14 +78,19 @@ pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Me
         store.data().meter.check()?;
         Ok(UpdateDeadline::Yield(1))
     });
-    store.call_hook(|store, event| {
+    store.call_hook(|mut store, event| {
         let meter = &store.data().meter;
         match event {
             CallHook::CallingWasm => meter.guest_begins(),
             CallHook::ReturningFromWasm => meter.guest_ends(),
             // The engine's own helpers come past here too; which it is shows in whether a host call begins.
             CallHook::CallingHost => {}
-            CallHook::ReturningFromHost => meter.host_ends()?,
+            CallHook::ReturningFromHost => {
+                meter.host_ends()?;
+                if kill::is_asked() {
+                    store.data_mut().count_returned();
+                }
+            }
         }
         Ok(())
     });

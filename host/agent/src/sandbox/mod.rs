@@ -4,6 +4,7 @@
 mod cache;
 mod engine;
 mod instance;
+pub(crate) mod kill;
 mod limits;
 mod load;
 mod wasi;
