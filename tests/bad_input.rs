@@ -48,7 +48,8 @@ fn a_file_that_is_no_integration_is_named_with_its_mend() {
 #[test]
 fn one_that_cannot_be_loaded_leaves_the_others_alone() {
     let bad = files().into_iter().map(|(name, bytes, _)| (format!("{name}.wasm"), bytes)).collect::<Vec<_>>();
-    let each = bad.iter().map(|(file, _)| integration(file.trim_end_matches(".wasm"), &format!("./{file}"), "{}", "{}"));
+    let each =
+        bad.iter().map(|(file, _)| integration(file.trim_end_matches(".wasm"), &format!("./{file}"), "{}", "{}"));
     let bench = Bench::new().integrations(&each.chain([mock("mock", "{}")]).collect::<Vec<_>>());
     for (file, bytes) in &bad {
         bench.write(file, bytes);
@@ -90,11 +91,19 @@ const CONFIGURATIONS: &[(&str, &str, &[&str])] = &[
     ("agent.yaml", "integrations: [\n", &["agent.yaml:2"]),
     ("agent.json", "{\"integrations\": [,]}", &["agent.json:1"]),
     ("agent.yaml", "root: x\n", &["integrations"]),
-    ("agent.yaml", "integrations: [{name: a, component: mock}]\nsinc: out\n", &["agent.yaml:2:1", "did you mean `sink`?"]),
+    (
+        "agent.yaml",
+        "integrations: [{name: a, component: mock}]\nsinc: out\n",
+        &["agent.yaml:2:1", "did you mean `sink`?"],
+    ),
     ("agent.yaml", "integrations: [{name: a}]\n", &["agent.yaml:1", "name its component"]),
     ("agent.yaml", "integrations: [{name: a, component: ./missing.wasm}]\n", &["there is no file", "missing.wasm"]),
     ("agent.yaml", "integrations: [{name: a, component: moc}]\n", &["did you mean `mock`?"]),
-    ("agent.yaml", "integrations: [{name: a, component: mock, config: [1]}]\n", &["a list is here where a mapping belongs"]),
+    (
+        "agent.yaml",
+        "integrations: [{name: a, component: mock, config: [1]}]\n",
+        &["a list is here where a mapping belongs"],
+    ),
 ];
 
 #[test]
@@ -135,7 +144,11 @@ fn a_bad_command_line_is_told() {
     for (arguments, code, said) in COMMAND_LINES {
         let bench = Bench::new();
         bench.run(arguments).code(*code).says(said);
-        assert_eq!(tests::files_below(&bench.path("")), Vec::<std::path::PathBuf>::new(), "nothing was made: {arguments:?}");
+        assert_eq!(
+            tests::files_below(&bench.path("")),
+            Vec::<std::path::PathBuf>::new(),
+            "nothing was made: {arguments:?}"
+        );
     }
 }
 

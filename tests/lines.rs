@@ -90,16 +90,16 @@ const QUIETER: &[(&[&str], bool, bool, bool)] = &[
 #[test]
 fn less_is_logged_where_less_is_asked_for() {
     for (options, info, warn, summary) in QUIETER {
-        let bench = Bench::new().integrations(&[integration(
-            "stdout",
-            "${GUESTS}/guest_misuse.wasm",
-            "{do: stdout}",
-            "{}",
-        )]);
+        let bench =
+            Bench::new().integrations(&[integration("stdout", "${GUESTS}/guest_misuse.wasm", "{do: stdout}", "{}")]);
         let output = bench.run(&[&["export"], *options].concat()).code(0);
         let said = |text: &str| output.stderr.contains(text);
         assert_eq!(
-            (said("a line on standard output"), said("a line on standard error"), output.stdout.contains("Nothing new")),
+            (
+                said("a line on standard output"),
+                said("a line on standard error"),
+                output.stdout.contains("Nothing new")
+            ),
             (*info, *warn, *summary),
             "{options:?}"
         );
