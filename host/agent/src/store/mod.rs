@@ -154,6 +154,8 @@ impl Store {
         }
         let lock = take_lock(&paths.lock)?;
         paths.judge_database_is_there()?;
+        // Opening the database takes some space, and a full disk is when the reserve is for.
+        reserve::release_if_full(&paths.reserve);
         let existed = paths.database.exists();
         let db = schema::open_owner(&paths.database)?;
         if !existed {

@@ -23,9 +23,7 @@ impl Reserve {
 
     /// Gives the space up if there is hardly any other.
     pub(super) fn release_if_full(&self) {
-        if free_bytes(&self.path).is_some_and(|free| free < LOW_BYTES) {
-            drop(std::fs::remove_file(&self.path));
-        }
+        release_if_full(&self.path);
     }
 
     /// Takes the space again where it has been given up and there is room for it. Best effort: without it, a full disk
@@ -38,6 +36,13 @@ impl Reserve {
         if !allocate(&file) {
             drop(std::fs::remove_file(&self.path));
         }
+    }
+}
+
+/// Gives a reserve up if there is hardly any other space.
+pub(super) fn release_if_full(reserve: &std::path::Path) {
+    if free_bytes(reserve).is_some_and(|free| free < LOW_BYTES) {
+        drop(std::fs::remove_file(reserve));
     }
 }
 

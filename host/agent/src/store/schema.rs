@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::StoreError;
+use super::reserve::free_bytes;
 
 /// `application_id` in the database's header: "AGNT". A database without it is not ours.
 const APPLICATION_ID: i32 = 0x4147_4e54;
@@ -160,6 +161,9 @@ fn judge(db: &Connection, path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// What the index beside the database's log takes at once.
+const INDEX_BYTES: u64 = 64 << 10;
+
 /// Translates SQLite's error into what an operator must know.
 pub(super) fn sql(path: &Path, error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
@@ -167,6 +171,10 @@ pub(super) fn sql(path: &Path, error: rusqlite::Error) -> StoreError {
             StoreError::Damaged { path: path.to_owned(), what: error.to_string() }
         }
         Some(ErrorCode::DiskFull) => StoreError::DiskFull { path: path.to_owned() },
+        // The index beside the log that does not find its 32 KiB has no code of its own for why.
+        Some(ErrorCode::SystemIoFailure) if free_bytes(path).is_some_and(|free| free < INDEX_BYTES) => {
+            StoreError::DiskFull { path: path.to_owned() }
+        }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             StoreError::NotWritable { path: path.to_owned(), why: error.to_string() }
         }
