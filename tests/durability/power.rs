@@ -16,6 +16,10 @@ use super::random::Random;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/durability/lostwrites.c");
 
+/// The store's reserve is never synced and large: it is taken for lost every time, because to copy it would be most of the
+/// work.
+const RESERVE: &str = "reserve";
+
 /// The compiled lostwrites.c.
 pub struct Shim {
     library: PathBuf,
@@ -183,7 +187,7 @@ fn key(path: &Path) -> String {
 }
 
 fn list(folder: &Path) -> Listing {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).filter(|e| e.file_name() != RESERVE);
     entries.map(|e| (e.path().is_dir(), key(&e.path()), e.file_name().into_string().unwrap())).collect()
 }
 
