@@ -15,10 +15,12 @@ GUEST_FLAGS := --target $(WASM_TARGET) --profile guest
 # The repository that `make run` exports: a path or a URL. `make bench` runs one area.
 REPO ?= .
 AREA ?= all
+# How many kills `make kills` is content with.
+KILLS ?= 1000
 
 .PHONY: help
 help: ## Show this list
-	@echo "Usage: make TARGET [REPO=path-or-URL] [OUT=folder] [AREA=area]"; echo
+	@echo "Usage: make TARGET [REPO=path-or-URL] [OUT=folder] [AREA=area] [KILLS=number]"; echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
@@ -30,8 +32,15 @@ run: setup ## Build everything and export REPO (default: this repository) and mo
 .PHONY: test
 test: setup guests ## Run all tests
 	@scripts/test-servers.sh
+	@$(CARGO) build
 	@$(CARGO) test
 	@$(CARGO) test $(addprefix -p ,$(SDK) $(GUESTS))
+
+.PHONY: kills
+kills: setup guests ## Kill exports at random moments KILLS times, at every host call and at every sync; some minutes
+	@scripts/test-servers.sh
+	@$(CARGO) build
+	@AGENT_KILLS=$(KILLS) $(CARGO) test --test all -- kill:: --nocapture
 
 .PHONY: guests
 guests: setup ## Build the integrations, and the guests of the tests

@@ -14,6 +14,7 @@ need() { # name, command, what for, how to get it
 }
 
 need git git "makes and judges the repositories of the tests" "install the package git"
+need cc cc "compiles what stands for a power failure in the tests" "install the package gcc or clang"
 
 if [ "$skipped" -gt 0 ]; then
     if [ "${CI:-false}" != false ] && [ -n "${CI:-}" ]; then

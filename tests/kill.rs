@@ -1,8 +1,8 @@
 //! Durability proved by killing: an export that is killed and started again, however often and wherever, and whatever a power
 //! failure takes of what was not synced, brings each record to the sink once.
 //!
-//! AGENT_KILLS says how many kills are enough (`make kills KILLS=1000`); AGENT_SEED repeats the chance of a run that failed,
-//! as far as the machine's timing lets it.
+//! AGENT_KILLS says how many kills are enough (`make kills KILLS=1000`), and has every sync tried; AGENT_SEED repeats the
+//! chance of a run that failed, as far as the machine's timing lets it.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::durability::agent::{End, Place};
-use crate::durability::power::{Disk, Shim, Survives};
+use crate::durability::power::{Disk, Kill, Shim, Survives};
 use crate::durability::random::Random;
 use crate::durability::sink::{Union, difference, unfinished, union};
 
@@ -99,9 +99,9 @@ fn undisturbed() -> &'static (Place, Vec<Vec<Undisturbed>>) {
     })
 }
 
-/// How many kills are enough.
-fn kills_wanted(default: u64) -> u64 {
-    std::env::var("AGENT_KILLS").map_or(default, |kills| kills.parse().expect("AGENT_KILLS is not a number"))
+/// How many kills are asked for, if anybody asks.
+fn kills_asked() -> Option<u64> {
+    std::env::var("AGENT_KILLS").ok().map(|kills| kills.parse().expect("AGENT_KILLS is not a number"))
 }
 
 /// Chance, whose seed is told if the test fails.
@@ -149,7 +149,7 @@ fn random_kills_lose_nothing_and_repeat_nothing() {
     let mut tally = Tally::default();
     let (warm, undisturbed) = undisturbed();
     for (story, undisturbed) in STORIES.iter().zip(undisturbed).cycle() {
-        if tally.kills >= kills_wanted(40) {
+        if tally.kills >= kills_asked().unwrap_or(40) {
             break;
         }
         let place = Place::new();
@@ -230,10 +230,8 @@ fn shim(test: &str) -> Option<Shim> {
         Ok(shim) => Some(shim),
         Err(missing) => {
             let skipped = format!("skipped {test}: there is no {missing}; 1 skipped");
-            assert!(
-                std::env::var("CI").is_ok_and(|ci| ci.is_empty() || ci == "false") || std::env::var("CI").is_err(),
-                "{skipped}"
-            );
+            let is_ci = std::env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "false"));
+            assert!(!is_ci, "{skipped}");
             eprintln!("{skipped}");
             None
         }
@@ -248,7 +246,7 @@ fn power_failures_lose_nothing_and_repeat_nothing() {
     let mut tally = Tally::default();
     let (warm, undisturbed) = undisturbed();
     for (story, undisturbed) in STORIES.iter().zip(undisturbed).cycle() {
-        if tally.kills >= kills_wanted(15) {
+        if tally.kills >= kills_asked().unwrap_or(15) {
             break;
         }
         let place = Place::new();
@@ -259,7 +257,9 @@ fn power_failures_lose_nothing_and_repeat_nothing() {
             // Few syncs at first, then more, so that a run gets through in the end.
             for kills in 1.. {
                 let mut export = place.export();
-                disk.watch(&mut export, Some(1 + random.below(20 + 10 * kills)));
+                let sync = 1 + random.below(20 + 10 * kills);
+                let kill = if random.one_in(2) { Kill::Before(sync) } else { Kill::After(sync) };
+                disk.watch(&mut export, Some(kill));
                 if place.run(export, None) == End::Completed {
                     break;
                 }
@@ -268,15 +268,7 @@ fn power_failures_lose_nothing_and_repeat_nothing() {
                     place.warm(warm);
                 }
             }
-            // What a run that ended well has delivered is at the sink for good.
-            disk.fail(Survives::Nothing, &mut random);
-            if let Some(difference) = difference(&undisturbed.union, &union(&place.out())) {
-                panic!("{what}, the power failing after the end: {difference}\nsee {}", place.keep().display());
-            }
-            let mut export = place.export();
-            disk.watch(&mut export, None);
-            assert_eq!(place.run(export, None), End::Completed);
-            judge(&place, &undisturbed.union, &what);
+            judge_for_good(&place, &disk, &undisturbed.union, &what, &mut random);
         }
         tally.stories += 1;
     }
@@ -294,6 +286,55 @@ fn strike(disk: &Disk<'_>, random: &mut Random) -> &'static str {
         _ => {
             disk.fail(Survives::Nothing, random);
             "the power failing, nothing surviving that was not synced"
+        }
+    }
+}
+
+/// Lets the power fail after a run that ended well: what it delivered is at the sink for good, and another run has nothing
+/// to add.
+fn judge_for_good(place: &Place, disk: &Disk<'_>, expected: &Union, what: &str, random: &mut Random) {
+    disk.fail(Survives::Nothing, random);
+    if let Some(difference) = difference(expected, &union(&place.out())) {
+        panic!("{what}, the power failing after the end: {difference}\nits root is kept in {}", place.keep().display());
+    }
+    let mut export = place.export();
+    disk.watch(&mut export, None);
+    assert_eq!(place.run(export, None), End::Completed);
+    judge(place, expected, what);
+}
+
+#[test]
+fn every_sync_may_be_the_last() {
+    let test = "every sync";
+    let Some(shim) = shim(test) else { return };
+    let mut random = chance(test);
+    let (warm, expected) = tiny_export();
+    // Some of them, others every time, where nobody asks for more.
+    let step = if kills_asked().is_some() { 1 } else { 6 };
+    for survives in [None, Some(Survives::Nothing), Some(Survives::Some)] {
+        for sync in (1 + random.below(step)..).step_by(step as usize) {
+            let place = tiny_place();
+            place.warm(&warm);
+            let disk = Disk::new(&shim, place.disk(), place.path().join("shadow"));
+            let run = |kill| {
+                let mut export = place.export();
+                disk.watch(&mut export, kill);
+                place.run(export, None)
+            };
+            let killed = run(Some(Kill::Before(sync))) == End::Killed;
+            if killed {
+                if let Some(survives) = survives {
+                    disk.fail(survives, &mut random);
+                }
+                assert_eq!(run(None), End::Completed);
+            }
+            let what = format!("killed before sync {sync}, of what was not synced {survives:?} surviving");
+            judge_for_good(&place, &disk, &expected, &what, &mut random);
+            if !killed {
+                assert!(sync > 20, "there were {sync} syncs only: is the shim loaded?");
+                println!("{test}, surviving {survives:?}: {} kills", (sync - 1) / step);
+                break;
+            }
         }
     }
 }

@@ -6,8 +6,8 @@
  * inode's number that is used again is another key. Nothing else counts as durable: no write, no rename, no link, no
  * sync_file_range, no msync. What to make of it is left to power.rs, which rebuilds the folder from it.
  *
- * With $LOSTWRITES_KILL_AT=n the process is killed right after its n-th sync has become durable. How many there were
- * stands in $LOSTWRITES_SHADOW/count.
+ * With $LOSTWRITES_KILL_BEFORE=n the process is killed as it asks for its n-th sync, when all that was to become durable
+ * is there and is not; with $LOSTWRITES_KILL_AFTER=n right after it has become durable.
  *
  * The real calls are not made: the kernel keeps what was written whatever becomes of the process, and tests are quicker. */
 #define _GNU_SOURCE
@@ -124,16 +124,9 @@ static void remember(int fd, const struct statx *stat, const char *shadow) {
     if (rename(temporary, path) != 0) fail("rename to", path);
 }
 
-static void count_and_kill(const char *shadow) {
-    char path[PATH_MAX], text[32];
-    const char *kill_at = setting("LOSTWRITES_KILL_AT");
-    count++;
-    snprintf(path, sizeof path, "%s/count", shadow);
-    int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (to < 0) fail("open", path);
-    write_all(to, text, (size_t)snprintf(text, sizeof text, "%lu", count), path);
-    close(to);
-    if (kill_at && strtoul(kill_at, NULL, 10) == count) {
+static void kill_if(const char *name) {
+    const char *at = setting(name);
+    if (at && strtoul(at, NULL, 10) == count) {
         kill(getpid(), SIGKILL);
         for (;;) pause();
     }
@@ -145,8 +138,10 @@ static int sync_file(int fd) {
     if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &stat) != 0) return -1;
     if (!shadow || !is_below_root(fd) || (!S_ISREG(stat.stx_mode) && !S_ISDIR(stat.stx_mode))) return 0;
     pthread_mutex_lock(&one_at_a_time);
+    count++;
+    kill_if("LOSTWRITES_KILL_BEFORE");
     remember(fd, &stat, shadow);
-    count_and_kill(shadow);
+    kill_if("LOSTWRITES_KILL_AFTER");
     pthread_mutex_unlock(&one_at_a_time);
     return 0;
 }

@@ -16,6 +16,10 @@ use super::random::Random;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/durability/lostwrites.c");
 
+/// The store's reserve is never synced and large: it is taken for lost every time, because to copy it would be most of the
+/// work.
+const RESERVE: &str = "reserve";
+
 /// The compiled lostwrites.c.
 pub struct Shim {
     library: PathBuf,
@@ -47,6 +51,13 @@ pub enum Survives {
     Some,
 }
 
+/// When to kill: a sync, counted from 1.
+#[derive(Debug, Clone, Copy)]
+pub enum Kill {
+    Before(u64),
+    After(u64),
+}
+
 /// A folder whose power may fail.
 pub struct Disk<'a> {
     shim: &'a Shim,
@@ -65,18 +76,15 @@ impl Disk<'_> {
         disk
     }
 
-    /// Loads the shim into a command; kills it right after that many syncs if given.
-    pub fn watch(&self, command: &mut Command, kill_at: Option<u64>) {
+    /// Loads the shim into a command, which is killed at one of its first syncs if it makes that many.
+    pub fn watch(&self, command: &mut Command, kill: Option<Kill>) {
         command.env("LD_PRELOAD", &self.shim.library);
         command.env("LOSTWRITES_ROOT", &self.top).env("LOSTWRITES_SHADOW", &self.shadow);
-        if let Some(syncs) = kill_at {
-            command.env("LOSTWRITES_KILL_AT", syncs.to_string());
+        match kill {
+            Some(Kill::Before(sync)) => drop(command.env("LOSTWRITES_KILL_BEFORE", sync.to_string())),
+            Some(Kill::After(sync)) => drop(command.env("LOSTWRITES_KILL_AFTER", sync.to_string())),
+            None => {}
         }
-    }
-
-    /// How often the command that ran last has synced.
-    pub fn syncs(&self) -> u64 {
-        fs::read_to_string(self.shadow.join("count")).map_or(0, |count| count.parse().unwrap())
     }
 
     /// The power fails: the folder becomes what is left of it.
@@ -179,7 +187,7 @@ fn key(path: &Path) -> String {
 }
 
 fn list(folder: &Path) -> Listing {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).filter(|e| e.file_name() != RESERVE);
     entries.map(|e| (e.path().is_dir(), key(&e.path()), e.file_name().into_string().unwrap())).collect()
 }
 

@@ -3,30 +3,35 @@
 //! Guarantees: a file that has this name is complete, synced and never changes; files sort in the order of their commits; a
 //! batch is in one file. The numbers are those of the first and last batch in the file, and the first word tells this store
 //! from another that writes to the same folder. A group that is handed over again after a crash begins with the same
-//! batch: if a file for it is there, what that file holds is not written again.
+//! batch, and may have grown: what files hold of it, from that batch on, is not written again.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use std::collections::HashMap;
-
 use super::{Group, Verdict};
 use crate::config::Compression;
-use crate::store::{Batch, BatchData, Codec, sync_folder};
+use crate::store::{Batch, BatchData, Codec, create_folder, sync_folder};
 
 pub(super) struct Folder {
     path: PathBuf,
     codec: Codec,
     store_id: String,
     files: AtomicU64,
-    /// The file written last in each model's folder, as its first and last batch. A folder that is not here yet is
-    /// looked through for a file from before a crash.
-    last_written: Mutex<HashMap<PathBuf, (i64, i64)>>,
+    /// The files in each model's folder whose batches may be handed over again: the last batch of each by its first. A
+    /// folder that is not here yet is looked through for files from before a crash.
+    written: Mutex<HashMap<PathBuf, BTreeMap<i64, i64>>>,
 }
+
+/// Folders at the sink are as open as the process's mask lets them be: others are to read what is delivered.
+const FOLDER_MODE: u32 = 0o777;
+
+const TEMPORARY_SUFFIX: &str = ".tmp";
 
 impl Folder {
     pub(super) fn new(path: PathBuf, compression: Compression, store_id: &str) -> Folder {
@@ -34,7 +39,7 @@ impl Folder {
             Compression::None => Codec::Plain,
             Compression::Zstd => Codec::Zstd,
         };
-        Folder { path, codec, store_id: store_id.to_owned(), files: AtomicU64::new(0), last_written: Mutex::default() }
+        Folder { path, codec, store_id: store_id.to_owned(), files: AtomicU64::new(0), written: Mutex::default() }
     }
 
     /// Files written so far.
@@ -55,15 +60,20 @@ impl Folder {
     }
 
     fn write(&self, folder: &Path, group: &[Batch]) -> io::Result<()> {
-        let known = self.last_written.lock().unwrap_or_else(PoisonError::into_inner).get(folder).copied();
-        let written = match known {
-            Some((first, last)) => (first == group[0].id).then_some(last),
-            None => {
-                create_synced(folder)?;
-                self.written_before(folder, group[0].id)?
+        let mut folders = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = match folders.entry(folder.to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                create_folder(folder, FOLDER_MODE)?;
+                let found = self.look_through(folder)?;
+                // Whoever wrote these may have been killed before their names were durable.
+                sync_folder(folder)?;
+                new.insert(found)
             }
         };
-        let group = &group[written.map_or(0, |last| group.partition_point(|b| b.id <= last))..];
+        // What came before this group is acknowledged, and will not be handed over again.
+        *written = written.split_off(&group[0].id);
+        let group = rest(written, group);
         let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(()) };
         let suffix = match self.codec {
             Codec::Plain => "ndjson",
@@ -77,22 +87,26 @@ impl Folder {
             _ => self.copy(&target, group)?,
         }
         sync_folder(folder)?;
-        self.last_written.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned(), (first.id, last.id));
+        written.insert(first.id, last.id);
         self.files.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    /// The last batch of a file that begins with batch `first`, if there is one.
-    fn written_before(&self, folder: &Path, first: i64) -> io::Result<Option<i64>> {
-        let prefix = format!("{}-{first:012}-", self.store_id);
+    /// The first and last batches of this store's files in a folder. Deletes what a crash has left unfinished there.
+    fn look_through(&self, folder: &Path) -> io::Result<BTreeMap<i64, i64>> {
+        let (complete, unfinished) = (format!("{}-", self.store_id), format!(".{}-", self.store_id));
+        let mut found = BTreeMap::new();
         for entry in fs::read_dir(folder)? {
-            let name = entry?.file_name();
-            let Some(rest) = name.to_str().and_then(|n| n.strip_prefix(&prefix)) else { continue };
-            if let Some(last) = rest.split('.').next().and_then(|n| n.parse().ok()) {
-                return Ok(Some(last));
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if name.starts_with(&unfinished) && name.ends_with(TEMPORARY_SUFFIX) {
+                fs::remove_file(entry.path())?;
+            } else if let Some((first, last)) = name.strip_prefix(&complete).and_then(numbers) {
+                found.insert(first, last);
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// A segment is synced and never changes: the sink takes it under a second name, without copying.
@@ -111,7 +125,7 @@ impl Folder {
 
     fn copy(&self, target: &Path, group: &[Batch]) -> io::Result<()> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = target.with_file_name(format!(".{name}.tmp"));
+        let temporary = target.with_file_name(format!(".{name}{TEMPORARY_SUFFIX}"));
         let file = OpenOptions::new().create(true).truncate(true).write(true).open(&temporary)?;
         let written = self.copy_into(file, group).and_then(|()| fs::rename(&temporary, target));
         if written.is_err() {
@@ -143,19 +157,19 @@ impl Folder {
     }
 }
 
-/// Creates a folder with those above it, and makes their names durable.
-fn create_synced(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
+/// What of a group is in no file yet. A group that grew between one handing over and the next may be in several.
+fn rest<'a>(written: &BTreeMap<i64, i64>, mut group: &'a [Batch]) -> &'a [Batch] {
+    while let Some(last) = group.first().and_then(|first| written.get(&first.id)) {
+        group = &group[group.partition_point(|batch| batch.id <= *last)..];
     }
-    let mut missing = Vec::new();
-    let mut at = Some(folder);
-    while let Some(path) = at.filter(|p| !p.as_os_str().is_empty() && !p.exists()) {
-        missing.push(path);
-        at = path.parent();
-    }
-    DirBuilder::new().recursive(true).create(folder)?;
-    missing.iter().filter_map(|path| path.parent()).filter(|p| !p.as_os_str().is_empty()).try_for_each(sync_folder)
+    group
+}
+
+/// The numbers in what follows the store's in a file's name.
+fn numbers(name: &str) -> Option<(i64, i64)> {
+    let (first, last) = name.split('.').next()?.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then_some((first, last))
 }
 
 /// A name that is safe as a file's: what is not a letter, digit, `-`, `_` or `.` is percent-encoded, and a leading dot too.
@@ -173,7 +187,62 @@ fn file_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::file_name;
+    use super::*;
+    use crate::store::{Commit, NewBatch, NewData, Store};
+
+    /// A store whose outbox has so many batches of one line each.
+    async fn outbox(root: &Path, batches: usize) -> (Store, Vec<Batch>) {
+        let store = Store::open(root, Codec::Plain, 1 << 30).unwrap();
+        let batch = |number: usize| NewBatch {
+            model: "t.Issue".into(),
+            key: "[]".into(),
+            records: 1,
+            bytes: 2,
+            codec: Codec::Plain,
+            data: NewData::Inline(format!("{number}\n").into_bytes()),
+        };
+        let commit = Commit {
+            scope: store.scope("sink", "t").unwrap(),
+            integration: "t".into(),
+            path: "t.Issue".into(),
+            component: "d".into(),
+            cursor: None,
+            batches: (0..batches).map(batch).collect(),
+            marks: None,
+            jobs: Vec::new(),
+            job_done: None,
+            state: Vec::new(),
+        };
+        store.commit(commit).await.unwrap();
+        let batches = store.outbox_next("sink", 0, batches).unwrap();
+        (store, batches)
+    }
+
+    #[tokio::test]
+    async fn a_group_that_grows_and_is_never_acknowledged_is_written_once() {
+        for killed_in_between in [true, false] {
+            let place = tempfile::tempdir().unwrap();
+            let (store, batches) = outbox(&place.path().join("root"), 4).await;
+            let out = place.path().join("out");
+            let begin = || Folder::new(out.clone(), Compression::None, store.store_id());
+            let mut folder = begin();
+            let files = out.join("t/t.Issue");
+            for handed_over in [1, 1, 2, 2, 4, 4] {
+                if killed_in_between {
+                    folder = begin();
+                    // What a crash in the middle of a file leaves.
+                    fs::create_dir_all(&files).unwrap();
+                    fs::write(files.join(format!(".{}-000000000009-000000000009.ndjson.tmp", store.store_id())), "x")
+                        .unwrap();
+                }
+                assert!(matches!(folder.take(&batches[..handed_over].to_vec()), Verdict::Accepted));
+            }
+            let mut names: Vec<_> = fs::read_dir(&files).unwrap().map(|entry| entry.unwrap().path()).collect();
+            names.sort();
+            let contents: Vec<String> = names.iter().map(|name| fs::read_to_string(name).unwrap()).collect();
+            assert_eq!(contents, ["0\n", "1\n", "2\n3\n"], "killed in between: {killed_in_between}; {names:?}");
+        }
+    }
 
     #[test]
     fn names_cannot_leave_the_folder() {

@@ -150,20 +150,16 @@ impl Store {
     pub fn open(root: &Path, codec: Codec, outbox_bytes_max: u64) -> Result<Store, StoreError> {
         let paths = Paths::below(root);
         for folder in [root, &paths.segments, &paths.marks] {
-            create_private(folder)?;
+            create_folder(folder, PRIVATE).map_err(|e| StoreError::io("create", folder, e))?;
         }
         let lock = take_lock(&paths.lock)?;
         paths.judge_database_is_there()?;
         // Opening the database takes some space, and a full disk is when the reserve is for.
         reserve::release_if_full(&paths.reserve);
-        let existed = paths.database.exists();
         let db = schema::open_owner(&paths.database)?;
-        if !existed {
-            let folder = paths.database.parent().unwrap_or(root);
-            for folder in [folder, root, root.parent().unwrap_or(root)] {
-                sync_folder(folder).map_err(|e| StoreError::io("sync", folder, e))?;
-            }
-        }
+        // Also where it was there before: whoever made it may have been killed before its name was durable.
+        let folder = paths.database.parent().unwrap_or(root);
+        sync_folder(folder).map_err(|e| StoreError::io("sync", folder, e))?;
         let (hash_key, store_id) = read::identity(&db, &paths.database)?;
         let next_file = collect_garbage(&db, &paths)?;
         let outbox_bytes = outbox::waiting(&db).map_err(|e| schema::sql(&paths.database, e))?.bytes;
@@ -239,9 +235,38 @@ impl Store {
     }
 }
 
-fn create_private(folder: &Path) -> Result<(), StoreError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| StoreError::io("create", folder, e))
+/// The mode of folders that nobody else may look into.
+const PRIVATE: u32 = 0o700;
+
+/// Makes a folder, and those above it that are missing, and makes their names durable: each before the next is made below
+/// it. So of those that are there already only the lowest can be one whose maker was killed before its name was durable,
+/// and that one is synced again.
+pub(crate) fn create_folder(folder: &Path, mode: u32) -> io::Result<()> {
+    let above = match folder.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(()),
+    };
+    if folder.is_dir() {
+        return sync_folder(above).or_else(|error| match error.kind() {
+            // No place where this agent can make folders, so it has not made this one.
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::InvalidInput => Ok(()),
+            _ => Err(error),
+        });
+    }
+    create_folder(above, mode)?;
+    match DirBuilder::new().mode(mode).create(folder) {
+        // Somebody else was faster.
+        Err(_) if folder.is_dir() => {}
+        made => made?,
+    }
+    sync_folder(above)
 }
+
+/// The lock is asked for so often, so long apart: `status` and `doctor` look at it for a moment, and a child that its owner
+/// has started holds it until it has become another program.
+const LOCK_TRIES: u32 = 10;
+const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// Takes the lock of a root, or says who has it. The kernel releases it when the process ends, however it ends.
 fn take_lock(path: &Path) -> Result<File, StoreError> {
@@ -252,13 +277,16 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
         .write(true)
         .open(path)
         .map_err(|e| StoreError::io("open", path, e))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let pid = std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-            return Err(StoreError::Locked { path: path.parent().unwrap_or(path).to_owned(), pid });
+    for wait in (0..LOCK_TRIES).rev() {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if wait > 0 => std::thread::sleep(LOCK_WAIT),
+            Err(TryLockError::WouldBlock) => {
+                let pid = std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+                return Err(StoreError::Locked { path: path.parent().unwrap_or(path).to_owned(), pid });
+            }
+            Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path, error)),
         }
-        Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path, error)),
     }
     // Who holds it is for people to read; the lock itself does not depend on it, so a full disk does not matter.
     drop(file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())));

@@ -29,7 +29,9 @@ impl Reserve {
     /// Takes the space again where it has been given up and there is room for it. Best effort: without it, a full disk
     /// needs an operator to free a little, and nothing is lost.
     pub(super) fn restore(&self) {
-        if self.path.exists() || free_bytes(&self.path).is_some_and(|free| free < 4 * RESERVE_BYTES) {
+        // After a power failure its name may be there and its space not.
+        let is_taken = std::fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() >= RESERVE_BYTES);
+        if is_taken || free_bytes(&self.path).is_some_and(|free| free < 4 * RESERVE_BYTES) {
             return;
         }
         let Ok(file) = OpenOptions::new().create(true).truncate(true).write(true).open(&self.path) else { return };
