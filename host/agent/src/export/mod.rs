@@ -267,12 +267,16 @@ impl ExportRun {
                 OUTBOX_WAIT_MAX.as_secs()
             ))
         };
-        while self.store.outbox_is_full() {
+        // A run that is to end is let through: it can then reach its next checkpoint instead of waiting here.
+        while self.store.outbox_is_full() && !self.should_stop() {
             let shrank = self.store.outbox_shrank();
             if !self.store.outbox_is_full() {
                 break;
             }
-            tokio::time::timeout(OUTBOX_WAIT_MAX, shrank).await.map_err(|_| full())?;
+            tokio::select! {
+                waited = tokio::time::timeout(OUTBOX_WAIT_MAX, shrank) => waited.map_err(|_| full())?,
+                () = self.shutdown.wait() => {}
+            }
         }
         Ok(())
     }
