@@ -2,8 +2,8 @@
 //! and the hash of the record. They lie in *runs*, sorted by the key's hash: small runs in the database, large ones in files
 //! under `marks/`, several runs to a file. A newer run wins over an older one; runs are merged when there are many.
 //!
-//! Why files and not rows: a row for each mark cost 2–4 µs of CPU to write and as much to find, a run a tenth of
-//! that, and a commit then costs the same however many marks it brings.
+//! Why files and not rows: a commit names one file, however many marks it brings, where it would insert a row for each; and a
+//! look-up reads one block, where it would search an index.
 //!
 //! Both hashes are SipHash-1-3 under a key of this root: whoever writes data at the source cannot craft a change that
 //! hashes like what went before. At 64 bits a change is missed once in 2^64 changes.
