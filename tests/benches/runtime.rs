@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use agent::config::Limits;
 use agent::export::{ExportRun, Model, RunSpec, SessionKind};
 use agent::logs::Logs;
-use agent::sandbox::{Call, CallEnd, Door, Sandbox};
+use agent::sandbox::{self, Call, CallEnd, Door, Sandbox};
 use agent::shutdown::Shutdown;
 use agent::store::{Codec, Store};
 use report::{Process, Report, Row, median, quantile};
@@ -87,7 +87,7 @@ fn refuse_host_calls(engine: &wasmtime::Engine, component: &Component, linker: &
 /// Instantiate, call, drop: in the cage, and by bare wasmtime with the same WASI linked.
 fn warm_call(report: &mut Report) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let sandbox = Sandbox::new(folder.path())?;
+    let sandbox = Sandbox::new(folder.path(), &sandbox::Options::default())?;
     let loaded = sandbox.load(&component("guest_hello"))?;
     let (logs, shutdown, limits) = (Logs::none(), Shutdown::default(), Limits::default());
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -369,7 +369,7 @@ fn ten_integrations(report: &mut Report) -> Result<()> {
 fn hold_ten(folder: &Path) -> Result<()> {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let _store = Store::open(&folder.join("root"), Codec::Plain, u64::MAX)?;
-    let sandbox = Sandbox::new(&folder.join("cache"))?;
+    let sandbox = Sandbox::new(&folder.join("cache"), &sandbox::Options::default())?;
     let loaded = (0..10)
         .map(|at| sandbox.load(&folder.join(format!("{at}.wasm"))))
         .collect::<std::result::Result<Vec<_>, _>>()?;

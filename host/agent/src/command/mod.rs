@@ -1,6 +1,8 @@
 //! The road of a command: from a request to run an integration to its outcome. What an integration says of itself is read in
-//! `manifest`, what it may reach is worked out in `policy`, `runner` runs it, and `outcome` says how that ended.
+//! `manifest`, what it may reach is worked out in `policy`, `runner` runs a call of it and `exporter` an export, and `outcome`
+//! says how that ended.
 
+pub mod exporter;
 pub mod manifest;
 pub mod outcome;
 mod policy;

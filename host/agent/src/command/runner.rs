@@ -1,39 +1,28 @@
-//! Runs one call of one integration: a new instance, its limits, and how it ended; for an export also the native jobs that
-//! it queued. Which integrations run when, and the delivery of what they export, are others'.
+//! Makes an integration ready to run, and runs one call of it: a new instance, its limits, and how it ended. What only an
+//! export needs beside is in `exporter`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::manifest::{ConfigError, Manifest, ManifestError};
-use super::outcome::{CallOutcome, ExportOutcome, Outcome, Repository, Usage};
-use super::policy::{git_policy, policy};
+use super::outcome::{CallOutcome, Outcome, Usage};
+use super::policy::policy;
 use crate::config::{Integration, Limits};
 use crate::egress::{Egress, Policy};
-use crate::export::{ExportRun, GitJob, RunSpec, SessionError};
-use crate::git::{self, GitContext, RepoOutcome};
 use crate::logs::Logs;
-use crate::sandbox::{Call, CallEnd, Door, GitGrant, LoadError, Loaded, Sandbox};
+use crate::sandbox::{Call, CallEnd, Door, LoadError, Loaded, Sandbox};
 use crate::shutdown::Shutdown;
-use crate::store::Store;
 
 /// What `describe` may take: it has a document to return and nothing to wait for.
 const DESCRIBE_SECS_MAX: u64 = 10;
 
-/// What runs need, joined once.
+/// What calls need, joined once. Clones share it.
+#[derive(Clone)]
 pub struct Runner {
     pub sandbox: Sandbox,
     pub egress: Egress,
     pub logs: Logs,
     pub shutdown: Shutdown,
-    pub store: Arc<Store>,
-    /// `config::Sink::id`.
-    pub sink: String,
-    /// The folder of mirror clones.
-    pub git_cache: PathBuf,
-    /// Leave git repositories out.
-    pub skip_git: bool,
-    /// `config::Config::customer_id`.
-    pub customer_id: String,
 }
 
 /// An integration that can be run: loaded, described, and its configuration judged.
@@ -96,45 +85,6 @@ impl Runner {
         Ok(Prepared { integration: integration.clone(), loaded, manifest: Arc::new(manifest), policy })
     }
 
-    /// Begins an export. Its progress can be looked at through the answer while `run_export` runs.
-    pub fn begin(&self, prepared: &Prepared) -> Result<Arc<ExportRun>, SessionError> {
-        let spec = RunSpec {
-            integration: prepared.integration.name.clone(),
-            sink: self.sink.clone(),
-            component_digest: prepared.loaded.digest().to_owned(),
-            models: prepared.manifest.run_models(),
-        };
-        ExportRun::begin(Arc::clone(&self.store), spec, self.shutdown.clone())
-    }
-
-    /// Runs an export to its end: the integration, then the repositories that it, or an earlier run, has queued. What an
-    /// integration committed before it failed is kept, its repositories included.
-    pub async fn run_export(&self, prepared: &Prepared, run: &Arc<ExportRun>) -> ExportOutcome {
-        let git = match (prepared.manifest.asks.git, self.skip_git) {
-            (false, _) => GitGrant::NotAsked,
-            (true, true) => GitGrant::Skipped,
-            (true, false) => GitGrant::Granted,
-        };
-        let door = self.door(prepared).with_run(Arc::clone(run), git);
-        let call = Call::Export { config: prepared.integration.config.to_string() };
-        let (outcome, usage) = self.call(prepared, door, call).await;
-        let mut ended = ExportOutcome::without_run(&prepared.integration.name, outcome);
-        ended.usage = usage;
-        if git == GitGrant::Granted {
-            self.run_git_jobs(prepared, run, &mut ended).await;
-        }
-        // Ending a run puts marks in order on disk.
-        let finishing = Arc::clone(run);
-        match self.shutdown.spawn_blocking(move || finishing.finish()).await {
-            Ok(sessions) => ended.sessions = sessions,
-            Err(_) => {
-                ended.sessions = run.snapshot();
-                ended.outcome = Outcome::failed("other", "the end of the run broke off; this is a fault of the agent");
-            }
-        }
-        ended
-    }
-
     /// Runs one call that exports nothing: validate, onboard, mutate, webhook.
     pub async fn run_call(&self, prepared: &Prepared, call: Call) -> CallOutcome {
         let door = self.door(prepared);
@@ -142,70 +92,15 @@ impl Runner {
         CallOutcome { integration: prepared.integration.name.clone(), outcome, usage }
     }
 
-    fn door(&self, prepared: &Prepared) -> Door {
+    pub(super) fn door(&self, prepared: &Prepared) -> Door {
         Door::nothing(&prepared.integration.name, &self.logs, &self.shutdown)
             .with_network(self.egress.clone(), Arc::clone(&prepared.policy))
     }
 
-    async fn call(&self, prepared: &Prepared, door: Door, call: Call) -> (Outcome, Usage) {
+    pub(super) async fn call(&self, prepared: &Prepared, door: Door, call: Call) -> (Outcome, Usage) {
         let limits = &prepared.integration.limits;
         let report = self.sandbox.call(&prepared.loaded, door, limits, call, &self.shutdown).await;
         let usage = Usage::from(&report);
         (Outcome::of(report.end), usage)
     }
-
-    /// Works off the repositories, one at a time: a run has one share of the disk and of the server.
-    async fn run_git_jobs(&self, prepared: &Prepared, run: &Arc<ExportRun>, ended: &mut ExportOutcome) {
-        let jobs = match run.git_jobs() {
-            Ok(jobs) => jobs,
-            Err(error) => {
-                let reason = format!("the repositories that are queued cannot be read: {error}");
-                // What the integration itself said, where that is a failure, matters more.
-                if ended.outcome.is_ok() {
-                    ended.outcome = Outcome::failed("unavailable", reason);
-                } else {
-                    tracing::error!(integration = prepared.integration.name, "{reason}");
-                }
-                return;
-            }
-        };
-        let context = Arc::new(GitContext {
-            cache: self.git_cache.clone(),
-            egress: self.egress.clone(),
-            policy: git_policy(&prepared.policy, &prepared.integration),
-            grants: prepared.integration.grants.clone(),
-            customer_id: self.customer_id.clone(),
-            integration: prepared.integration.name.clone(),
-        });
-        let count = jobs.len();
-        for (index, job) in jobs.into_iter().enumerate() {
-            if run.should_stop() {
-                ended.repositories_left = count - index;
-                return;
-            }
-            ended.repositories.push(Repository::from(self.run_git_job(&context, run, job).await));
-        }
-    }
-
-    async fn run_git_job(&self, context: &Arc<GitContext>, run: &Arc<ExportRun>, job: GitJob) -> RepoOutcome {
-        let (context, working, tokio) = (Arc::clone(context), Arc::clone(run), tokio::runtime::Handle::current());
-        let (name, at_work) = (text(&job, "name"), job.clone());
-        let work = self.shutdown.spawn_blocking(move || git::run_job(&context, &working, &at_work, &tokio));
-        match work.await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let mut why = "working on it broke off; this is a fault of the agent, and its log says more".to_owned();
-                // Counted like any failure, so that it does not come back for ever.
-                if let Err(error) = run.job_failed(&job, &why).await {
-                    why.push_str(&format!("; nor could that be noted: {error}"));
-                }
-                RepoOutcome { ref_id: text(&job, "ref_id"), name, records: 0, error: Some(why) }
-            }
-        }
-    }
-}
-
-/// A text of a job's document.
-fn text(job: &GitJob, member: &str) -> String {
-    job.repo.get(member).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }

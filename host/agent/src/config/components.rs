@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::fault::{Faults, Place, nearest, quoted};
+use super::fault::{Faults, Place, nearest, quoted, quoted_path};
 use super::lift::{Paths, tidy};
 use super::{FolderOrigin, Surroundings};
 
@@ -19,7 +19,7 @@ pub(super) fn find(
     if component.contains(['/', '\\']) || component.ends_with(".wasm") {
         let file = place.resolve(at, path, component, faults)?;
         if !file.is_file() {
-            let fault = format!("there is no file {}", quoted(&file.display().to_string()));
+            let fault = format!("there is no file {}", quoted_path(&file));
             faults.add(at, path, fault, "build the component, or correct the path (it is relative to this file)");
             return None;
         }

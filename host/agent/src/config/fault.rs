@@ -2,6 +2,7 @@
 //! a person mends a file once. Who finds a fault decides what it says; this only keeps and shows it.
 
 use std::fmt;
+use std::path::Path;
 
 /// Faults shown at most. A file of the wrong kind can have one on every line; after this many they are only counted.
 const FAULTS_MAX: usize = 50;
@@ -164,6 +165,11 @@ pub(super) fn quoted(text: &str) -> String {
         out.push('…');
     }
     format!("`{out}`")
+}
+
+/// A path as a fault quotes it: escaped, and whole, because what is cut off is what one looks for.
+pub(super) fn quoted_path(path: &Path) -> String {
+    format!("`{}`", path.display().to_string().escape_debug())
 }
 
 /// The candidate that was probably meant, if one is near enough.

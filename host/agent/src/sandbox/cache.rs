@@ -247,7 +247,7 @@ mod tests {
 
     fn bench() -> (tempfile::TempDir, Engine, Cache) {
         let dir = tempfile::tempdir().expect("a folder");
-        let engine = Engine::new(&super::super::engine::config()).expect("an engine");
+        let engine = Engine::new(&super::super::engine::config(false)).expect("an engine");
         let cache = Cache::open(&dir.path().join("deep/compiled"), &engine).expect("a cache");
         (dir, engine, cache)
     }

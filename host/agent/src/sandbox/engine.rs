@@ -22,14 +22,15 @@ pub(super) const STACK_BYTES_MAX: usize = 512 << 10;
 const FIBER_BYTES: usize = 2 << 20;
 
 /// The settings of a production embedder. What is not compiled in (concurrency, garbage collection, threads, pooling)
-/// needs no setting to be off.
-pub(super) fn config() -> Config {
+/// needs no setting to be off. Counting instructions costs a guest about half of its speed.
+pub(super) fn config(count_instructions: bool) -> Config {
     let mut config = Config::new();
     config
         // Winch compiles faster and has had the worse record.
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
         .epoch_interruption(true)
+        .consume_fuel(count_instructions)
         .max_wasm_stack(STACK_BYTES_MAX)
         .async_stack_size(FIBER_BYTES)
         // No toolchain needs 64-bit memories, and they cost a bounds check at each access.

@@ -97,6 +97,17 @@ pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Me
     store
 }
 
+/// Begins to count a guest's instructions, in an engine that can.
+pub(super) fn count_instructions(store: &mut Store<Cell>) {
+    // Fails only where the engine does not count; then there is no count at the end.
+    let _ = store.set_fuel(u64::MAX);
+}
+
+/// The instructions that have been run, if they are counted.
+pub(super) fn instructions(store: &Store<Cell>) -> Option<u64> {
+    store.get_fuel().ok().map(|left| u64::MAX - left)
+}
+
 /// What a guest answered: its document, or the case and text of its error.
 pub(super) type Answer = Result<String, (&'static str, String)>;
 

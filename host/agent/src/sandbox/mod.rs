@@ -64,6 +64,15 @@ pub struct CallReport {
     /// The largest sum of its memories and tables, bytes.
     pub memory_bytes_peak: u64,
     pub host_calls: u64,
+    /// Instructions of WebAssembly that the guest ran, the engine's own count; where `Options::count_instructions` asks.
+    pub instructions: Option<u64>,
+}
+
+/// How a sandbox is made.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Count the guest's instructions: repeatable where times are not. Components are compiled in another form for it.
+    pub count_instructions: bool,
 }
 
 /// Why there can be no sandbox.
@@ -90,6 +99,7 @@ struct Shared {
     linker: Linker<instance::Cell>,
     cache: cache::Cache,
     ticker: engine::Ticker,
+    count_instructions: bool,
     /// What is loaded, by digest: integrations that run the same component share it. Held while compiling, so that the
     /// same component is compiled once; compiling uses all processors anyway.
     loaded: Mutex<HashMap<String, Weak<Component>>>,
@@ -130,13 +140,14 @@ impl std::fmt::Debug for Loaded {
 impl Sandbox {
     /// Starts the engine. `cache_dir` is the folder of compiled components; it is made if it is not there, and refused if
     /// others could write to it.
-    pub fn new(cache_dir: &Path) -> Result<Sandbox, SandboxError> {
+    pub fn new(cache_dir: &Path, options: &Options) -> Result<Sandbox, SandboxError> {
         let fault = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
-        let engine = Engine::new(&engine::config()).map_err(fault)?;
+        let engine = Engine::new(&engine::config(options.count_instructions)).map_err(fault)?;
         let linker = instance::linker(&engine).map_err(fault)?;
         let cache = cache::Cache::open(cache_dir, &engine)?;
         let ticker = engine::Ticker::start(&engine).map_err(SandboxError::Ticker)?;
-        let shared = Shared { engine, linker, cache, ticker, loaded: Mutex::default() };
+        let count_instructions = options.count_instructions;
+        let shared = Shared { engine, linker, cache, ticker, count_instructions, loaded: Mutex::default() };
         Ok(Sandbox { shared: Arc::new(shared) })
     }
 
@@ -184,6 +195,9 @@ impl Sandbox {
         let log = Arc::clone(door.log());
         let meter = Arc::new(limits::Meter::new(limits::Clock::Real(started), limits.cpu_time_max));
         let mut store = instance::store(&self.shared.engine, door, limits, &meter);
+        if self.shared.count_instructions {
+            instance::count_instructions(&mut store);
+        }
         let run = instance::metered(&meter, instance::run(&mut store, &loaded.component.pre, call));
         // The work is looked at first, and a short call ends there: no timer is set for it.
         let ended = tokio::select! {
@@ -210,6 +224,7 @@ impl Sandbox {
             wall: started.elapsed(),
             memory_bytes_peak: memory.peak(),
             host_calls: store.data().host_calls,
+            instructions: instance::instructions(&store),
         }
     }
 }

@@ -1,0 +1,67 @@
+//! Builds the parts and joins them; the only module that names them all. What the command line asks for is a function
+//! here, and what it shows is a report from here: no printing, no exit codes. One file for each kind of command.
+
+mod doctor;
+mod export;
+mod status;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::error_chain;
+use crate::store::{OutboxTotals, StoreError};
+
+pub use doctor::{Check, CheckState, DoctorReport, doctor};
+pub use export::{
+    Delivered, ExportOptions, ExportReport, ExportUi, IntegrationReport, OutcomeKind, RepoReport, Snapshot, export,
+};
+pub use status::{CursorStatus, ForgottenReport, IntegrationStatus, LastRun, StatusReport, force_historical, status};
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> AppError {
+        match error {
+            StoreError::Locked { path, pid } => AppError::Locked { root: path, pid: pid.parse().ok() },
+            StoreError::Missing { path } => AppError::NoRoot(path),
+            StoreError::Damaged { path, what } => AppError::StoreDamaged { path, fault: what },
+            other => AppError::Failed(error_chain(&other)),
+        }
+    }
+}
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// An argument names something that is not there.
+    #[error("{0}")]
+    Usage(String),
+    /// There is no root, or nothing in it.
+    #[error("there is no agent's root at {}; run `agent export` first, or name another with --root", .0.display())]
+    NoRoot(PathBuf),
+    /// Another agent has the root.
+    #[error(
+        "the root {} is in use by another agent{}; wait until it ends, or use another root", root.display(),
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    Locked { root: PathBuf, pid: Option<u32> },
+    /// The store cannot be trusted. Nothing has been overwritten.
+    #[error(
+        "the store {} is damaged: {fault}; nothing has been overwritten, and `agent doctor` says what to do", path.display()
+    )]
+    StoreDamaged { path: PathBuf, fault: String },
+    /// Anything else: a full disk, a folder that cannot be written. The text names the fault, the place and the mend.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What waits, or lies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Backlog {
+    pub batches: u64,
+    pub records: u64,
+    pub bytes: u64,
+}
+
+fn backlog(totals: OutboxTotals) -> Backlog {
+    Backlog { batches: totals.batches, records: totals.records, bytes: totals.bytes }
+}

@@ -1,0 +1,123 @@
+//! Runs one export of one integration: the integration's own part, then the repositories that it queued. Which integrations
+//! run when, and the delivery of what they export, are others'.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::outcome::{ExportOutcome, Outcome, Repository};
+use super::policy::git_policy;
+use super::runner::{Prepared, Runner};
+use crate::export::{ExportRun, GitJob, RunSpec, SessionError};
+use crate::git::{self, GitContext, RepoOutcome};
+use crate::sandbox::{Call, GitGrant};
+use crate::store::Store;
+
+/// What exports need, joined once.
+pub struct Exporter {
+    pub runner: Runner,
+    pub store: Arc<Store>,
+    /// `config::Sink::id`.
+    pub sink: String,
+    /// The folder of mirror clones.
+    pub git_cache: PathBuf,
+    /// Leave git repositories out.
+    pub skip_git: bool,
+    /// `config::Config::customer_id`.
+    pub customer_id: String,
+}
+
+impl Exporter {
+    /// Begins an export. Its progress can be looked at through the answer while `run_export` runs.
+    pub fn begin(&self, prepared: &Prepared) -> Result<Arc<ExportRun>, SessionError> {
+        let spec = RunSpec {
+            integration: prepared.integration.name.clone(),
+            sink: self.sink.clone(),
+            component_digest: prepared.loaded.digest().to_owned(),
+            models: prepared.manifest.run_models(),
+        };
+        ExportRun::begin(Arc::clone(&self.store), spec, self.runner.shutdown.clone())
+    }
+
+    /// Runs an export to its end: the integration, then the repositories that it, or an earlier run, has queued. What an
+    /// integration committed before it failed is kept, its repositories included.
+    pub async fn run_export(&self, prepared: &Prepared, run: &Arc<ExportRun>) -> ExportOutcome {
+        let git = match (prepared.manifest.asks.git, self.skip_git) {
+            (false, _) => GitGrant::NotAsked,
+            (true, true) => GitGrant::Skipped,
+            (true, false) => GitGrant::Granted,
+        };
+        let door = self.runner.door(prepared).with_run(Arc::clone(run), git);
+        let call = Call::Export { config: prepared.integration.config.to_string() };
+        let (outcome, usage) = self.runner.call(prepared, door, call).await;
+        let mut ended = ExportOutcome::without_run(&prepared.integration.name, outcome);
+        ended.usage = usage;
+        if git == GitGrant::Granted {
+            self.run_git_jobs(prepared, run, &mut ended).await;
+        }
+        // Ending a run puts marks in order on disk.
+        let finishing = Arc::clone(run);
+        match self.runner.shutdown.spawn_blocking(move || finishing.finish()).await {
+            Ok(sessions) => ended.sessions = sessions,
+            Err(_) => {
+                ended.sessions = run.snapshot();
+                ended.outcome = Outcome::failed("other", "the end of the run broke off; this is a fault of the agent");
+            }
+        }
+        ended
+    }
+
+    /// Works off the repositories, one at a time: a run has one share of the disk and of the server.
+    async fn run_git_jobs(&self, prepared: &Prepared, run: &Arc<ExportRun>, ended: &mut ExportOutcome) {
+        let jobs = match run.git_jobs() {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                let reason = format!("the repositories that are queued cannot be read: {error}");
+                // What the integration itself said, where that is a failure, matters more.
+                if ended.outcome.is_ok() {
+                    ended.outcome = Outcome::failed("unavailable", reason);
+                } else {
+                    tracing::error!(integration = prepared.integration.name, "{reason}");
+                }
+                return;
+            }
+        };
+        let context = Arc::new(GitContext {
+            cache: self.git_cache.clone(),
+            egress: self.runner.egress.clone(),
+            policy: git_policy(&prepared.policy, &prepared.integration),
+            grants: prepared.integration.grants.clone(),
+            customer_id: self.customer_id.clone(),
+            integration: prepared.integration.name.clone(),
+        });
+        let count = jobs.len();
+        for (index, job) in jobs.into_iter().enumerate() {
+            if run.should_stop() {
+                ended.repositories_left = count - index;
+                return;
+            }
+            ended.repositories.push(Repository::from(self.run_git_job(&context, run, job).await));
+        }
+    }
+
+    async fn run_git_job(&self, context: &Arc<GitContext>, run: &Arc<ExportRun>, job: GitJob) -> RepoOutcome {
+        let (context, working, tokio) = (Arc::clone(context), Arc::clone(run), tokio::runtime::Handle::current());
+        let (name, at_work) = (text(&job, "name"), job.clone());
+        let work = self.runner.shutdown.spawn_blocking(move || git::run_job(&context, &working, &at_work, &tokio));
+        match work.await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let mut why = "working on it broke off; this is a fault of the agent, and its log says more".to_owned();
+                // Counted like any failure, so that it does not come back for ever.
+                if let Err(error) = run.job_failed(&job, &why).await {
+                    why.push_str(&format!("; nor could that be noted: {error}"));
+                }
+                RepoOutcome { ref_id: text(&job, "ref_id"), name, records: 0, error: Some(why) }
+            }
+        }
+    }
+}
+
+/// A text of a job's document.
+fn text(job: &GitJob, member: &str) -> String {
+    job.repo.get(member).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
