@@ -8,6 +8,7 @@ mod durability;
 mod export;
 mod failing;
 mod kill;
+mod languages;
 mod lines;
 mod misuse;
 mod published;

@@ -1,0 +1,388 @@
+//! Components made by other toolchains: the same integration in Python and in JavaScript (`tests/guests-python`,
+//! `tests/guests-js`), judged by one set of expectations, through the binary and against a small HTTP server. The host knows
+//! nothing of either language. `make guests` builds them; where it could not, they are skipped by name.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::{Bench, HEAD, files_below, guests};
+
+/// The name before the guest's in the component's file.
+const LANGUAGES: [&str; 2] = ["python", "js"];
+
+/// What the server wants with each request, and what must not be seen anywhere.
+const TOKEN: &str = "a-token-of-the-tracker";
+
+/// How long a request waits for the other one of its pair. Only a guest that sends one at a time meets it.
+const PAIR_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The languages whose guests could be built.
+fn built() -> Vec<&'static str> {
+    let (built, missing): (Vec<_>, Vec<_>) = LANGUAGES.into_iter().partition(|language| component(language).exists());
+    for language in missing {
+        let skipped = format!("skipped {language}: its guest could not be built; `make guests` says why");
+        assert!(!std::env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "false")), "{skipped}");
+        eprintln!("{skipped}");
+    }
+    built
+}
+
+fn component(language: &str) -> PathBuf {
+    guests().join(format!("{language}_tracker.wasm"))
+}
+
+/// Compiled components that all benches here share. Compiling the Python guest takes most of a minute in a debug build, so
+/// it is done once for as long as neither guest nor engine changes; benches get hard links.
+fn compiled() -> &'static Path {
+    static COMPILED: OnceLock<PathBuf> = OnceLock::new();
+    COMPILED.get_or_init(|| {
+        let shared = guests().join("compiled");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&shared).unwrap();
+        let bench = Bench::new();
+        link(&shared, &cache(&bench));
+        let each = built().into_iter().map(|language| tracker(language, "http://127.0.0.1:1", ", records: 0"));
+        bench.write("agent.yaml", format!("{HEAD}{}", each.collect::<String>()));
+        bench.export().code(0);
+        // What this run did not use belongs to earlier builds.
+        fs::remove_dir_all(&shared).unwrap();
+        link(&cache(&bench), &shared);
+        shared
+    })
+}
+
+fn cache(bench: &Bench) -> PathBuf {
+    bench.path("root/cache/components")
+}
+
+fn link(from: &Path, to: &Path) {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(to).unwrap();
+    for file in files_below(from) {
+        fs::hard_link(&file, to.join(file.file_name().unwrap())).unwrap();
+    }
+}
+
+/// A bench that has nothing to compile, with the tracker's token where the configurations look for it.
+fn bench() -> Bench {
+    let bench = Bench::new();
+    link(compiled(), &cache(&bench));
+    bench.write("token", TOKEN);
+    bench
+}
+
+/// One integration of a configuration, named after its language.
+fn tracker(language: &str, url: &str, more: &str) -> String {
+    limited(language, language, url, more, "{}")
+}
+
+fn limited(name: &str, language: &str, url: &str, more: &str, limits: &str) -> String {
+    format!(
+        "  - name: {name}\n    component: \"{}\"\n    config: {{url: \"{url}\"{more}}}\n    limits: {limits}\n    \
+         grants:\n      network: [\"{url}\"]\n      private_hosts: [127.0.0.1]\n      \
+         credentials: {{token: {{file: token, bearer: true, hosts: [127.0.0.1]}}}}\n",
+        component(language).display()
+    )
+}
+
+/// The server: two projects, issues that are listed oldest change first, two a page.
+#[derive(Default)]
+struct State {
+    /// Id, project, title, time of the last change.
+    issues: Vec<(u32, u32, String, String)>,
+    /// Method and target of each request.
+    requests: Vec<String>,
+    /// Requests for labels that wait for the other one of their page.
+    waiting: usize,
+    /// Whether they do: then a guest that sends one at a time gets no answer.
+    paired: bool,
+}
+
+struct Server {
+    url: String,
+    shared: Arc<(Mutex<State>, Condvar)>,
+}
+
+impl Server {
+    fn start() -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let issue = |id: u32| (id, 1 + (id - 1) / 4, format!("Ärger {id} 😀"), format!("2026-01-0{id}T00:00:00Z"));
+        let state = State { issues: (1..=8).map(issue).collect(), ..State::default() };
+        let shared = Arc::new((Mutex::new(state), Condvar::new()));
+        let (there, base) = (Arc::clone(&shared), url.clone());
+        // It ends with the process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (there, base) = (Arc::clone(&there), base.clone());
+                std::thread::spawn(move || answer(&stream, &base, &there));
+            }
+        });
+        Server { url, shared }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.shared.0.lock().unwrap()
+    }
+
+    /// The requests since this was asked last, without their queries.
+    fn paths(&self) -> Vec<String> {
+        let requests = std::mem::take(&mut self.state().requests);
+        requests.iter().map(|request| request.split('?').next().unwrap().to_owned()).collect()
+    }
+}
+
+/// Reads one request, writes one answer. A connection that breaks off is the guest's affair.
+fn answer(stream: &TcpStream, base: &str, shared: &(Mutex<State>, Condvar)) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut length, mut authorized) = (String::new(), 0, false);
+    reader.read_line(&mut line).ok()?;
+    let (method, target) = line.trim_end().strip_suffix(" HTTP/1.1")?.split_once(' ')?;
+    let (method, target) = (method.to_owned(), target.to_owned());
+    loop {
+        let mut field = String::new();
+        reader.read_line(&mut field).ok()?;
+        let Some((name, value)) = field.trim_end().split_once(": ") else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().ok()?,
+            "authorization" => authorized = value == format!("Bearer {TOKEN}"),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let (status, link, body) = if authorized {
+        respond(&method, &target, &body, base, shared)
+    } else {
+        ("401 Unauthorized", None, json!({"message": "who are you?"}))
+    };
+    let body = body.to_string();
+    let link = link.map(|link| format!("link: <{base}/first>; rel=\"first\", <{link}>; rel=\"next\"\r\n"));
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{}connection: close\r\n\r\n",
+        body.len(),
+        link.unwrap_or_default()
+    );
+    let mut stream = stream;
+    stream.write_all((head + &body).as_bytes()).ok()
+}
+
+fn respond(
+    method: &str,
+    target: &str,
+    body: &[u8],
+    base: &str,
+    (state, woken): &(Mutex<State>, Condvar),
+) -> (&'static str, Option<String>, Value) {
+    let mut state = state.lock().unwrap();
+    state.requests.push(format!("{method} {target}"));
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let of = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let issue = |(id, _, title, at): &(u32, u32, String, String)| json!({"id": id, "title": title, "updated_at": at});
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let document = match (method, parts.as_slice()) {
+        ("GET", ["version"]) => json!({"version": "7.1"}),
+        ("GET", ["projects"]) => json!([{"id": 1, "name": "One"}, {"id": 2, "name": "Two & Co"}]),
+        ("GET", ["projects", project, "issues"]) => {
+            // Times in the query are percent-encoded, which sorts the same when only colons are.
+            let after = of("after").unwrap_or_default().replace("%3A", ":");
+            let page: usize = of("page").map_or(1, |page| page.parse().unwrap());
+            let mut all: Vec<_> =
+                state.issues.iter().filter(|(_, of, _, at)| of.to_string() == *project && *at > after).collect();
+            all.sort_by(|a, b| a.3.cmp(&b.3));
+            let found: Vec<Value> = all.iter().skip(2 * (page - 1)).take(2).map(|one| issue(one)).collect();
+            let more = all.len() > 2 * page;
+            let encoded = after.replace(':', "%3A");
+            // Relative on one page and absolute on the next, as servers do.
+            let server = if page % 2 == 0 { base } else { "" };
+            let next = more.then(|| format!("{server}{path}?after={encoded}&page={}", page + 1));
+            return ("200 OK", next, json!(found));
+        }
+        ("GET", ["issues", id, "labels"]) => {
+            if state.paired {
+                state.waiting += 1;
+                woken.notify_all();
+                let number = state.waiting.div_ceil(2) * 2;
+                let waited = woken.wait_timeout_while(state, PAIR_WAIT_MAX, |state| state.waiting < number).unwrap();
+                if waited.1.timed_out() {
+                    return ("503 Service Unavailable", None, json!({"message": "one at a time"}));
+                }
+            }
+            json!([format!("label-{id}")])
+        }
+        ("PATCH", ["issues", id]) => {
+            let wanted: Value = serde_json::from_slice(body).unwrap();
+            match state.issues.iter_mut().find(|(one, ..)| one.to_string() == *id) {
+                Some(one) => {
+                    wanted["title"].as_str().unwrap().clone_into(&mut one.2);
+                    issue(one)
+                }
+                None => return ("404 Not Found", None, json!({"message": "no such issue"})),
+            }
+        }
+        ("GET", ["away"]) => return ("200 OK", Some("http://127.0.0.2:1/elsewhere".to_owned()), json!([])),
+        _ => return ("404 Not Found", None, json!({"message": "nothing here"})),
+    };
+    ("200 OK", None, document)
+}
+
+#[test]
+fn languages_export_page_by_page_and_go_on_where_they_were() {
+    for language in built() {
+        let (bench, server) = (bench(), Server::start());
+        bench.write("agent.yaml", format!("{HEAD}{}", tracker(language, &server.url, "")));
+        server.state().paired = true;
+        let report = bench.report(0, &[]);
+        assert_eq!(report["delivered"]["records"], 10, "{language}");
+        assert_eq!(report["integrations"][0]["projects"], json!([]), "{language}: no part failed");
+        let sink = bench.sink();
+        let issues = &sink.records[&format!("{language}/tracker.Issue")];
+        let first = json!({
+            "ref_id": "1", "title": "Ärger 1 😀", "updated_at": "2026-01-01T00:00:00Z", "labels": ["label-1"]
+        });
+        assert_eq!((issues.len(), &issues[0]), (8, &first), "{language}");
+        assert_eq!(sink.ids(&format!("{language}/tracker.Project")), ["1", "2"], "{language}");
+        let requests = server.paths();
+        assert_eq!(requests.iter().filter(|request| *request == "GET /projects/1/issues").count(), 2, "{language}");
+
+        // One changed, one new.
+        {
+            let mut state = server.state();
+            state.paired = false;
+            state.issues[0].3 = "2026-02-01T00:00:00Z".to_owned();
+            state.issues.push((9, 2, "new".to_owned(), "2026-02-02T00:00:00Z".to_owned()));
+        }
+        let report = bench.report(0, &[]);
+        assert_eq!(
+            (&report["delivered"]["records"], &report["integrations"][0]["incremental"]),
+            (&json!(2), &json!(true))
+        );
+        let mut expected = [
+            "GET /projects",
+            "GET /projects/1/issues",
+            "GET /projects/2/issues",
+            "GET /issues/1/labels",
+            "GET /issues/9/labels",
+        ];
+        let mut requests = server.paths();
+        (requests.sort(), expected.sort_unstable());
+        assert_eq!(requests, expected, "{language} asks for what is new, and for no more");
+        bench.export().code(0).says("Nothing new since the last run");
+        let log = bench.read(&format!("root/logs/integrations/{language}.log"));
+        assert!(log.contains("page of Two & Co with 0 issues"), "{language}: {log}");
+    }
+}
+
+/// What may go wrong, under the name that both guests have for it; then for each language the outcome, what the reason says
+/// and what the log says.
+const FAULTS: &[(&str, [(&str, &str, &str); 2])] = &[
+    (
+        "two-pages",
+        [
+            (
+                "failed",
+                "TypeError: 'NoneType' object is not subscriptable (faults.py, line ",
+                "│ Traceback (most recent call last):",
+            ),
+            (
+                "failed",
+                "TypeError: cannot read property 'title' of null (at rename (/tracker/faults.js:",
+                "│     at two-pages (",
+            ),
+        ],
+    ),
+    (
+        "leaves-a-session",
+        [
+            ("failed", "left without an end, so that the session was rolled back; call done(cursor)", ""),
+            ("failed", "returned without an end, so that the session was rolled back; call done(cursor)", ""),
+        ],
+    ),
+    (
+        "half-a-surrogate",
+        [
+            ("failed", "record 2 of this batch of tracker.Issue has half of a surrogate pair", ""),
+            ("failed", "record 2 of this batch of tracker.Issue: it is not valid JSON: half of a surrogate pair", ""),
+        ],
+    ),
+    ("no-key", [("failed", "record 2 of this batch of tracker.Issue: it has no key", ""); 2]),
+    ("not-json", [("failed", "a record of tracker.Issue cannot be written as JSON: ", ""); 2]),
+    ("undeclared-model", [("failed", "model `tracker.Undeclared` is not in the manifest", ""); 2]),
+    ("denied", [("denied", "https://denied.invalid/ GET", "│ this is seen as what it is"); 2]),
+    (
+        "unauthorized",
+        [("denied", "/projects answered status 401, body \"{\\\"message\\\":\\\"who are you?\\\"}\"", ""); 2],
+    ),
+    ("missing", [("failed", "/missing answered status 404", ""); 2]),
+    (
+        "another-server",
+        [("failed", "names a next page on another server, http://127.0.0.2:1/elsewhere; it is not followed", ""); 2],
+    ),
+    ("memory", [("limit", "memory_bytes_max (67108864 bytes)", ""); 2]),
+    (
+        "recursion",
+        // QuickJS would allow itself more of the stack than the host allows it.
+        [("failed", "RecursionError: maximum recursion depth exceeded", ""), ("limit", "stack_bytes_max", "")],
+    ),
+    ("loop", [("limit", "cpu_time_max (2 s)", ""); 2]),
+    (
+        "leaves",
+        [
+            ("failed", "SystemExit: 3 (faults.py, line ", ""),
+            ("failed", "the call returned a promise; every call of the host is synchronous: leave out async", ""),
+        ],
+    ),
+];
+
+#[test]
+fn languages_fail_in_ways_that_can_be_read() {
+    for language in built() {
+        let (bench, server) = (bench(), Server::start());
+        let each = FAULTS.iter().map(|(fault, _)| {
+            limited(fault, language, &server.url, &format!(", fault: {fault}"), "{memory: 64MiB, cpu_time: 2s}")
+        });
+        bench.write("agent.yaml", format!("{HEAD}{}", each.collect::<String>()));
+        let output = bench.run(&["export", "--json"]).code(3);
+        let report = output.json();
+        let mut wrong = Vec::new();
+        for ((fault, ends), found) in FAULTS.iter().zip(report["integrations"].as_array().unwrap()) {
+            let (outcome, reason, log) = ends[LANGUAGES.iter().position(|one| *one == language).unwrap()];
+            let logged = bench.read(&format!("root/logs/integrations/{fault}.log"));
+            let said = found["reason"].as_str().unwrap_or_default();
+            if found["outcome"] != outcome || !said.contains(reason) || !logged.contains(log) {
+                wrong.push(format!("{fault}: {}: {said}\n{logged}", found["outcome"]));
+            }
+            assert!(!logged.contains(TOKEN) && !said.contains(TOKEN), "{language}: {fault}: the token is shown");
+        }
+        assert!(wrong.is_empty(), "{language}:\n{}", wrong.join("\n\n"));
+        assert_eq!(bench.sink().ids("two-pages/tracker.Issue"), ["kept"], "{language}");
+        assert_eq!(bench.sink().count(""), 1, "{language}: only what was committed");
+    }
+}
+
+/// A component is a snapshot, taken when it is built: what must differ from instance to instance does.
+#[test]
+fn languages_have_time_and_chance_of_their_own_in_each_instance() {
+    for language in built() {
+        let bench = bench();
+        let names = ["one", "two"];
+        let each = names.map(|name| limited(name, language, "http://127.0.0.1:1", ", fault: clocks", "{}"));
+        bench.write("agent.yaml", format!("{HEAD}{}", each.concat()));
+        let report = bench.report(0, &[]);
+        bench.export().code(0);
+        let sink = bench.sink();
+        let mut drawn: Vec<String> = names.iter().flat_map(|name| sink.ids(&format!("{name}/tracker.Issue"))).collect();
+        drawn.sort();
+        drawn.dedup();
+        assert_eq!(drawn.len(), 4, "{language}: {drawn:?}");
+        let cursor: u64 = report["integrations"][0]["sessions"][0]["cursor"].as_str().unwrap().parse().unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        assert!(now - cursor < 24 * 60 * 60, "{language}: it is {now}, and not {cursor}");
+        let log = bench.read("root/logs/integrations/one.log");
+        assert!(log.contains("half a line"), "{language}: what is printed is in the log: {log}");
+    }
+}
