@@ -24,11 +24,7 @@ export function component(integration) {
   // Told when the component is built, and not on the first run.
   const manifest = toJson(manifestDocument(integration.manifest), "the manifest");
   const config = (json) => fromJson(json, "the configuration");
-  const offered = (name, what) => {
-    if (typeof integration[name] !== "function") throw new NotSupported(what);
-    return integration;
-  };
-  return {
+  const world = {
     describe: () => manifest,
     validateConfig: (json) =>
       guarded(ERROR, () => {
@@ -36,25 +32,41 @@ export function component(integration) {
         return { ok: errors.length === 0, errors, server_version: serverVersion, repo_url: repoUrl };
       }),
     onboardExport: (kind, json) =>
-      guarded(ONBOARD, () => Array.from(offered("onboard", `onboarding data \`${kind}\``).onboard(kind, config(json)))),
+      guarded(ONBOARD, () => Array.from(offered(integration, "onboard", `onboarding data \`${kind}\``).onboard(kind, config(json)))),
     export: (json) =>
       guarded(ERROR, () => {
         const run = new Run();
-        const returned = offered("export", "this integration exports nothing").export(run, config(json));
+        const returned = offered(integration, "export", "this integration exports nothing").export(run, config(json));
         settled(returned);
         return run.projects.length > 0 ? { projects: run.projects } : {};
       }),
     mutate: (name, data, json) =>
       guarded(MUTATE, () => {
         const asked = fromJson(data, "the mutation's data");
-        return offered("mutate", `mutation \`${name}\``).mutate(name, asked, config(json)) ?? {};
+        return offered(integration, "mutate", `mutation \`${name}\``).mutate(name, asked, config(json)) ?? {};
       }),
     webhook: (headers, body, json) =>
       guarded(ERROR, () => {
         const webhook = new Webhook(headers, body);
-        return offered("webhook", "this integration takes no webhooks").webhook(webhook, config(json)) ?? {};
+        return offered(integration, "webhook", "this integration takes no webhooks").webhook(webhook, config(json)) ?? {};
       }),
   };
+  AUTHORS.set(world, integration);
+  return world;
+}
+
+// What each component was made of, for tests.
+const AUTHORS = new WeakMap();
+
+/** The author's object of a component. */
+export function authorsOf(world) {
+  return AUTHORS.get(world) ?? world;
+}
+
+/** The integration, if it has this call. */
+export function offered(integration, call, what = `\`${call}\``) {
+  if (typeof integration[call] !== "function") throw new NotSupported(what);
+  return integration;
 }
 
 function guarded(cases, work) {

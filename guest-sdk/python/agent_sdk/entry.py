@@ -4,6 +4,7 @@ to it that a traceback is in the log."""
 from __future__ import annotations
 
 import json
+import linecache
 import logging
 import os
 import sys
@@ -42,6 +43,7 @@ def component(integration: Type[Integration]) -> Type[Any]:
     manifest = to_json(integration.manifest.document(), "the manifest")
     if _host.INSIDE:
         logging.basicConfig(handlers=[log.Handler()], level=logging.INFO)
+        _keep_sources()
 
     class World:
         """The six calls of ``agent:integration/integration``."""
@@ -124,9 +126,22 @@ def _refusal(kind: str, case: str, message: str, full: str) -> Exception:
     return refusal
 
 
+def _keep_sources() -> None:
+    """Takes the author's sources into the snapshot, so that a traceback can quote them: there are no files later."""
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file and file.endswith(".py") and not file.startswith(_OURS):
+            lines = linecache.getlines(file)
+            # Without a time it is never looked for again.
+            linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
+
+
 def _tell(write: Callable[[str], None], error: BaseException) -> None:
-    """The traceback, a line each, as it would stand on a terminal."""
-    for block in traceback.format_exception(type(error), error, error.__traceback__):
+    """The traceback from the author's code on, a line each, as it would stand on a terminal."""
+    trace = error.__traceback__
+    while trace and trace.tb_next and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    for block in traceback.format_exception(type(error), error, trace):
         for line in block.rstrip("\n").split("\n"):
             write(line)
 
