@@ -35,6 +35,7 @@ test: setup guests ## Run all tests
 	@$(CARGO) build
 	@$(CARGO) test
 	@$(CARGO) test $(addprefix -p ,$(SDK) $(GUESTS))
+	@scripts/test-sdks.sh
 
 .PHONY: kills
 kills: setup guests ## Kill exports at random moments KILLS times, at every host call and at every sync; some minutes
@@ -45,6 +46,8 @@ kills: setup guests ## Kill exports at random moments KILLS times, at every host
 .PHONY: guests
 guests: setup ## Build the integrations, and the guests of the tests
 	@$(CARGO) build $(GUEST_FLAGS) $(addprefix -p ,$(GUESTS) $(TEST_GUESTS))
+	@scripts/guests-python.sh "$(TARGET_DIR)"
+	@scripts/guests-js.sh "$(TARGET_DIR)"
 
 .PHONY: lint
 lint: setup ## Check formatting, lints, layers and what each package may depend on

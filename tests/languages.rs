@@ -10,8 +10,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
+use agent::command::outcome::Outcome;
+use agent::command::runner::Runner;
+use agent::config::{self, Source, Surroundings};
+use agent::egress::Egress;
+use agent::logs::{LogConfig, Logs};
+use agent::sandbox::{self, Call, Sandbox};
+use agent::shutdown::Shutdown;
 use serde_json::{Value, json};
 use tests::{Bench, HEAD, files_below, guests};
+use tracing::Level;
+
+use crate::published::{faults, schema};
 
 /// The name before the guest's in the component's file.
 const LANGUAGES: [&str; 2] = ["python", "js"];
@@ -186,21 +196,18 @@ fn respond(
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let document = match (method, parts.as_slice()) {
         ("GET", ["version"]) => json!({"version": "7.1"}),
-        ("GET", ["projects"]) => json!([{"id": 1, "name": "One"}, {"id": 2, "name": "Two & Co"}]),
-        ("GET", ["projects", project, "issues"]) => {
-            // Times in the query are percent-encoded, which sorts the same when only colons are.
-            let after = of("after").unwrap_or_default().replace("%3A", ":");
-            let page: usize = of("page").map_or(1, |page| page.parse().unwrap());
-            let mut all: Vec<_> =
-                state.issues.iter().filter(|(_, of, _, at)| of.to_string() == *project && *at > after).collect();
-            all.sort_by(|a, b| a.3.cmp(&b.3));
-            let found: Vec<Value> = all.iter().skip(2 * (page - 1)).take(2).map(|one| issue(one)).collect();
-            let more = all.len() > 2 * page;
-            let encoded = after.replace(':', "%3A");
+        ("GET", ["projects"]) => match of("page") {
             // Relative on one page and absolute on the next, as servers do.
-            let server = if page % 2 == 0 { base } else { "" };
-            let next = more.then(|| format!("{server}{path}?after={encoded}&page={}", page + 1));
-            return ("200 OK", next, json!(found));
+            None => return ("200 OK", Some("/projects?page=2".to_owned()), json!([{"id": 1, "name": "One"}])),
+            Some("2") => return ("200 OK", Some(format!("{base}/projects?page=3")), json!([])),
+            Some(_) => json!([{"id": 2, "name": "Two & Co"}]),
+        },
+        ("GET", ["projects", project, "issues"]) => {
+            let after = of("after").unwrap_or_default().replace("%3A", ":");
+            let mut found: Vec<_> =
+                state.issues.iter().filter(|(_, of, _, at)| of.to_string() == *project && *at > after).collect();
+            found.sort_by(|a, b| a.3.cmp(&b.3));
+            found.into_iter().take(2).map(issue).collect()
         }
         ("GET", ["issues", id, "labels"]) => {
             if state.paired {
@@ -247,7 +254,7 @@ fn languages_export_page_by_page_and_go_on_where_they_were() {
         assert_eq!((issues.len(), &issues[0]), (8, &first), "{language}");
         assert_eq!(sink.ids(&format!("{language}/tracker.Project")), ["1", "2"], "{language}");
         let requests = server.paths();
-        assert_eq!(requests.iter().filter(|request| *request == "GET /projects/1/issues").count(), 2, "{language}");
+        assert_eq!(requests.iter().filter(|request| *request == "GET /projects/1/issues").count(), 3, "{language}");
 
         // One changed, one new.
         {
@@ -261,15 +268,19 @@ fn languages_export_page_by_page_and_go_on_where_they_were() {
             (&report["delivered"]["records"], &report["integrations"][0]["incremental"]),
             (&json!(2), &json!(true))
         );
-        let mut expected = [
-            "GET /projects",
-            "GET /projects/1/issues",
-            "GET /projects/2/issues",
+        let expected = [
             "GET /issues/1/labels",
             "GET /issues/9/labels",
+            "GET /projects",
+            "GET /projects",
+            "GET /projects",
+            "GET /projects/1/issues",
+            "GET /projects/1/issues",
+            "GET /projects/2/issues",
+            "GET /projects/2/issues",
         ];
         let mut requests = server.paths();
-        (requests.sort(), expected.sort_unstable());
+        requests.sort();
         assert_eq!(requests, expected, "{language} asks for what is new, and for no more");
         bench.export().code(0).says("Nothing new since the last run");
         let log = bench.read(&format!("root/logs/integrations/{language}.log"));
@@ -383,5 +394,95 @@ fn languages_have_time_and_chance_of_their_own_in_each_instance() {
         assert!(now - cursor < 24 * 60 * 60, "{language}: it is {now}, and not {cursor}");
         let log = bench.read("root/logs/integrations/one.log");
         assert!(log.contains("half a line"), "{language}: what is printed is in the log: {log}");
+    }
+}
+
+/// One call of the integration in the configuration, in a new instance: its result, or the kind of its error and the reason.
+async fn call(bench: &Bench, call: impl FnOnce(String) -> Call) -> Result<Value, (String, String)> {
+    let around = Surroundings::of_process(None, Some(&guests())).unwrap();
+    let config = config::load(&Source::File(bench.path("agent.yaml")), &around).unwrap().config;
+    let (level, command, shutdown) = (Level::ERROR, "call".to_owned(), Shutdown::default());
+    let runner = Runner {
+        sandbox: Sandbox::new(compiled(), &sandbox::Options::default()).unwrap(),
+        egress: Egress::new(),
+        logs: Logs::without_subscriber(LogConfig { dir: None, command, level, json: false, quiet: true }),
+        shutdown,
+    };
+    let prepared = runner.prepare(&config.integrations[0]).await.unwrap();
+    let config = prepared.integration.config.to_string();
+    match runner.run_call(&prepared, call(config)).await.outcome {
+        Outcome::Ok { result } => Ok(result),
+        Outcome::Failed { kind, reason } => Err((kind, reason)),
+        Outcome::Denied { reason } => Err(("denied".to_owned(), reason)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn languages_answer_every_call() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    for language in built() {
+        let (bench, server) = (bench(), Server::start());
+        bench.write("agent.yaml", format!("{HEAD}{}", tracker(language, &server.url, "")));
+        let ask = |make: &dyn Fn(String) -> Call| runtime.block_on(call(&bench, make));
+        let validate = |config| Call::ValidateConfig { config };
+        let onboard = |kind: &str| ask(&|config| Call::OnboardExport { kind: kind.to_owned(), config });
+        let mutate = |name: &str, data: Value| {
+            ask(&|config| Call::Mutate { name: name.to_owned(), data: data.to_string(), config })
+        };
+        let webhook = |event: &str, body: &str| {
+            let (headers, body) = (vec![("X-EVENT".to_owned(), event.to_owned())], body.as_bytes().to_vec());
+            ask(&|config| Call::Webhook { headers: headers.clone(), body: body.clone(), config })
+        };
+        let valid = |name: &str, document: &Value| {
+            assert_eq!(faults(&schema(name), document), Vec::<String>::new(), "{language}: {document:#}");
+        };
+
+        let answer = ask(&validate).unwrap();
+        assert_eq!((&answer["ok"], &answer["server_version"]), (&json!(true), &json!("7.1")), "{language}");
+        valid("validate-result.json", &answer);
+        bench.write("token", "another-token");
+        let answer = ask(&validate).unwrap();
+        assert_eq!((&answer["ok"], &answer["errors"][0]), (&json!(false), &json!("the token is not accepted")));
+        valid("validate-result.json", &answer);
+        bench.write("token", TOKEN);
+
+        let projects = json!([{"ref_id": "1", "name": "One"}, {"ref_id": "2", "name": "Two & Co"}]);
+        assert_eq!(onboard("projects"), Ok(projects), "{language}");
+        assert_eq!(onboard("users").unwrap_err().0, "not-supported", "{language}");
+
+        let renamed = mutate("issue.rename", json!({"id": 3, "title": "näher"})).unwrap();
+        assert_eq!(renamed["mutated"]["tracker.Issue"][0]["title"], "näher", "{language}");
+        assert_eq!(renamed["response"], json!({"renamed": 3}), "{language}");
+        valid("mutate-result.json", &renamed);
+        assert_eq!(server.state().issues[2].2, "näher", "{language}");
+        let (kind, reason) = mutate("issue.rename", json!({"id": 77, "title": "x"})).unwrap_err();
+        assert_eq!(
+            (kind.as_str(), reason.contains("/issues/77 answered status 404")),
+            ("not-found", true),
+            "{language}"
+        );
+        assert_eq!(mutate("issue.close", json!({})).unwrap_err().0, "not-supported", "{language}");
+
+        let body = r#"{"issue": {"id": 5, "title": "Ä", "updated_at": "2026-03-01T00:00:00Z"}}"#;
+        let told = webhook("issue", body).unwrap();
+        assert_eq!(told["mutated"]["tracker.Issue"][0]["ref_id"], "5", "{language}");
+        valid("mutate-result.json", &told);
+        assert_eq!(webhook("ping", ""), Ok(json!({})), "{language}");
+        let (kind, reason) = webhook("issue", "{").unwrap_err();
+        assert_eq!((kind.as_str(), reason.contains("the webhook's body is not JSON")), ("invalid", true), "{language}");
+    }
+}
+
+#[test]
+fn languages_have_manifests_of_the_published_form() {
+    let published = schema("manifest.json");
+    let mut before = None;
+    for language in built() {
+        let manifest = crate::published::describe_cached(&format!("{language}_tracker.wasm"), compiled());
+        assert_eq!(faults(&published, &manifest), Vec::<String>::new(), "{language}: {manifest:#}");
+        // They are the same integration; only the names of the faults are written in another order.
+        let models = &manifest["models"];
+        assert_eq!(before.get_or_insert_with(|| models.clone()), models, "{language}");
     }
 }

@@ -12,6 +12,9 @@ const ERROR = ["denied", "invalid", "limit", "conflict", "unavailable"];
 const ONBOARD = ["not-supported"];
 const MUTATE = ["not-supported", "not-found", "invalid"];
 
+// Lines of a stack that are worth reading; endless recursion has thousands, all alike.
+const STACK_LINES_MAX = 40;
+
 const CALLS = ["validateConfig", "onboard", "export", "mutate", "webhook"];
 
 /** What a component exports for this integration: `export const integration = component({…})`. */
@@ -94,13 +97,16 @@ function refusal(cases, error) {
     if (cases.includes(error.tag)) return { tag: error.tag, val: shown(error.message) };
     return { tag: "other", val: shown(sentence(error)) };
   }
-  log.error(error);
+  const lines = shown(error).replace(/\n$/, "").split("\n");
+  const left = lines.length - STACK_LINES_MAX;
+  log.error(lines.slice(0, STACK_LINES_MAX).join("\n") + (left > 0 ? `\n… and ${left} lines more` : ""));
   return { tag: "other", val: shown(String(error) + place(error)) };
 }
 
 // The host knows which limit was met if the instance ends here.
 function outOfMemory(error) {
-  return error?.name === "InternalError" && /out of memory/.test(error.message);
+  // QuickJS throws an error, StarlingMonkey a text.
+  return error === "out of memory" || (error?.name === "InternalError" && /out of memory/.test(error.message));
 }
 
 /** Where in the author's code it happened: the first line of the stack that is not of this package. */

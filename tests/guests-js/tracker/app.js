@@ -68,14 +68,20 @@ export const integration = component({
   },
 });
 
+/** The server names the next page in a header field. */
 function projects(config) {
-  return http.get(config.url + "/projects", { auth: "token" }).raiseForStatus().json();
+  return Array.from(http.pages(config.url + "/projects", { auth: "token" })).flatMap((page) => page.json());
 }
 
-/** Page by page, oldest change first; each page is committed with the time of its last issue. */
+/** Oldest change first; each page is committed with the time of its last issue, and the next one begins after that: so an
+ * issue that changes meanwhile comes again at the end, and shifts no other out of sight. */
 function exportIssues(session, project, config) {
   const url = `${config.url}/projects/${project.id}/issues`;
-  for (const page of http.pages(url, { params: { after: session.lastProcessed }, auth: "token" })) {
+  for (const page of http.pages(url, {
+    params: { after: session.lastProcessed },
+    next: afterTheLast,
+    auth: "token",
+  })) {
     const issues = page.json();
     const urls = issues.map((issue) => `${config.url}/issues/${issue.id}/labels`);
     const labels = http.getAll(urls, { auth: "token" });
@@ -85,6 +91,11 @@ function exportIssues(session, project, config) {
     if (session.shouldStop()) break;
   }
   session.done();
+}
+
+function afterTheLast(page) {
+  const last = page.json().at(-1);
+  return last ? { after: last.updated_at } : null;
 }
 
 function record(issue, labels) {

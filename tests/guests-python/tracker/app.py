@@ -72,13 +72,15 @@ class Tracker(agent_sdk.Integration):
 
 
 def projects(config):
-    return http.get(config["url"] + "/projects", auth="token").raise_for_status().json()
+    """The server names the next page in a header field."""
+    return [project for page in http.pages(config["url"] + "/projects", auth="token") for project in page.json()]
 
 
 def export_issues(session, project, config):
-    """Page by page, oldest change first; each page is committed with the time of its last issue."""
+    """Oldest change first; each page is committed with the time of its last issue, and the next one begins after that: so an
+    issue that changes meanwhile comes again at the end, and shifts no other out of sight."""
     url = f"{config['url']}/projects/{project['id']}/issues"
-    for page in http.pages(url, params={"after": session.last_processed}, auth="token"):
+    for page in http.pages(url, params={"after": session.last_processed}, next=after_the_last, auth="token"):
         issues = page.json()
         labels = http.get_all((f"{config['url']}/issues/{issue['id']}/labels" for issue in issues), auth="token")
         for issue, answer in zip(issues, labels):
@@ -89,6 +91,11 @@ def export_issues(session, project, config):
         if session.should_stop():
             break
     session.done()
+
+
+def after_the_last(page):
+    issues = page.json()
+    return {"after": issues[-1]["updated_at"]} if issues else None
 
 
 def record(issue, labels):
