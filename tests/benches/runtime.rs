@@ -24,6 +24,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 const ROUNDS: usize = 3;
 const RECORDS: u64 = 1_000_000;
+/// Of guests in other languages.
+const LANGUAGE_RECORDS: u64 = 200_000;
 /// Of the Singer pipe, which takes minutes for a million.
 const PEER_RECORDS: usize = 20_000;
 
@@ -39,6 +41,10 @@ fn main() -> Result<()> {
             let mut report = Report::default();
             return commits(&mut report).and_then(|()| report.finish("commits"));
         }
+        Some("languages") => {
+            let mut report = Report::default();
+            return languages(&mut report).and_then(|()| report.finish("languages"));
+        }
         _ => {}
     }
     let mut report = Report::default();
@@ -48,6 +54,7 @@ fn main() -> Result<()> {
     singer(&mut report, &sample)?;
     commits(&mut report)?;
     ten_integrations(&mut report)?;
+    languages(&mut report)?;
     report.finish("runtime")
 }
 
@@ -139,27 +146,36 @@ fn warm_call(report: &mut Report) -> Result<()> {
 /// A root with a configuration in it, the component's compilation warm.
 struct Root {
     folder: tempfile::TempDir,
+    component: PathBuf,
 }
 
 impl Root {
     fn new() -> Result<Root> {
-        let root = Root { folder: tempfile::tempdir_in("target")? };
-        root.export("{records: 0, projects: 0}")?;
+        Root::of("integration_mock", "{records: 0, projects: 0}")
+    }
+
+    fn of(name: &str, config: &str) -> Result<Root> {
+        let root = Root { folder: tempfile::tempdir_in("target")?, component: std::fs::canonicalize(component(name))? };
+        root.export(config)?;
         Ok(root)
     }
 
     fn export(&self, config: &str) -> Result<Process> {
-        let (at, mock) = (self.folder.path().display(), std::fs::canonicalize(component("integration_mock"))?);
+        self.export_with(config, &[])
+    }
+
+    fn export_with(&self, config: &str, flags: &[&str]) -> Result<Process> {
+        let at = self.folder.path().display();
         let at = std::path::absolute(at.to_string())?;
         let yaml = format!(
             "root: {0}/root\nsink: {{folder: {0}/out}}\nintegrations:\n  - name: mock\n    component: {1}\n    config: {config}\n",
             at.display(),
-            mock.display()
+            self.component.display()
         );
         let file = at.join("agent.yaml");
         std::fs::write(&file, yaml)?;
         let mut command = Command::new("target/release/agent");
-        command.arg("export").arg("-q").arg("-c").arg(&file);
+        command.arg("export").arg("-q").arg("-c").arg(&file).args(flags);
         report::measure(&command)
     }
 }
@@ -206,6 +222,36 @@ fn records(report: &mut Report) -> Result<Vec<String>> {
     report.add(Row::new("peak memory, 1,000,000 records", median(&mut memory), "MiB").peer("100,000 records", tenth));
     report.add(Row::new("peak memory, second run", median(&mut memory_second), "MiB"));
     Ok(sample)
+}
+
+/// What a guest's language costs: encoding records and sending them, the host's work included, without the process's start.
+fn languages(report: &mut Report) -> Result<()> {
+    let rust = |count| format!("{{full: true, sub_sessions: false, projects: 1, records: {count}}}");
+    let script = |count| format!("{{url: \"http://127.0.0.1\", records: {count}}}");
+    let mut peer = None;
+    for (language, guest) in [("Rust", "integration_mock"), ("Python", "python_tracker"), ("JavaScript", "js_tracker")]
+    {
+        if !component(guest).exists() {
+            println!("skipped {language}: there is no {guest}; `make guests` says why");
+            continue;
+        }
+        let config = |count: u64| if language == "Rust" { rust(count) } else { script(count) };
+        let root = Root::of(guest, &config(0))?;
+        let mut rates = Vec::new();
+        for _ in 0..ROUNDS {
+            let cpu = |count| Ok(root.export_with(&config(count), &["--reprocess-historical"])?.cpu_secs);
+            let (none, many): (Result<f64>, Result<f64>) = (cpu(0), cpu(LANGUAGE_RECORDS));
+            rates.push(LANGUAGE_RECORDS as f64 / (many? - none?));
+        }
+        let rate = median(&mut rates);
+        let row = Row::new(&format!("{language} guest: records through send"), rate, "per CPU second");
+        report.add(match peer {
+            None => row,
+            Some(peer) => row.peer("Rust guest", peer),
+        });
+        peer.get_or_insert(rate);
+    }
+    Ok(())
 }
 
 fn head(folder: &Path) -> Result<Vec<String>> {

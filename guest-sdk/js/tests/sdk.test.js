@@ -287,3 +287,9 @@ test("UTF-8 by hand is UTF-8", () => {
     assert.deepEqual([decodeByHand(some), decodeByBuiltins(some)], [expected, expected]);
   }
 });
+
+test("the README shows the template", () => {
+  const read = (path) => readFileSync(new globalThis.URL(path, import.meta.url), "utf8");
+  const app = read("../template/src/app.js").replaceAll("{{name}}", "my-issues").replaceAll("{{title}}", "My issues");
+  assert.ok(read("../README.md").includes(app), "copy template/src/app.js into README.md");
+});

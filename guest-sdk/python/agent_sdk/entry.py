@@ -3,6 +3,7 @@ to it that a traceback is in the log."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import linecache
 import logging
@@ -18,6 +19,12 @@ from .session import Run, to_json
 
 #: Where this package and Python's own library are: the reason of an error names a place outside of both.
 _OURS = (os.path.dirname(__file__) + os.sep, os.path.dirname(traceback.__file__) + os.sep)
+
+#: What the standard library imports when it is first used, and what could not be found then: there are no files.
+_LATE = ["_strptime", "stringprep"] + [
+    "encodings." + name
+    for name in ("ascii", "latin_1", "iso8859_15", "cp1252", "utf_8_sig", "utf_16", "utf_16_le", "utf_16_be", "idna", "punycode")
+]
 
 #: The contract's cases that each kind of call knows; anything else is ``Other``.
 _CASES = {
@@ -43,6 +50,8 @@ def component(integration: Type[Integration]) -> Type[Any]:
     manifest = to_json(integration.manifest.document(), "the manifest")
     if _host.INSIDE:
         logging.basicConfig(handlers=[log.Handler()], level=logging.INFO)
+        for late in _LATE:
+            importlib.import_module(late)
         _keep_sources()
 
     class World:

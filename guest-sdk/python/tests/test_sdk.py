@@ -280,6 +280,14 @@ class Http(unittest.TestCase):
             self.pages(next=http.next_token("n", "n"), pages_max=5)
 
 
+class Readme(unittest.TestCase):
+    def test_it_shows_the_template(self):
+        with open(os.path.join(HERE, "../template/app.py"), encoding="utf-8") as file:
+            app = file.read().replace("{{name}}", "my-issues").replace("{{title}}", "My issues")
+        with open(os.path.join(HERE, "../README.md"), encoding="utf-8") as file:
+            self.assertIn(app, file.read(), "copy template/app.py into README.md")
+
+
 class Entry(unittest.TestCase):
     def test_the_manifest_is_whole_and_fits_what_the_host_reads(self):
         manifest = agent_sdk.Manifest(

@@ -1,5 +1,6 @@
 """What may go wrong in an integration, each under a name that tests/languages.rs gives in the configuration."""
 
+import datetime
 import random
 import sys
 import time
@@ -88,7 +89,9 @@ def leaves(run, config):
 
 
 def clocks(run, config):
-    """Whatever differs from run to run, and what is printed without a line's end."""
+    """Whatever differs from run to run, what the library imports late, and what is printed without a line's end."""
+    assert "ä€".encode("cp1252").decode("cp1252") == "ä€"
+    assert datetime.datetime.strptime("2026-11-21", "%Y-%m-%d").day == 21
     with run.model("tracker.Issue") as session:
         session.send({"ref_id": f"{random.random()}"})
         session.done(str(int(time.time())))
