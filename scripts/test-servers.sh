@@ -15,6 +15,8 @@ need() { # name, command, what for, how to get it
 
 need git git "makes and judges the repositories of the tests" "install the package git"
 need cc cc "compiles what stands for a power failure in the tests" "install the package gcc or clang"
+need python python3 "builds guests in Python, and tests their SDK" "install the packages python3 and python3-venv"
+need node node "builds guests in JavaScript, and tests their SDK" "install the packages nodejs and npm"
 
 if [ "$skipped" -gt 0 ]; then
     if [ "${CI:-false}" != false ] && [ -n "${CI:-}" ]; then
