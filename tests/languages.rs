@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -147,7 +147,10 @@ impl Server {
 }
 
 /// Reads one request, writes one answer. A connection that breaks off is the guest's affair.
-fn answer(stream: &TcpStream, base: &str, shared: &(Mutex<State>, Condvar)) -> Option<()> {
+fn answer<S>(stream: &S, base: &str, shared: &(Mutex<State>, Condvar)) -> Option<()>
+where
+    for<'a> &'a S: Read + Write,
+{
     let mut reader = BufReader::new(stream);
     let (mut line, mut length, mut authorized) = (String::new(), 0, false);
     reader.read_line(&mut line).ok()?;
@@ -288,9 +291,11 @@ fn languages_export_page_by_page_and_go_on_where_they_were() {
     }
 }
 
-/// What may go wrong, under the name that both guests have for it; then for each language the outcome, what the reason says
-/// and what the log says.
-const FAULTS: &[(&str, [(&str, &str, &str); 2])] = &[
+/// How a run ends: its outcome, and what its reason and its log say.
+type End = (&'static str, &'static str, &'static str);
+
+/// What may go wrong, under the name that both guests have for it, and how it ends in each language.
+const FAULTS: &[(&str, [End; 2])] = &[
     (
         "two-pages",
         [
