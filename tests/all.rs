@@ -10,6 +10,7 @@ mod failing;
 mod kill;
 mod lines;
 mod misuse;
+mod new;
 mod published;
 mod store;
 mod tidy;

@@ -59,7 +59,8 @@ fn target() -> PathBuf {
 }
 
 /// The binary. One that is older than its sources would be tested in vain, so it is refused.
-fn binary() -> &'static Path {
+#[must_use]
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let binary = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("agent");

@@ -3,6 +3,7 @@
 
 mod doctor;
 mod export;
+mod new;
 mod status;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub use doctor::{Check, CheckState, DoctorReport, doctor};
 pub use export::{
     Delivered, ExportOptions, ExportReport, ExportUi, IntegrationReport, OutcomeKind, RepoReport, Snapshot, export,
 };
+pub use new::{NewOptions, NewReport, TEMPLATES, Template, new_project};
 pub use status::{CursorStatus, ForgottenReport, IntegrationStatus, LastRun, StatusReport, force_historical, status};
 
 impl From<StoreError> for AppError {

@@ -6,6 +6,7 @@ mod doctor;
 mod exit;
 mod export;
 mod force_historical;
+mod new;
 mod progress;
 mod signals;
 mod status;
@@ -33,7 +34,8 @@ Examples:
   agent export --json | jq .integrations    the result for a program
   agent status                              what the store holds
   agent doctor                              what is wrong, and what to do about it
-  agent config schema > agent.schema.json   for an editor that completes agent.yaml";
+  agent config schema > agent.schema.json   for an editor that completes agent.yaml
+  agent new my-tickets                      begin an integration of your own";
 
 /// Runs integrations, sandboxed WebAssembly components, and delivers what they export: durably, and once.
 #[derive(Debug, Parser)]
@@ -57,6 +59,7 @@ enum Command {
     Status(status::Arguments),
     Doctor(doctor::Arguments),
     Config(config::Arguments),
+    New(new::Arguments),
     Version(version::Arguments),
 }
 
@@ -134,6 +137,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Status(arguments) => status::run(&arguments, &global),
         Command::Doctor(arguments) => doctor::run(&arguments, &global),
         Command::Config(arguments) => config::run(&arguments),
+        Command::New(arguments) => new::run(arguments, &global),
         Command::Version(arguments) => version::run(&arguments, &global),
     };
     result.unwrap_or_else(|error| {
