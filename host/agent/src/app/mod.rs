@@ -3,6 +3,8 @@
 
 mod doctor;
 mod export;
+mod inspect;
+mod run_wasm;
 mod status;
 
 use std::path::PathBuf;
@@ -15,6 +17,10 @@ use crate::store::{OutboxTotals, StoreError};
 pub use doctor::{Check, CheckState, DoctorReport, doctor};
 pub use export::{
     Delivered, ExportOptions, ExportReport, ExportUi, IntegrationReport, OutcomeKind, RepoReport, Snapshot, export,
+};
+pub use inspect::{InspectReport, inspect};
+pub use run_wasm::{
+    AuthorCall, ComponentReport, ModelReport, RecordsTo, RunWasm, RunWasmReport, Stopped, TimeReport, run_wasm,
 };
 pub use status::{CursorStatus, ForgottenReport, IntegrationStatus, LastRun, StatusReport, force_historical, status};
 

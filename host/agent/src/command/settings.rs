@@ -176,15 +176,15 @@ fn insert(config: &mut Value, parts: &[&str], value: Value) -> Result<(), (Strin
         }
         at = match (at, index) {
             (Value::Object(members), _) => members.entry((*part).to_owned()).or_insert(Value::Null),
-            (Value::Array(items), Some(index)) if index <= items.len() && index < INDEX_MAX => {
+            (Value::Array(items), Some(index)) => {
+                if index > items.len() || index >= INDEX_MAX {
+                    let fault = format!("the list has {} items, and {index} is not the next", items.len());
+                    return Err((fault, "number items from 0, one after the other"));
+                }
                 if index == items.len() {
                     items.push(Value::Null);
                 }
                 &mut items[index]
-            }
-            (Value::Array(items), Some(index)) => {
-                let fault = format!("the list has {} items, and {index} is not the next", items.len());
-                return Err((fault, "number items from 0, one after the other"));
             }
             (Value::Array(_), None) => return Err((format!("`{part}` is no place in a list"), "number its items from 0")),
             _ => {

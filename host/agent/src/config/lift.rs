@@ -364,7 +364,8 @@ impl Paths<'_> {
 }
 
 /// A path without `.` and `..`, as a shell's `cd` would read it: so that the same folder always has the same name.
-pub(super) fn tidy(path: &Path) -> PathBuf {
+#[must_use]
+pub fn tidy(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 pub use alone::{GrantFlags, grants_of_flags, limits_of_flag, own_configuration};
 pub use fault::{ConfigError, ConfigFault};
+pub use lift::tidy as tidy_path;
 pub use load::{Document, FolderOrigin, Loaded, Source, Surroundings, load, root_of};
 pub use rule::{RuleFault, parse_host};
 pub use schema::AGENT_CONFIG as AGENT_CONFIG_SCHEMA;
