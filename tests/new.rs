@@ -133,7 +133,10 @@ impl Stranger {
     fn local(&self, text: &str) -> String {
         let host = format!("127.0.0.1:{}", self.port);
         text.replace(API, &format!("http://{host}"))
-            .replace("NetworkRule::https(\"api.github.com\")", &format!("NetworkRule::http(\"127.0.0.1\").port({})", self.port))
+            .replace(
+                "NetworkRule::https(\"api.github.com\")",
+                &format!("NetworkRule::http(\"127.0.0.1\").port({})", self.port),
+            )
             .replace("@api.github.com", "@127.0.0.1")
             .replace("hosts: [api.github.com]", "hosts: [127.0.0.1]")
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{AppError, Backlog, backlog};
 use crate::command::exporter::Exporter;
-use crate::command::outcome::{ExportOutcome, Outcome};
+use crate::command::outcome::{ExportOutcome, Outcome, Repository};
 use crate::command::runner::Runner;
 use crate::config::{Compression, Config, Integration, Sink};
 use crate::delivery::{Counters, Delivery};
@@ -173,21 +173,9 @@ async fn run_one(exporter: &Exporter, integration: &Integration, run: &OnceLock<
 const NOT_TO_BE_RUN: [&str; 3] = ["component", "manifest", "config"];
 
 fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
-    let partial = ended.partial();
-    let rolled_back = ended.sessions.iter().filter(|s| s.state == SessionState::RolledBack).count();
-    let (outcome, reason) = match &ended.outcome {
-        Outcome::Ok { .. } if partial || rolled_back > 0 => {
-            (OutcomeKind::Partial, Some(why_partial(&ended, rolled_back)))
-        }
-        Outcome::Ok { .. } => (OutcomeKind::Ok, None),
-        Outcome::Failed { kind, .. } if NOT_TO_BE_RUN.contains(&kind.as_str()) => {
-            (OutcomeKind::BadConfig, ended.outcome.reason())
-        }
-        Outcome::Failed { .. } => (OutcomeKind::Failed, ended.outcome.reason()),
-        Outcome::Trapped { .. } => (OutcomeKind::Trapped, ended.outcome.reason()),
-        Outcome::Limit { .. } => (OutcomeKind::Limit, ended.outcome.reason()),
-        Outcome::Cancelled => (OutcomeKind::Cancelled, ended.outcome.reason()),
-        Outcome::Denied { .. } => (OutcomeKind::Denied, ended.outcome.reason()),
+    let (outcome, reason) = match why_partial_if(&ended) {
+        Some(why) => (OutcomeKind::Partial, Some(why)),
+        None => (OutcomeKind::of(&ended.outcome), ended.outcome.reason()),
     };
     if let Outcome::Trapped { backtrace, .. } = &ended.outcome {
         tracing::error!(integration = name, backtrace, "the integration broke down");
@@ -200,17 +188,20 @@ fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
         memory_bytes_peak: ended.usage.memory_bytes_peak,
         host_calls: ended.usage.host_calls,
         sessions: ended.sessions,
-        repos: ended
-            .repositories
-            .into_iter()
-            .map(|r| RepoReport { ref_id: r.ref_id, name: r.name, records: r.records, error: r.error })
-            .collect(),
+        repos: ended.repositories.into_iter().map(RepoReport::from).collect(),
         ..IntegrationReport::empty(name, outcome)
     }
 }
 
 /// Failed parts that a reason names; the rest is counted, and in the integration's log.
 const PARTS_TOLD_MAX: usize = 5;
+
+/// Why an export that ended well is partial, if it is.
+pub(super) fn why_partial_if(ended: &ExportOutcome) -> Option<String> {
+    let rolled_back = ended.sessions.iter().filter(|s| s.state == SessionState::RolledBack).count();
+    let partial = ended.outcome.is_ok() && (rolled_back > 0 || ended.partial());
+    partial.then(|| why_partial(ended, rolled_back))
+}
 
 fn why_partial(ended: &ExportOutcome, rolled_back: usize) -> String {
     let mut why = Vec::new();
@@ -234,7 +225,7 @@ fn why_partial(ended: &ExportOutcome, rolled_back: usize) -> String {
     why.join("; ")
 }
 
-fn delivered(counters: &Counters) -> Delivered {
+pub(super) fn delivered(counters: &Counters) -> Delivered {
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     Delivered {
         batches: read(&counters.batches),
@@ -298,6 +289,19 @@ impl OutcomeKind {
         OutcomeKind::Trapped,
         OutcomeKind::Cancelled,
     ];
+
+    /// The kind of a call's outcome.
+    pub(super) fn of(outcome: &Outcome) -> OutcomeKind {
+        match outcome {
+            Outcome::Ok { .. } => OutcomeKind::Ok,
+            Outcome::Failed { kind, .. } if NOT_TO_BE_RUN.contains(&kind.as_str()) => OutcomeKind::BadConfig,
+            Outcome::Failed { .. } => OutcomeKind::Failed,
+            Outcome::Trapped { .. } => OutcomeKind::Trapped,
+            Outcome::Limit { .. } => OutcomeKind::Limit,
+            Outcome::Cancelled => OutcomeKind::Cancelled,
+            Outcome::Denied { .. } => OutcomeKind::Denied,
+        }
+    }
 
     /// One word, as in JSON.
     #[must_use]
@@ -366,6 +370,12 @@ pub struct RepoReport {
     pub records: u64,
     /// Why it failed, for a person.
     pub error: Option<String>,
+}
+
+impl From<Repository> for RepoReport {
+    fn from(Repository { ref_id, name, records, error }: Repository) -> RepoReport {
+        RepoReport { ref_id, name, records, error }
+    }
 }
 
 /// What a sink has taken.

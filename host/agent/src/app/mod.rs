@@ -3,7 +3,9 @@
 
 mod doctor;
 mod export;
+mod inspect;
 mod new;
+mod run_wasm;
 mod status;
 
 use std::path::PathBuf;
@@ -17,7 +19,11 @@ pub use doctor::{Check, CheckState, DoctorReport, doctor};
 pub use export::{
     Delivered, ExportOptions, ExportReport, ExportUi, IntegrationReport, OutcomeKind, RepoReport, Snapshot, export,
 };
+pub use inspect::{InspectReport, inspect};
 pub use new::{NewOptions, NewReport, TEMPLATES, Template, new_project};
+pub use run_wasm::{
+    AuthorCall, ComponentReport, ModelReport, RecordsTo, RunWasm, RunWasmReport, Stopped, TimeReport, run_wasm,
+};
 pub use status::{CursorStatus, ForgottenReport, IntegrationStatus, LastRun, StatusReport, force_historical, status};
 
 impl From<StoreError> for AppError {

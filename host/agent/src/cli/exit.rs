@@ -1,7 +1,7 @@
 //! The exit codes: what each means, and which one a result has. Scripts depend on them; docs/exit-codes.md is the
 //! published list, and a test holds the two together.
 
-use crate::app::{AppError, CheckState, DoctorReport, ExportReport, OutcomeKind};
+use crate::app::{AppError, CheckState, DoctorReport, ExportReport, OutcomeKind, RunWasmReport};
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +89,16 @@ impl Exit {
             OutcomeKind::Denied => Exit::Denied,
             OutcomeKind::Limit | OutcomeKind::Trapped => Exit::Limit,
             OutcomeKind::Cancelled => Exit::Interrupted,
+        }
+    }
+
+    /// The code of one component's run. `Partial` also where something could not be shown or written.
+    #[must_use]
+    pub fn of_run_wasm(report: &RunWasmReport) -> Exit {
+        match Exit::of_outcome(report.outcome) {
+            _ if report.interrupted => Exit::Interrupted,
+            Exit::Ok if report.left.batches > 0 || report.delivery_error.is_some() => Exit::Partial,
+            exit => exit,
         }
     }
 

@@ -6,8 +6,11 @@ mod doctor;
 mod exit;
 mod export;
 mod force_historical;
+mod inspect;
 mod new;
 mod progress;
+mod run_wasm;
+mod run_wasm_report;
 mod signals;
 mod status;
 mod summary;
@@ -18,7 +21,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 pub use exit::Exit;
@@ -34,6 +38,8 @@ Examples:
   agent export --json | jq .integrations    the result for a program
   agent status                              what the store holds
   agent doctor                              what is wrong, and what to do about it
+  agent run-wasm my.wasm                    one component alone, for its author
+  agent inspect my.wasm                     what a component is and asks for
   agent config schema > agent.schema.json   for an editor that completes agent.yaml
   agent new my-tickets                      begin an integration of your own";
 
@@ -58,6 +64,8 @@ enum Command {
     ForceHistorical(force_historical::Arguments),
     Status(status::Arguments),
     Doctor(doctor::Arguments),
+    RunWasm(Box<run_wasm::Arguments>),
+    Inspect(inspect::Arguments),
     Config(config::Arguments),
     New(new::Arguments),
     Version(version::Arguments),
@@ -74,6 +82,10 @@ struct Global {
     /// The folder of the agent's store, caches and logs; goes before what the configuration says [default: ~/.agent]
     #[arg(long = "pinpoint-root", visible_alias = "root", env = "AGENT_ROOT", value_name = "DIR", global = true)]
     root: Option<PathBuf>,
+
+    /// Whether the command line itself names the root, and not only the environment.
+    #[arg(skip)]
+    root_given: bool,
 
     /// Print the result as JSON, and nothing else, on standard output
     #[arg(long, global = true)]
@@ -121,7 +133,13 @@ impl From<LogLevel> for tracing::Level {
 
 /// Runs a command line, the program's name first, to its end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(arguments) {
+    let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        let given = |matches: &ArgMatches| matches.value_source("root") == Some(ValueSource::CommandLine);
+        cli.global.root_given = given(&matches) || matches.subcommand().is_some_and(|(_, matches)| given(matches));
+        Ok(cli)
+    });
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are errors to clap, and go to standard output.
@@ -136,6 +154,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::ForceHistorical(arguments) => force_historical::run(&arguments, &global),
         Command::Status(arguments) => status::run(&arguments, &global),
         Command::Doctor(arguments) => doctor::run(&arguments, &global),
+        Command::RunWasm(arguments) => run_wasm::run(*arguments, &global),
+        Command::Inspect(arguments) => inspect::run(&arguments, &global),
         Command::Config(arguments) => config::run(&arguments),
         Command::New(arguments) => new::run(arguments, &global),
         Command::Version(arguments) => version::run(&arguments, &global),

@@ -6,7 +6,7 @@ use std::hash::Hasher;
 use std::sync::OnceLock;
 
 use jsonschema::Validator;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::schema::{self, Fault};
@@ -20,7 +20,7 @@ pub const MANIFEST_BYTES_MAX: usize = 1 << 20;
 const PUBLISHED: &str = include_str!("../../../../wit/schemas/manifest.json");
 
 /// What an integration is, has and asks for. Members that are not named here are passed over.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Manifest {
     pub name: String,
     pub version: String,
@@ -44,7 +44,7 @@ pub struct Manifest {
 }
 
 /// One model.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct ModelManifest {
     pub name: String,
     /// JSON Pointers; together they are a record's key.
@@ -57,7 +57,7 @@ pub struct ModelManifest {
 }
 
 /// What it asks to be allowed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Asks {
     pub network: Vec<AskedRule>,
@@ -66,7 +66,7 @@ pub struct Asks {
 }
 
 /// A network rule as it stands in the manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct AskedRule {
     /// `https` if absent.
     pub scheme: Option<String>,
@@ -82,7 +82,7 @@ pub struct AskedRule {
 }
 
 /// A credential that it uses.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct AskedCredential {
     pub name: String,
     #[serde(default)]

@@ -5,6 +5,8 @@
 pub mod exporter;
 pub mod manifest;
 pub mod outcome;
+pub mod permissions;
 mod policy;
 pub mod runner;
 mod schema;
+pub mod settings;

@@ -134,6 +134,9 @@ pub struct Usage {
     /// The largest sum of its memories and tables, bytes.
     pub memory_bytes_peak: u64,
     pub host_calls: u64,
+    /// Instructions of WebAssembly, where they are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<u64>,
 }
 
 impl From<&CallReport> for Usage {
@@ -143,6 +146,7 @@ impl From<&CallReport> for Usage {
             wall_ms: report.wall.as_secs_f64() * 1e3,
             memory_bytes_peak: report.memory_bytes_peak,
             host_calls: report.host_calls,
+            instructions: report.instructions,
         }
     }
 }

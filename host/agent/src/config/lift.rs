@@ -229,7 +229,7 @@ fn sink(node: &Node, path: &str, place: &Paths<'_>, root: Option<&Path>, faults:
     Some(Sink::Folder { path: folder?, compression: compression? })
 }
 
-fn limits(section: &Section<'_>, defaults: &Limits, faults: &mut Faults) -> Limits {
+pub(super) fn limits(section: &Section<'_>, defaults: &Limits, faults: &mut Faults) -> Limits {
     let mut limits = defaults.clone();
     if let Some((node, path)) = section.get("memory") {
         limits.memory_bytes_max = size(node, &path, MEMORY_BYTES, faults).unwrap_or(limits.memory_bytes_max);
@@ -364,7 +364,8 @@ impl Paths<'_> {
 }
 
 /// A path without `.` and `..`, as a shell's `cd` would read it: so that the same folder always has the same name.
-pub(super) fn tidy(path: &Path) -> PathBuf {
+#[must_use]
+pub fn tidy(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {

@@ -1,6 +1,7 @@
 //! What the configuration means, once lifted: after this, nobody asks whether a setting is valid. `config/` reads it
 //! (YAML or JSON, and the command lines of the systems we succeed), judges it whole, and reports all faults at once.
 
+mod alone;
 mod components;
 mod fault;
 mod grants;
@@ -17,7 +18,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use alone::{GrantFlags, grants_of_flags, limits_of_flag, own_configuration};
 pub use fault::{ConfigError, ConfigFault};
+pub use lift::tidy as tidy_path;
 pub use load::{Document, FolderOrigin, Loaded, Source, Surroundings, load, root_of};
 pub use rule::{RuleFault, parse_host};
 pub use schema::AGENT_CONFIG as AGENT_CONFIG_SCHEMA;

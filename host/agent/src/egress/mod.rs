@@ -10,12 +10,14 @@ mod address;
 // The one place that may hold a client.
 #[allow(clippy::disallowed_types)]
 mod client;
+mod ledger;
 mod policy;
 mod resolve;
 mod secrets;
 mod stream;
 
 pub use client::Egress;
+pub use ledger::{Account, Denial, Exchange, Lack, Ledger};
 pub(crate) use stream::{Stream, StreamLimits};
 
 /// What one integration may reach: asked ∩ granted, worked out before it runs.

@@ -92,6 +92,13 @@ pub struct Ack {
     pub unchanged: u32,
 }
 
+/// What was sent of one model in a run, whatever became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sent {
+    pub batches: u64,
+    pub records: u64,
+}
+
 /// A repository to export natively: the document of `git.export-repo`, committed with a session.
 #[derive(Debug, Clone)]
 pub struct GitJob {
@@ -279,6 +286,11 @@ impl ExportRun {
             }
         }
         Ok(())
+    }
+
+    /// What was sent so far, by model.
+    pub fn sent(&self) -> std::collections::BTreeMap<String, Sent> {
+        self.tree().sent.clone()
     }
 
     /// Whether the run has been asked to end.
