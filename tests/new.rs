@@ -168,8 +168,12 @@ impl Stranger {
         text
     }
 
-    /// Applies a change of the paper to a file of the project.
+    /// Applies the changes of a block of the paper, with `@@` between them, to a file of the project.
     fn change(&self, path: &str, diff: &str) {
+        diff.split("@@\n").for_each(|one| self.change_one(path, one));
+    }
+
+    fn change_one(&self, path: &str, diff: &str) {
         let file = self.folder.join(path);
         let text = fs::read_to_string(&file).unwrap();
         let lines = |sign: char| -> String {

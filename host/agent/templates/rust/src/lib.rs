@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use issue::{GitHubIssue, Issue};
+use issue::Issue;
 
 const API: &str = "https://api.github.com";
 
