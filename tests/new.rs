@@ -224,7 +224,7 @@ fn new_makes_a_project_and_the_tutorial_is_true() {
     let stranger = Stranger { bench, folder, port };
     stranger.runs("cargo fmt --check");
     stranger.runs("cargo test --quiet");
-    for path in ["src/lib.rs", "agent.yaml"] {
+    for path in ["src/lib.rs", "src/tests.rs", "agent.yaml"] {
         stranger.redirect(path);
     }
     let mut said = String::new();
@@ -253,15 +253,22 @@ fn new_makes_a_project_and_the_tutorial_is_true() {
     stranger.bench.run(&["new", "my-issues", "--dir", place().to_str().unwrap()]).code(2).says("is not empty");
 }
 
-/// Runs a line of the paper; `expected` is the word behind `sh`: `works`, `fails`, or `later`, before which something
-/// happens on the server.
+/// Runs a line of the paper; `expected` is the word behind `sh`: `works`, `fails`, `again`, where nothing is new, or `later`,
+/// before which something happens on the server.
 fn tutorial_step(stranger: &Stranger, github: &Mutex<GitHub>, line: &str, expected: &str) -> String {
+    assert!(["works", "fails", "again", "later"].contains(&expected), "{PAPER}: `sh {expected}`");
     if expected == "later" {
         let id = github.lock().unwrap().issues.len() as u64 + 1;
         github.lock().unwrap().add(id..id + 1, 9..10, "2026-11-21T09:29:00Z");
     }
     let (good, text) = stranger.run(line);
     assert_eq!(good, expected != "fails", "{line}\n{text}");
+    let records = text.lines().filter(|line| line.contains("\"record\":")).count();
+    match expected {
+        "again" => assert_eq!(records, 0, "{line}\n{text}"),
+        "later" => assert!(records == 1 && text.contains("Issue 131"), "{line}\n{text}"),
+        _ => {}
+    }
     text
 }
 
