@@ -11,5 +11,6 @@ mod kill;
 mod lines;
 mod misuse;
 mod published;
+mod run_wasm;
 mod store;
 mod tidy;

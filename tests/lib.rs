@@ -117,7 +117,9 @@ impl Default for Bench {
 impl Bench {
     #[must_use]
     pub fn new() -> Bench {
-        Bench { folder: tempfile::Builder::new().prefix("agent-bench-").tempdir().unwrap() }
+        let bench = Bench { folder: tempfile::Builder::new().prefix("agent-bench-").tempdir().unwrap() };
+        fs::create_dir(bench.path("tmp")).unwrap();
+        bench
     }
 
     /// With this agent.yaml; `${GUESTS}` is the folder of the built guests.
@@ -152,17 +154,36 @@ impl Bench {
         let mut command = Command::new(binary());
         command.args(arguments).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         command.env("HOME", self.folder.path()).env("GUESTS", guests()).env("AGENT_INTEGRATIONS_DIR", guests());
+        // Temporary files of its own, so that what is left over is seen; compiled components are shared by all benches.
+        command.env("TMPDIR", self.path("tmp")).env("XDG_CACHE_HOME", target().join("tests-cache"));
         command
     }
 
     /// Runs a command line to its end.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {
-        let output = self.command(arguments).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what the agent prints is UTF-8");
-        // A process that a signal ended has no code.
-        let code = output.status.code().unwrap_or(-1);
-        Output { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+        output(&mut self.command(arguments))
+    }
+
+    /// Runs a command line with more behind it, as a shell reads that; with a root in its environment.
+    #[must_use]
+    pub fn shell(&self, arguments: &[&str], more: &str) -> Output {
+        let direct = self.command(arguments);
+        let quoted = direct.get_args().map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''")));
+        let line = format!("{} {} {more}", direct.get_program().display(), quoted.collect::<Vec<_>>().join(" "));
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+        for (name, value) in direct.get_envs() {
+            shell.env(name, value.unwrap());
+        }
+        shell.env("AGENT_ROOT", self.path("production"));
+        output(&mut shell)
+    }
+
+    /// Starts a command line whose standard output is read by the test.
+    #[must_use]
+    pub fn spawn_piped(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// `agent export` with the configuration of the bench.
@@ -192,6 +213,14 @@ impl Bench {
     pub fn sink(&self) -> Sink {
         Sink::read(&self.path("out"))
     }
+}
+
+fn output(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what the agent prints is UTF-8");
+    // A process that a signal ended has no code.
+    let code = output.status.code().unwrap_or(-1);
+    Output { code, stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// A process that is ended with its owner.
