@@ -315,7 +315,7 @@ impl OutcomeKind {
         }
     }
 
-    fn from_name(name: &str) -> Option<OutcomeKind> {
+    pub(super) fn from_name(name: &str) -> Option<OutcomeKind> {
         OutcomeKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
