@@ -311,12 +311,18 @@ impl Response {
     pub fn error_for_status(self) -> Result<Response, Error> {
         let kind = match self.status {
             0..=399 => return Ok(self),
-            401 | 403 => ErrorKind::Denied,
+            // Some servers say so when they mean that there were too many requests.
+            403 if self.asks_to_wait() => ErrorKind::Unavailable,
+            401 | 403 => ErrorKind::Unauthenticated,
             404 | 410 => ErrorKind::NotFound,
             429 | 500.. => ErrorKind::Unavailable,
             _ => ErrorKind::Other,
         };
         Err(Error::new(kind, format!("{} answered {}", self.url, self.excerpt())))
+    }
+
+    fn asks_to_wait(&self) -> bool {
+        self.header("retry-after").is_some() || self.header("x-ratelimit-remaining") == Some("0")
     }
 
     fn excerpt(&self) -> String {
@@ -351,7 +357,7 @@ mod tests {
             response.error_for_status().err().map(|error| error.kind())
         };
         assert_eq!([200, 304].map(kind), [None, None]);
-        assert_eq!(kind(401), Some(ErrorKind::Denied));
+        assert_eq!(kind(401), Some(ErrorKind::Unauthenticated));
         assert_eq!(kind(404), Some(ErrorKind::NotFound));
         assert_eq!(kind(418), Some(ErrorKind::Other));
         assert_eq!([429, 503].map(kind), [Some(ErrorKind::Unavailable); 2]);

@@ -245,6 +245,8 @@ mod tests {
             host_calls: 5,
             sessions: vec![session("org", None, 0), session("org/1/Commit", Some("Commit"), records)],
             repos: vec![RepoReport { ref_id: "r1".into(), name: "repo".into(), records, error: None }],
+            faults: Vec::new(),
+            misfits: Vec::new(),
         };
         ExportReport {
             integrations: vec![integration("git", OutcomeKind::Ok, None)],

@@ -101,6 +101,11 @@ impl Faults {
         file.clone_into(&mut self.file);
     }
 
+    /// The file, or the flag, that faults stand in now.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Adds a fault.
     pub fn add(&mut self, at: Place, path: &str, fault: impl Into<String>, mend: impl Into<String>) {
         let fault = ConfigFault {
@@ -173,7 +178,8 @@ pub(super) fn quoted_path(path: &Path) -> String {
 }
 
 /// The candidate that was probably meant, if one is near enough.
-pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase();
     // The beginning of exactly one: an abbreviation. Two letters are the beginning of too much.
     let mut begun = candidates.iter().filter(|candidate| word.len() > 2 && candidate.to_lowercase().starts_with(&word));

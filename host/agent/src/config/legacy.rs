@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::fault::{Faults, Place, nearest, quoted};
 use super::lift::{self, Names, Paths, Section, boolean, text};
 use super::read::{Node, Value};
-use super::{Config, FolderOrigin, Grants, Integration, Limits, Surroundings, components};
+use super::{Config, FolderOrigin, Grants, Integration, Limits, Surroundings, Written, components};
 
 pub(super) const AGENT_KEYS: &[&str] =
     &["customer_id", "pinpoint_root", "skip_git", "integrations_dir", "dev_use_compiled_integrations", "backend"];
@@ -90,10 +90,16 @@ pub(super) fn integrations(node: &Node, agent: Agent, around: &Surroundings, fau
         return None;
     }
     let mut names = Names::default();
+    let mut written = Written::default();
     let lifted: Vec<Option<Integration>> = items
         .iter()
         .enumerate()
-        .map(|(index, item)| integration(item, &format!("[{index}]"), &around, &mut names, faults))
+        .map(|(index, item)| {
+            let path = format!("[{index}]");
+            let integration = integration(item, &path, &around, &mut names, faults)?;
+            written.note(&integration.name, faults.file(), item, &path);
+            Some(integration)
+        })
         .collect();
     let root = root?;
     Some(Config {
@@ -103,6 +109,7 @@ pub(super) fn integrations(node: &Node, agent: Agent, around: &Surroundings, fau
         skip_git: agent.skip_git,
         integrations: lifted.into_iter().collect::<Option<Vec<_>>>()?,
         outbox_bytes_max: lift::OUTBOX_BYTES_DEFAULT,
+        written,
     })
 }
 

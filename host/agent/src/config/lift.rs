@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::fault::{Faults, Place, nearest, quoted};
 use super::read::{Entry, Node, Value};
 use super::units;
-use super::{Compression, Config, Integration, Limits, Sink, Surroundings, components, grants};
+use super::{Compression, Config, Integration, Limits, Sink, Surroundings, Written, components, grants};
 
 // The keys of each mapping. `schemas/agent-config.json` has the same; a test holds the two together.
 pub(super) const ROOT_KEYS: &[&str] = &["root", "customer_id", "skip_git", "integrations", "sink", "limits"];
@@ -60,8 +60,8 @@ pub(super) fn lift(node: &Node, base: &Path, around: &Surroundings, faults: &mut
     }
     let mend = "list at least one: `integrations: [{name: git, component: git}]`";
     let (node, path) = top.require("integrations", mend, faults)?;
-    let integrations = integrations(node, &path, &place, around, &defaults, faults)?;
-    Some(Config { root: root?, customer_id, skip_git, integrations, sink: sink?, outbox_bytes_max })
+    let (integrations, written) = integrations(node, &path, &place, around, &defaults, faults)?;
+    Some(Config { root: root?, customer_id, skip_git, integrations, sink: sink?, outbox_bytes_max, written })
 }
 
 /// The root that the tree of an agent.yaml names, or the default.
@@ -85,7 +85,7 @@ fn integrations(
     around: &Surroundings,
     defaults: &Limits,
     faults: &mut Faults,
-) -> Option<Vec<Integration>> {
+) -> Option<(Vec<Integration>, Written)> {
     let items = list(node, path, faults)?;
     if items.is_empty() {
         faults.add(node.at, path, "there is no integration", "list at least one: `- {name: git, component: git}`");
@@ -101,14 +101,18 @@ fn integrations(
         return None;
     }
     let mut names = Names::default();
+    let mut written = Written::default();
     let lifted: Vec<Option<Integration>> = items
         .iter()
         .enumerate()
         .map(|(index, item)| {
-            integration(item, &format!("{path}[{index}]"), place, around, defaults, &mut names, faults)
+            let path = format!("{path}[{index}]");
+            let integration = integration(item, &path, place, around, defaults, &mut names, faults)?;
+            written.note(&integration.name, faults.file(), item, &path);
+            Some(integration)
         })
         .collect();
-    lifted.into_iter().collect()
+    Some((lifted.into_iter().collect::<Option<_>>()?, written))
 }
 
 fn integration(
