@@ -258,6 +258,20 @@ fn a_trap_is_told_with_place_last_words_and_backtrace() {
     assert_eq!((&stopped["host_call"], &stopped["inside_host_call"]), (&json!("log.log"), &json!(false)));
 }
 
+/// Records and results that are not what manifest and contract say are named, and the run is no success.
+#[test]
+fn a_lying_manifest_is_found_out() {
+    let bench = Bench::new();
+    let records = r#"records:=[{"id":"a","n":1},{"id":"b","n":"x"},{"id":"c"}]"#;
+    let lying = run(&bench, "guest_liar", &[records, "answer:=\"{}\""]).code(3);
+    lying.says("2 records of lie.Thing, of 3 looked at, do not fit").says("  b: /n: ").says("mend: send records as the schema says");
+    assert_eq!(lying.stdout.lines().count(), 3, "what does not fit is delivered all the same");
+    let misfits = &report(&bench, "guest_liar", 3, &[records, "answer:=\"{}\""])["misfits"][0];
+    assert_eq!((&misfits["checked"], &misfits["misfits"], &misfits["examples"][1]["key"]), (&json!(3), &json!(2), &json!("c")));
+    run(&bench, "guest_liar", &["validate-config", "answer:=\"{}\""]).code(1).says("validate-result.json").says("\"ok\"");
+    run(&bench, "guest_liar", &["answer:=\"no\""]).code(1).says("not JSON");
+}
+
 #[test]
 fn limits_are_the_agents_own() {
     let bench = Bench::new();
