@@ -154,13 +154,19 @@ fn what_is_refused_can_be_pasted_and_then_works() {
     let call = ["validate-config", &url, "http_credential=mock-token"];
     let refused = mock(&bench, &call);
     assert!(!refused.stderr.contains("hidden"), "the values of a query are not shown: {}", refused.stderr);
-    let line = |begin: &str| refused.stderr.lines().map(str::trim).find(|line| line.starts_with(begin)).unwrap().to_owned();
+    let line =
+        |begin: &str| refused.stderr.lines().map(str::trim).find(|line| line.starts_with(begin)).unwrap().to_owned();
     let flags = line("--allow ");
-    assert!(flags.contains("--allow-private '127.0.0.1'") && flags.contains("--credential 'mock-token=env:MOCK_TOKEN@"));
+    assert!(
+        flags.contains("--allow-private '127.0.0.1'") && flags.contains("--credential 'mock-token=env:MOCK_TOKEN@")
+    );
     // The value stands in a file here, which is the one thing that a person would change.
     let token = bench.path("token");
     let flags = flags.replace("env:MOCK_TOKEN", &format!("file:{}", token.display()));
-    bench.shell(&["run-wasm", &component("integration_mock"), call[0], call[1], call[2]], &flags).code(0).says("\"ok\": true");
+    bench
+        .shell(&["run-wasm", &component("integration_mock"), call[0], call[1], call[2]], &flags)
+        .code(0)
+        .says("\"ok\": true");
     assert_eq!(authorized.load(Ordering::SeqCst), 1);
 
     let begin = refused.stderr.lines().position(|line| line.trim() == "grants:").unwrap();
@@ -194,7 +200,10 @@ fn all_that_is_asked_is_granted_but_for_private_hosts_and_credentials() {
     let granted = report(&bench, "integration_mock", 0, &[&asked[..], &["--allow-private", "127.0.0.1"]].concat());
     assert_eq!(granted["result"]["ok"], true);
     let request = &granted["requests"][0];
-    assert_eq!((&request["method"], &request["status"], &request["bytes_received"]), (&json!("GET"), &json!(200), &json!(2)));
+    assert_eq!(
+        (&request["method"], &request["status"], &request["bytes_received"]),
+        (&json!("GET"), &json!(200), &json!(2))
+    );
     assert_eq!(granted["permissions"]["denied"], json!([]));
     let unused = granted["permissions"]["not_used"].to_string();
     assert!(unused.contains("credentials: mock-token") && unused.contains("git: true") && !unused.contains("network"));
@@ -250,10 +259,16 @@ fn a_root_that_is_kept_makes_the_next_run_incremental() {
 #[test]
 fn a_trap_is_told_with_place_last_words_and_backtrace() {
     let bench = Bench::new();
-    let output = run(&bench, "guest_panics", &[]).code(13);
-    output.says("Its last words:").says("│ panicked at").says("this guest panics on purpose");
-    output.says("It was stopped in `export`, after").says("Where, the innermost first:").says("frames of runtime and libraries left out");
-    assert!(!output.stderr.contains("\n   0  std::"), "the runtime's frames are folded: {}", output.stderr);
+    let output = mock(&bench, &["fail=panic", "--records", "none"]).code(13);
+    output.says("Its last words:").says("│ panicked at").says("the configuration asks for a panic");
+    output
+        .says("It was stopped in `export`, after")
+        .says("the last of them log.log")
+        .says("the component has no debug information");
+    // Its own functions first, by names that a person knows.
+    output
+        .says("Where, the innermost first:\n   0  integration_mock::")
+        .says("frames of runtime and libraries left out (abort");
     let stopped = &report(&bench, "guest_panics", 13, &[])["stopped"];
     assert_eq!((&stopped["host_call"], &stopped["inside_host_call"]), (&json!("log.log"), &json!(false)));
 }
@@ -264,11 +279,20 @@ fn a_lying_manifest_is_found_out() {
     let bench = Bench::new();
     let records = r#"records:=[{"id":"a","n":1},{"id":"b","n":"x"},{"id":"c"}]"#;
     let lying = run(&bench, "guest_liar", &[records, "answer:=\"{}\""]).code(3);
-    lying.says("2 records of lie.Thing, of 3 looked at, do not fit").says("  b: /n: ").says("mend: send records as the schema says");
+    lying
+        .says("2 records of lie.Thing, of 3 looked at, do not fit")
+        .says("  b: /n: ")
+        .says("mend: send records as the schema says");
     assert_eq!(lying.stdout.lines().count(), 3, "what does not fit is delivered all the same");
     let misfits = &report(&bench, "guest_liar", 3, &[records, "answer:=\"{}\""])["misfits"][0];
-    assert_eq!((&misfits["checked"], &misfits["misfits"], &misfits["examples"][1]["key"]), (&json!(3), &json!(2), &json!("c")));
-    run(&bench, "guest_liar", &["validate-config", "answer:=\"{}\""]).code(1).says("validate-result.json").says("\"ok\"");
+    assert_eq!(
+        (&misfits["checked"], &misfits["misfits"], &misfits["examples"][1]["key"]),
+        (&json!(3), &json!(2), &json!("c"))
+    );
+    run(&bench, "guest_liar", &["validate-config", "answer:=\"{}\""])
+        .code(1)
+        .says("validate-result.json")
+        .says("\"ok\"");
     run(&bench, "guest_liar", &["answer:=\"no\""]).code(1).says("not JSON");
 }
 
@@ -326,11 +350,20 @@ fn inspect_shows_what_a_component_is_and_runs_nothing_more() {
     let bench = Bench::new();
     let file = component("integration_mock");
     let output = bench.run(&["inspect", &file]).code(0);
-    output.says("contract      agent:integration@0.1.0").says("inert   wasi:cli/environment@").says("language      Rust");
-    output.says("asks for      network: {config:/http_url} GET").says("asks for      credential mock-token").says("mock.Issue (key /ref_id)");
+    output
+        .says("contract      agent:integration@0.1.0")
+        .says("inert   wasi:cli/environment@")
+        .says("language      Rust");
+    output
+        .says("asks for      network: {config:/http_url} GET")
+        .says("asks for      credential mock-token")
+        .says("mock.Issue (key /ref_id)");
     let json = bench.run(&["inspect", &file, "--json"]).code(0).json();
     assert_eq!(json["manifest"]["name"], "mock");
-    assert_eq!((&json["kind"], &json["contract"], &json["obstacle"]), (&json!("component"), &json!("0.1.0"), &Value::Null));
+    assert_eq!(
+        (&json["kind"], &json["contract"], &json["obstacle"]),
+        (&json!("component"), &json!("0.1.0"), &Value::Null)
+    );
     assert_eq!(json["digest"].as_str().unwrap().len(), 64);
     assert_eq!(json["bytes"], std::fs::metadata(&file).unwrap().len());
     // Nothing is run: a component whose `describe` is bad is shown like any other.
@@ -345,7 +378,9 @@ fn an_interrupt_ends_at_a_good_place_and_leaves_nothing() {
     let file = component("integration_mock");
     let endless = ["run-wasm", &file, "records=5000000", "projects=1", "checkpoint_every=1000"];
     let run = bench.start(&endless);
-    wait_until("records are shown", || std::fs::metadata(bench.path("running.stdout")).is_ok_and(|meta| meta.len() > 0));
+    wait_until("records are shown", || {
+        std::fs::metadata(bench.path("running.stdout")).is_ok_and(|meta| meta.len() > 0)
+    });
     run.interrupt();
     assert_eq!(run.code(), 130);
     let shown = bench.read("running.stdout");

@@ -207,7 +207,9 @@ fn run_wasm(report: &mut Report) -> Result<()> {
         agent.push(root.export("{records: 100, projects: 3}")?.cpu_secs * 1e3);
     }
     let (author, agent) = (median(&mut author), median(&mut agent));
-    report.add(Row::ratio("run-wasm of a small export, warm cache: CPU against agent export", author / agent, 1.2).aim("1.0"));
+    report.add(
+        Row::ratio("run-wasm of a small export, warm cache: CPU against agent export", author / agent, 1.2).aim("1.0"),
+    );
     report.add(Row::new("run-wasm of a small export: CPU", author, "ms").peer("agent export", agent));
     Ok(())
 }

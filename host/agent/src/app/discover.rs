@@ -100,8 +100,7 @@ pub async fn discover(
 
 async fn discover_one(runner: &Runner, candidate: Candidate) -> Discovered {
     let Candidate { name, component } = candidate;
-    let mut found =
-        Discovered { name, component, digest: None, bytes: None, error: None, manifest: None };
+    let mut found = Discovered { name, component, digest: None, bytes: None, error: None, manifest: None };
     match manifest_of(runner, &mut found).await {
         Ok(manifest) => found.manifest = Some(Described::from(manifest)),
         Err(error) => found.error = Outcome::from(&error).reason(),

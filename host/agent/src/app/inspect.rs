@@ -47,15 +47,8 @@ pub async fn inspect(
         .map_err(|_| AppError::Failed("looking at the component broke off; this is a fault of the agent".to_owned()))?
         .map_err(|error| AppError::Failed(error_chain(&error)))?;
     let obstacle = anatomy.obstacle();
-    let mut report = InspectReport {
-        file,
-        bytes,
-        digest,
-        anatomy,
-        contract_offered: CONTRACT_OFFERED,
-        obstacle,
-        manifest: None,
-    };
+    let mut report =
+        InspectReport { file, bytes, digest, anatomy, contract_offered: CONTRACT_OFFERED, obstacle, manifest: None };
     if !describe || report.obstacle.is_some() {
         return Ok(report);
     }

@@ -239,7 +239,8 @@ impl Alone {
         let manifest = match self.runner.describe(&stem(&request.component), &loaded).await {
             Ok(manifest) => manifest,
             Err(error) => {
-                let kind = if let ManifestError::Call(_) = &error { OutcomeKind::Failed } else { OutcomeKind::BadConfig };
+                let kind =
+                    if let ManifestError::Call(_) = &error { OutcomeKind::Failed } else { OutcomeKind::BadConfig };
                 return Ok(self.refuse(kind, error.to_string()));
             }
         };
@@ -524,7 +525,9 @@ mod tests {
 
     #[test]
     fn the_parts_of_the_time_add_up() {
-        for (cpu_ms, network_ms, expected) in [(2.0, 3, (2.0, 3.0, 5.0)), (20.0, 3, (10.0, 0.0, 0.0)), (2.0, 30, (2.0, 8.0, 0.0))] {
+        for (cpu_ms, network_ms, expected) in
+            [(2.0, 3, (2.0, 3.0, 5.0)), (20.0, 3, (10.0, 0.0, 0.0)), (2.0, 30, (2.0, 8.0, 0.0))]
+        {
             let usage = Usage { cpu_ms, wall_ms: 10.0, ..Usage::default() };
             let mut time = TimeReport::default();
             time.take(&usage, Duration::from_millis(network_ms));

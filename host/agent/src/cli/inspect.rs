@@ -43,9 +43,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Comman
     })?;
     let temporary = match run_wasm::cache_folder(&around) {
         Some(_) => None,
-        None => Some(tempfile::tempdir().map_err(|error| {
-            AppError::Failed(format!("no temporary folder can be made: {error}; set TMPDIR"))
-        })?),
+        None => Some(
+            tempfile::tempdir()
+                .map_err(|error| AppError::Failed(format!("no temporary folder can be made: {error}; set TMPDIR")))?,
+        ),
     };
     let cache = run_wasm::cache_folder(&around)
         .or_else(|| temporary.as_ref().map(|folder| folder.path().join("components")))
@@ -94,7 +95,10 @@ fn text(report: &InspectReport) -> String {
     for (field, names) in &anatomy.producers {
         line(&escape(field), escape(&names.join(", ")));
     }
-    line("debug info", if anatomy.debug_info { "yes: backtraces name lines" } else { "no: backtraces name functions" }.to_owned());
+    line(
+        "debug info",
+        if anatomy.debug_info { "yes: backtraces name lines" } else { "no: backtraces name functions" }.to_owned(),
+    );
     out.push_str("\nimports\n");
     for import in &anatomy.imports {
         let mark = match import.link {
@@ -149,7 +153,10 @@ fn manifest_text(manifest: &crate::command::manifest::Manifest) -> String {
         line("asks for", &format!("network: {}", rule_text(rule)));
     }
     for credential in &asks.credentials {
-        line("asks for", format!("credential {}: {}", credential.name, credential.description).trim_end_matches([':', ' ']));
+        line(
+            "asks for",
+            format!("credential {}: {}", credential.name, credential.description).trim_end_matches([':', ' ']),
+        );
     }
     if asks.git {
         line("asks for", "git: repositories that the host exports");

@@ -245,7 +245,9 @@ impl Arguments {
                 only(AuthorCall::Mutate { name: (*name).to_owned(), data }, rest)?
             }
             ["mutate"] => {
-                return Err(usage("mutate needs a name and data: agent run-wasm FILE mutate NAME '{\"id\":\"1\"}'".to_owned()));
+                return Err(usage(
+                    "mutate needs a name and data: agent run-wasm FILE mutate NAME '{\"id\":\"1\"}'".to_owned(),
+                ));
             }
             ["webhook", rest @ ..] => {
                 let body = self.body_file.as_deref().map(read).transpose()?.unwrap_or_default();
@@ -280,12 +282,16 @@ impl Arguments {
                 (String::from_utf8_lossy(&bytes).into_owned(), file.display().to_string(), words)
             }
             ([data, rest @ ..], None) => ((*data).to_owned(), "the data".to_owned(), rest),
-            ([], None) => return Err(usage("the mutation needs its data, JSON, as a word or with --data-file FILE".to_owned())),
+            ([], None) => {
+                return Err(usage("the mutation needs its data, JSON, as a word or with --data-file FILE".to_owned()));
+            }
             ([word, ..], Some(_)) => return Err(usage(format!("`{word}` and --data-file both give the data"))),
         };
         match serde_json::from_str::<Value>(&data) {
             Ok(_) => Ok((data, rest)),
-            Err(error) => Err(usage(format!("{from} is not JSON: {error}; quote it for the shell: '{{\"id\":\"1\"}}'"))),
+            Err(error) => {
+                Err(usage(format!("{from} is not JSON: {error}; quote it for the shell: '{{\"id\":\"1\"}}'")))
+            }
         }
     }
 
@@ -302,7 +308,10 @@ impl Arguments {
                 std::fs::create_dir_all(output).map_err(failed)?;
                 return Ok(RecordsTo::Folder(std::path::absolute(output).map_err(failed)?));
             }
-            return Ok(RecordsTo::Lines(Lines::watched(LinesTo::File(std::fs::File::create(output).map_err(failed)?), None)));
+            return Ok(RecordsTo::Lines(Lines::watched(
+                LinesTo::File(std::fs::File::create(output).map_err(failed)?),
+                None,
+            )));
         }
         let terminal = std::io::stdout().is_terminal();
         let form = match self.records {
@@ -430,7 +439,11 @@ async fn drive(
 /// The width of the terminal.
 fn columns() -> usize {
     // Not asked of the system: the shell knows, and a wrong guess costs a wrapped line.
-    std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|columns| *columns >= 40).unwrap_or(COLUMNS_DEFAULT)
+    std::env::var("COLUMNS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .filter(|columns| *columns >= 40)
+        .unwrap_or(COLUMNS_DEFAULT)
 }
 
 /// Records for a person: the model, then names and values, cut where the terminal ends.

@@ -135,7 +135,11 @@ fn permissions(report: &RunWasmReport) -> String {
         out.push_str("Not granted:\n");
         for denial in permissions.denied.iter().take(DENIALS_TOLD_MAX) {
             let times = if denial.count > 1 { format!(" ({} times)", count(denial.count)) } else { String::new() };
-            out.push_str(&format!("  {} {}{times}\n", escape(&denial.method), escape(&shortened(&denial.url, URL_CHARS_MAX))));
+            out.push_str(&format!(
+                "  {} {}{times}\n",
+                escape(&denial.method),
+                escape(&shortened(&denial.url, URL_CHARS_MAX))
+            ));
         }
         let more = permissions.denied.len().saturating_sub(DENIALS_TOLD_MAX) as u64 + permissions.denied_left_out;
         if more > 0 {
@@ -151,7 +155,10 @@ fn permissions(report: &RunWasmReport) -> String {
     }
     if !permissions.flags.is_empty() {
         out.push_str("To grant it here, add:\n");
-        out.push_str(&format!("  {}\n", permissions.flags.iter().map(|flag| escape(flag)).collect::<Vec<_>>().join(" ")));
+        out.push_str(&format!(
+            "  {}\n",
+            permissions.flags.iter().map(|flag| escape(flag)).collect::<Vec<_>>().join(" ")
+        ));
         out.push_str("To grant it in agent.yaml, below the integration (or in a file for --grants):\n");
         permissions.grants_yaml.lines().for_each(|line| out.push_str(&format!("  {}\n", escape(line))));
     }
@@ -169,7 +176,8 @@ pub(super) fn text(report: &RunWasmReport) -> String {
         format!("{} at most, of {}", show_size(report.memory_bytes_peak), show_size(report.memory_bytes_max)),
     );
     line("instructions", report.instructions.map_or_else(|| "not counted".to_owned(), count));
-    let calls: Vec<String> = report.host_calls_by_name.iter().map(|(name, times)| format!("{name} {}", count(*times))).collect();
+    let calls: Vec<String> =
+        report.host_calls_by_name.iter().map(|(name, times)| format!("{name} {}", count(*times))).collect();
     line("host calls", format!("{}{}", count(report.host_calls), listed(&calls)));
     line(
         "bytes",

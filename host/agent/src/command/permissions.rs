@@ -166,12 +166,8 @@ fn merged(rules: &[String]) -> Vec<String> {
 }
 
 fn not_used(account: &Account, seen: &Seen, policy: &Policy, manifest: &Manifest) -> Vec<String> {
-    let mut out: Vec<String> = policy
-        .asked
-        .iter()
-        .filter(|rule| !account.used(rule))
-        .map(|rule| format!("network: {rule}"))
-        .collect();
+    let mut out: Vec<String> =
+        policy.asked.iter().filter(|rule| !account.used(rule)).map(|rule| format!("network: {rule}")).collect();
     let credentials = manifest.asks.credentials.iter().filter(|asked| !account.credentials_used.contains(&asked.name));
     out.extend(credentials.map(|asked| format!("credentials: {}", asked.name)));
     if manifest.asks.git && !seen.git_used {

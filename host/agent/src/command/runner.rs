@@ -107,7 +107,13 @@ impl Runner {
     }
 
     /// What `describe` answers, asked anew within these limits; judged by nobody yet.
-    pub async fn describe_anew(&self, name: &str, loaded: &Loaded, limits: &Limits, witness: Arc<Witness>) -> CallOutcome {
+    pub async fn describe_anew(
+        &self,
+        name: &str,
+        loaded: &Loaded,
+        limits: &Limits,
+        witness: Arc<Witness>,
+    ) -> CallOutcome {
         let door = Door::nothing(name, &self.logs, &self.shutdown).with_witness(Some(witness));
         let report = self.sandbox.call(loaded, door, limits, Call::Describe, &self.shutdown).await;
         let usage = Usage::from(&report);

@@ -186,7 +186,9 @@ fn insert(config: &mut Value, parts: &[&str], value: Value) -> Result<(), (Strin
                 }
                 &mut items[index]
             }
-            (Value::Array(_), None) => return Err((format!("`{part}` is no place in a list"), "number its items from 0")),
+            (Value::Array(_), None) => {
+                return Err((format!("`{part}` is no place in a list"), "number its items from 0"));
+            }
             _ => {
                 let fault = format!("`{part}` is below a value that is neither an object nor a list");
                 return Err((fault, "leave out the setting above it"));
@@ -234,7 +236,10 @@ mod tests {
             (&["fail=7"], json!({"fail": 7})),
             (&["either=7"], json!({"either": 7})),
             (&["either:=\"7\""], json!({"either": "7"})),
-            (&["repos.0.url=a", "repos.1.url=b", "repos.1.depth=3"], json!({"repos": [{"url": "a"}, {"url": "b", "depth": 3}]})),
+            (
+                &["repos.0.url=a", "repos.1.url=b", "repos.1.depth=3"],
+                json!({"repos": [{"url": "a"}, {"url": "b", "depth": 3}]}),
+            ),
             (&["repos:=[]"], json!({"repos": []})),
             (&["open.any.thing=7"], json!({"open": {"any": {"thing": 7}}})),
             (&["open.any=a b"], json!({"open": {"any": "a b"}})),

@@ -132,7 +132,8 @@ pub fn limits_of_flag(text: Option<&str>) -> Result<Limits, ConfigError> {
     let mut entries = Vec::new();
     for part in text.unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let Some((key, value)) = part.split_once('=') else {
-            let mend = format!("write NAME=VALUE, for example memory=64MiB,cpu_time=5s; there are: {}", LIMIT_KEYS.join(", "));
+            let mend =
+                format!("write NAME=VALUE, for example memory=64MiB,cpu_time=5s; there are: {}", LIMIT_KEYS.join(", "));
             faults.add(Place::default(), "", format!("{} is no limit", quoted(part)), mend);
             continue;
         };
@@ -215,7 +216,9 @@ mod tests {
         assert_eq!(granted.private_hosts, ["localhost"]);
         let of = |name: &str| &granted.credentials[name];
         assert_eq!(of("a").hosts, ["api.example.com"]);
-        assert!(matches!((&of("a").source, &of("a").placement), (SecretSource::Env(name), Placement::Bearer) if name == "A"));
+        assert!(
+            matches!((&of("a").source, &of("a").placement), (SecretSource::Env(name), Placement::Bearer) if name == "A")
+        );
         assert!(matches!(&of("b").source, SecretSource::File(path) if path == Path::new("/work/secrets/b")));
         assert_eq!(of("b").hosts, ["one.example", "two.example"]);
         assert!(matches!(&of("c").placement, Placement::Basic { username } if username == "me"));
@@ -224,14 +227,20 @@ mod tests {
     #[test]
     fn all_faults_of_flags_are_told_at_once_and_no_secret_is() {
         let (allow, private) = (strings(&["api.example.com"]), strings(&["a b"]));
-        let credentials = strings(&["hunter2", "a=hunter2", "b=env:hunter 2@h.example", "c=env:C", "d={env: D, bearer: true}"]);
+        let credentials =
+            strings(&["hunter2", "a=hunter2", "b=env:hunter 2@h.example", "c=env:C", "d={env: D, bearer: true}"]);
         let flags = GrantFlags { file: None, allow: &allow, private_hosts: &private, credentials: &credentials };
         let error = grants_of_flags(&flags, &around()).expect_err("faults");
         let text = error.to_string();
         assert!(!text.contains("hunter"), "{text}");
-        for said in ["--allow: `api.example.com` is not a rule", "--allow-private: `a b` is not a host", "a: it does not say",
-            "not the name of a variable", "c: it is not said to which hosts", "credentials.d.hosts"]
-        {
+        for said in [
+            "--allow: `api.example.com` is not a rule",
+            "--allow-private: `a b` is not a host",
+            "a: it does not say",
+            "not the name of a variable",
+            "c: it is not said to which hosts",
+            "credentials.d.hosts",
+        ] {
             assert!(text.contains(said), "{said}: {text}");
         }
     }

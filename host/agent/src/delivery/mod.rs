@@ -101,13 +101,8 @@ impl Delivery {
         let counters = Arc::new(Counters::default());
         // Few ask for a flush, each once.
         let (ask, asked) = mpsc::channel(16);
-        let courier = Courier {
-            store,
-            sink: Arc::new(sink),
-            sink_id,
-            counters: counters.clone(),
-            shutdown: shutdown.clone(),
-        };
+        let courier =
+            Courier { store, sink: Arc::new(sink), sink_id, counters: counters.clone(), shutdown: shutdown.clone() };
         let task = shutdown.spawn(courier.run(asked));
         Delivery { ask, counters, task }
     }

@@ -71,8 +71,7 @@ impl Egress {
     #[must_use]
     pub fn with_ledger() -> (Egress, Arc<Ledger>) {
         let ledger = Arc::new(Ledger::default());
-        let shared =
-            Shared { lookup: resolve::system(), ledger: Some(Arc::clone(&ledger)), clients: Mutex::default() };
+        let shared = Shared { lookup: resolve::system(), ledger: Some(Arc::clone(&ledger)), clients: Mutex::default() };
         (Egress { shared: Arc::new(shared) }, ledger)
     }
 

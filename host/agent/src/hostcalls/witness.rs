@@ -79,10 +79,7 @@ impl super::Guest {
     }
 
     /// Runs what waits for the network, and notes how long.
-    pub(super) async fn waiting<T>(
-        witness: Option<std::sync::Arc<Witness>>,
-        network: impl Future<Output = T>,
-    ) -> T {
+    pub(super) async fn waiting<T>(witness: Option<std::sync::Arc<Witness>>, network: impl Future<Output = T>) -> T {
         let Some(witness) = witness else { return network.await };
         let began = std::time::Instant::now();
         let answer = network.await;

@@ -203,10 +203,17 @@ impl Anatomy {
         if !self.exports.iter().any(|name| name.starts_with("agent:integration/integration@")) {
             return Some(format!("it does not export {PACKAGE}/integration, which every integration has"));
         }
-        let unknown: Vec<&str> =
-            self.imports.iter().filter(|import| import.link == Link::Unknown).map(|import| import.name.as_str()).collect();
+        let unknown: Vec<&str> = self
+            .imports
+            .iter()
+            .filter(|import| import.link == Link::Unknown)
+            .map(|import| import.name.as_str())
+            .collect();
         (!unknown.is_empty()).then(|| {
-            format!("it imports what an integration cannot have: {}; do without, or use what {PACKAGE} offers", unknown.join(", "))
+            format!(
+                "it imports what an integration cannot have: {}; do without, or use what {PACKAGE} offers",
+                unknown.join(", ")
+            )
         })
     }
 }
