@@ -106,10 +106,14 @@ impl Guest {
         }
         let request = judge(request)?;
         if let Some(name) = request.credential.as_ref().filter(|name| !policy.credentials.contains_key(*name)) {
-            return Err(HttpError::Denied(format!(
-                "the credential `{name}` is not granted: the manifest must ask for it and the configuration name it under \
-                 `grants.credentials`"
-            )));
+            return Err(HttpError::Denied(if policy.credentials_asked.contains(name) {
+                format!("the credential `{name}` is not granted: add it to `grants.credentials` of this integration in agent.yaml")
+            } else {
+                format!(
+                    "the integration's manifest does not ask for the credential `{name}`; its author has to add it to \
+                     `asks.credentials`"
+                )
+            }));
         }
         Ok((egress.clone(), Arc::clone(policy), request))
     }
