@@ -1,12 +1,14 @@
 //! The one test binary: each module is a subject, and sees what users see. How the binary is driven is in `lib.rs`, and how
 //! the house is built is `tidy`.
 mod bad_input;
+mod commands;
 mod config;
 mod contract;
 mod disk;
 mod durability;
 mod export;
 mod failing;
+mod interrupt;
 mod kill;
 mod lines;
 mod misuse;

@@ -86,6 +86,13 @@ pub struct Output {
 }
 
 impl Output {
+    fn of(output: std::process::Output) -> Output {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what the agent prints is UTF-8");
+        // A process that a signal ended has no code.
+        let code = output.status.code().unwrap_or(-1);
+        Output { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
     /// Standard output as the one JSON document that it must be.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -162,12 +169,22 @@ impl Bench {
     /// Runs a command line to its end.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {
-        output(&mut self.command(arguments))
+        Output::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Has a shell run a line in which `$AGENT` is the program, as a person or a script writes it.
+    #[must_use]
+    pub fn shell(&self, line: &str) -> Output {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", line]).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+        command.env("HOME", self.folder.path()).env("GUESTS", guests()).env("AGENT_INTEGRATIONS_DIR", guests());
+        command.env("AGENT", binary()).env("PATH", "/usr/bin:/bin");
+        Output::of(command.output().unwrap())
     }
 
     /// Runs a command line with more behind it, as a shell reads that; with a root in its environment.
     #[must_use]
-    pub fn shell(&self, arguments: &[&str], more: &str) -> Output {
+    pub fn pasted(&self, arguments: &[&str], more: &str) -> Output {
         let direct = self.command(arguments);
         let quoted = direct.get_args().map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''")));
         let line = format!("{} {} {more}", direct.get_program().display(), quoted.collect::<Vec<_>>().join(" "));
@@ -177,7 +194,7 @@ impl Bench {
             shell.env(name, value.unwrap());
         }
         shell.env("AGENT_ROOT", self.path("production"));
-        output(&mut shell)
+        Output::of(shell.output().unwrap())
     }
 
     /// Starts a command line whose standard output is read by the test.
@@ -208,19 +225,18 @@ impl Bench {
         Running { child: command.spawn().unwrap() }
     }
 
+    /// How many files lie in the sink `out`.
+    #[must_use]
+    pub fn sink_files(&self) -> usize {
+        let complete = |file: &PathBuf| !file.file_name().unwrap().to_str().unwrap().starts_with('.');
+        files_below(&self.path("out")).iter().filter(|file| complete(file)).count()
+    }
+
     /// What lies in the sink `out`.
     #[must_use]
     pub fn sink(&self) -> Sink {
         Sink::read(&self.path("out"))
     }
-}
-
-fn output(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what the agent prints is UTF-8");
-    // A process that a signal ended has no code.
-    let code = output.status.code().unwrap_or(-1);
-    Output { code, stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// A process that is ended with its owner.
@@ -236,8 +252,22 @@ impl Running {
 
     /// Sends the signal that Ctrl-C sends.
     pub fn interrupt(&self) {
-        let kill = format!("kill -INT {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert!(self.signal("INT"), "the process has ended before");
+    }
+
+    /// Sends a signal; whether there was still somebody to send it to.
+    #[allow(clippy::must_use_candidate, reason = "often it does not matter")]
+    pub fn signal(&self, name: &str) -> bool {
+        let kill = format!("kill -{name} {} 2>/dev/null", self.child.id());
+        Command::new("sh").args(["-c", &kill]).status().unwrap().success()
+    }
+
+    /// Whether the process has not ended.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        // One that has ended and was not waited for is still there to signals.
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z') && !rest.is_empty())
     }
 
     /// Waits for the end; its exit code.
@@ -279,7 +309,9 @@ impl Sink {
     #[must_use]
     pub fn read(folder: &Path) -> Sink {
         let mut sink = Sink::default();
-        for file in files_below(folder) {
+        // What is being written begins with a dot, and is passed over by readers.
+        let complete = |file: &PathBuf| !file.file_name().unwrap().to_str().unwrap().starts_with('.');
+        for file in files_below(folder).into_iter().filter(complete) {
             let name = file.strip_prefix(folder).unwrap().to_owned();
             let key = name.parent().unwrap().to_str().unwrap().to_owned();
             let mut text = String::new();

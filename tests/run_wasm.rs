@@ -164,7 +164,7 @@ fn what_is_refused_can_be_pasted_and_then_works() {
     let token = bench.path("token");
     let flags = flags.replace("env:MOCK_TOKEN", &format!("file:{}", token.display()));
     bench
-        .shell(&["run-wasm", &component("integration_mock"), call[0], call[1], call[2]], &flags)
+        .pasted(&["run-wasm", &component("integration_mock"), call[0], call[1], call[2]], &flags)
         .code(0)
         .says("\"ok\": true");
     assert_eq!(authorized.load(Ordering::SeqCst), 1);
@@ -412,7 +412,7 @@ fn a_reader_that_has_had_enough_is_no_fault() {
 fn the_environments_root_is_not_used() {
     let bench = Bench::new();
     let root = bench.path("production");
-    let output = bench.shell(&["run-wasm", &component("integration_mock"), "projects=0", "records=0"], "");
+    let output = bench.pasted(&["run-wasm", &component("integration_mock"), "projects=0", "records=0"], "");
     output.code(0);
     assert!(!root.exists());
 }

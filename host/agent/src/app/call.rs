@@ -2,6 +2,7 @@
 //! a webhook. They need no store, so they take no lock and run beside an agent that exports, on the same caches.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -77,6 +78,7 @@ pub(super) fn runner(root: &Path, logs: &Logs, shutdown: &Shutdown) -> Result<Ru
 pub async fn validate(config: Config, logs: Logs, shutdown: Shutdown) -> Result<ValidateReport, AppError> {
     let began = Instant::now();
     let runner = runner(&config.root, &logs, &shutdown)?;
+    let config = Arc::new(config);
     let tasks: Vec<_> = config
         .integrations
         .iter()
@@ -84,9 +86,9 @@ pub async fn validate(config: Config, logs: Logs, shutdown: Shutdown) -> Result<
             let (runner, integration, config) = (runner.clone(), integration.clone(), config.clone());
             shutdown.spawn(async move {
                 let began = Instant::now();
-                let report = match runner.prepare(&integration).await {
+                let report = match prepare(&runner, &config, &integration).await {
                     Ok(prepared) => validate_one(&runner, &prepared).await,
-                    Err(error) => CallReport::not_run(&config, &integration.name, &error),
+                    Err(not_run) => CallReport::not_run(&integration.name, not_run),
                 };
                 report.after(began)
             })
@@ -130,7 +132,7 @@ pub async fn call(
 ) -> Result<CallReport, AppError> {
     let began = Instant::now();
     let runner = runner(&config.root, &logs, &shutdown)?;
-    let report = match runner.prepare(&integration).await {
+    let report = match prepare(&runner, &config, &integration).await {
         Ok(prepared) => match refusal(&request, &integration.name, &prepared.manifest) {
             Some(reason) => CallReport::refused(&integration.name, reason),
             None => {
@@ -138,7 +140,7 @@ pub async fn call(
                 CallReport::of(runner.run_call(&prepared, call).await)
             }
         },
-        Err(error) => CallReport::not_run(&config, &integration.name, &error),
+        Err(not_run) => CallReport::not_run(&integration.name, not_run),
     };
     Ok(report.after(began))
 }
@@ -222,11 +224,9 @@ impl CallReport {
         }
     }
 
-    pub(super) fn not_run(config: &Config, name: &str, error: &PrepareError) -> CallReport {
-        let outcome = Outcome::from(error);
-        let (faults, reason) = told(config, name, error, &outcome);
+    fn not_run(name: &str, NotRun { outcome, faults }: NotRun) -> CallReport {
         CallReport {
-            reason,
+            reason: outcome.reason(),
             error_code: code_of(&outcome),
             faults,
             ..CallReport::empty(name, OutcomeKind::of(&outcome))
@@ -259,18 +259,31 @@ fn code_of(outcome: &Outcome) -> Option<String> {
     }
 }
 
-/// The faults of a configuration that does not fit, each at its place, and the reason for a person.
-pub(super) fn told(
-    config: &Config,
-    name: &str,
-    error: &PrepareError,
-    outcome: &Outcome,
-) -> (Vec<ConfigFault>, Option<String>) {
-    let PrepareError::Config(ConfigError::Faults(found)) = error else { return (Vec::new(), outcome.reason()) };
+/// Why an integration was not run: the outcome, and the faults of its configuration with their places.
+pub(super) struct NotRun {
+    pub outcome: Outcome,
+    pub faults: Vec<ConfigFault>,
+}
+
+/// Makes an integration ready to run, or says why it cannot be, with the places of what is wrong.
+pub(super) async fn prepare(runner: &Runner, config: &Config, integration: &Integration) -> Result<Prepared, NotRun> {
+    let name = &integration.name;
+    if let Some(fault) = config.absent.get(name) {
+        let outcome = Outcome::Failed { kind: "component".to_owned(), reason: fault.to_string() };
+        return Err(NotRun { outcome, faults: vec![fault.clone()] });
+    }
+    let error = match runner.prepare(integration).await {
+        Ok(prepared) => return Ok(prepared),
+        Err(error) => error,
+    };
+    let PrepareError::Config(ConfigError::Faults(found)) = &error else {
+        return Err(NotRun { outcome: Outcome::from(&error), faults: Vec::new() });
+    };
     let mend = format!("correct it; `agent config schema {name}` says what it may be");
-    let place = |fault: &crate::command::manifest::Fault| config.written.fault(name, &fault.pointer, &fault.why, &mend);
-    let faults: Vec<ConfigFault> = found.iter().map(place).collect();
+    let mut faults: Vec<ConfigFault> =
+        found.iter().map(|fault| config.written.fault(name, &fault.pointer, &fault.why, &mend)).collect();
+    faults.sort_by_key(|fault| (fault.line, fault.column));
     let lines: String = faults.iter().map(|fault| format!("\n{fault}")).collect();
     let reason = format!("the configuration does not fit this integration:{lines}");
-    (faults, Some(reason))
+    Err(NotRun { outcome: Outcome::Failed { kind: "config".to_owned(), reason }, faults })
 }

@@ -2,14 +2,15 @@
 //! All of them at the same time; one that cannot leaves the others alone.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use super::call::{CallReport, runner, told, validate_one};
+use super::call::{CallReport, NotRun, prepare, runner, validate_one};
 use super::doctor::{Check, CheckState};
 use super::{AppError, OutcomeKind};
-use crate::command::grants::{Granted, Review, review};
+use crate::command::grants::{Asked, Granted, Review, review};
 use crate::command::outcome::Outcome;
 use crate::command::runner::{Prepared, Runner};
 use crate::config::{Config, ConfigFault, Credential, Integration, SecretSource};
@@ -53,6 +54,7 @@ pub struct IntegrationCheck {
 pub async fn check(config: Config, live: bool, logs: Logs, shutdown: Shutdown) -> Result<CheckReport, AppError> {
     let began = Instant::now();
     let runner = runner(&config.root, &logs, &shutdown)?;
+    let config = Arc::new(config);
     let tasks: Vec<_> = config
         .integrations
         .iter()
@@ -80,11 +82,9 @@ pub async fn check(config: Config, live: bool, logs: Logs, shutdown: Shutdown) -
 
 async fn check_one(runner: &Runner, config: &Config, integration: &Integration, live: bool) -> IntegrationCheck {
     let mut check = IntegrationCheck::begin(integration);
-    let prepared = match runner.prepare(integration).await {
+    let prepared = match prepare(runner, config, integration).await {
         Ok(prepared) => prepared,
-        Err(error) => {
-            let outcome = Outcome::from(&error);
-            let (faults, reason) = told(config, &integration.name, &error, &outcome);
+        Err(NotRun { outcome, faults }) => {
             let (what, mend) = match &outcome {
                 Outcome::Failed { kind, .. } if kind == "config" => ("configuration", None),
                 Outcome::Failed { kind, .. } if kind == "manifest" => {
@@ -93,7 +93,7 @@ async fn check_one(runner: &Runner, config: &Config, integration: &Integration, 
                 _ => ("component", None),
             };
             check.faults = faults;
-            check.wrong(OutcomeKind::of(&outcome), what, &reason, mend);
+            check.wrong(OutcomeKind::of(&outcome), what, &outcome.reason(), mend);
             return check;
         }
     };
@@ -145,21 +145,29 @@ impl IntegrationCheck {
     fn grants(&mut self, prepared: &Prepared) {
         let review = review(&prepared.manifest, &prepared.policy, &prepared.integration);
         let asked = || review.network.iter().chain(&review.credentials);
-        let names = |how: Granted| -> Vec<&str> {
-            asked().filter(|asked| asked.granted == how).map(|asked| asked.what.as_str()).collect()
+        let names = |of: &[Asked], how: Granted| -> Vec<String> {
+            of.iter().filter(|asked| asked.granted == how).map(|asked| asked.what.clone()).collect()
         };
-        let (missing, part) = (names(Granted::Nothing), names(Granted::Part));
+        let (missing, part) = (names(&review.network, Granted::Nothing), names(&review.network, Granted::Part));
+        let no_credential = names(&review.credentials, Granted::Nothing);
+        let paste = review.paste().unwrap_or_default();
         match (missing.as_slice(), part.as_slice()) {
             ([], []) if asked().next().is_none() => self.ok("grants", "it asks for nothing".to_owned()),
-            ([], []) => self.ok("grants", "all that it asks for".to_owned()),
+            ([], []) if no_credential.is_empty() => self.ok("grants", "all that it asks for".to_owned()),
+            // Whether it needs one depends on its configuration; the test connection shows it.
+            ([], []) => {
+                let found = format!("without the credential {}, which it asks for", no_credential.join(", "));
+                let mend = format!("fine if it works without; or add below `{}` in agent.yaml:\n{paste}", self.name);
+                self.add("grants", CheckState::Warning, found, Some(mend));
+            }
             ([], part) => {
                 let found = format!("only a part of what it asks for: {}", part.join(", "));
                 let mend = "fine if it is meant; a request beyond it is refused, with the rule to add".to_owned();
                 self.add("grants", CheckState::Warning, found, Some(mend));
             }
             (missing, _) => {
+                let missing: Vec<String> = missing.iter().chain(&no_credential).cloned().collect();
                 let found = Some(format!("not granted: {}", missing.join(", ")));
-                let paste = review.paste().unwrap_or_default();
                 let mend = format!("add below `{}` in agent.yaml, if you want it:\n{paste}", self.name);
                 self.wrong(OutcomeKind::Denied, "grants", &found, Some(&mend));
             }

@@ -20,6 +20,8 @@ use crate::shutdown::Shutdown;
 pub struct Candidate {
     pub name: String,
     pub component: PathBuf,
+    /// Why it is not there.
+    pub absent: Option<String>,
 }
 
 /// What was found.
@@ -99,8 +101,11 @@ pub async fn discover(
 }
 
 async fn discover_one(runner: &Runner, candidate: Candidate) -> Discovered {
-    let Candidate { name, component } = candidate;
+    let Candidate { name, component, absent } = candidate;
     let mut found = Discovered { name, component, digest: None, bytes: None, error: None, manifest: None };
+    if absent.is_some() {
+        return Discovered { error: absent, ..found };
+    }
     match manifest_of(runner, &mut found).await {
         Ok(manifest) => found.manifest = Some(Described::from(manifest)),
         Err(error) => found.error = Outcome::from(&error).reason(),

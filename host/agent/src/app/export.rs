@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::call::{NotRun, prepare};
 use super::{AppError, Backlog, backlog};
 use crate::command::exporter::Exporter;
 use crate::command::outcome::{ExportOutcome, Outcome, Repository};
@@ -119,13 +120,14 @@ async fn run_all(
         watched.iter().filter_map(run).collect()
     }));
     let mut tasks = Vec::new();
+    let shared = Arc::new(config.clone());
     for (integration, (_, run)) in config.integrations.iter().zip(begun) {
         logs.begin_integration(&integration.name);
         if options.reprocess_historical {
             exporter.store.force_historical(&integration.name, Some(&exporter.sink))?;
         }
         let (exporter, integration) = (exporter.clone(), integration.clone());
-        let config = config.clone();
+        let config = shared.clone();
         tasks.push(shutdown.spawn(async move { run_one(&exporter, &config, &integration, &run).await }));
     }
     let mut reports = Vec::new();
@@ -150,7 +152,7 @@ async fn run_one(
 ) -> IntegrationReport {
     let began = Instant::now();
     let row = exporter.store.run_started(&integration.name).await;
-    let mut report = match exporter.runner.prepare(integration).await {
+    let mut report = match prepare(&exporter.runner, config, integration).await {
         Ok(prepared) => match exporter.begin(&prepared) {
             Ok(begun) => {
                 drop(run.set(begun.clone()));
@@ -161,11 +163,10 @@ async fn run_one(
                 ..IntegrationReport::empty(&integration.name, OutcomeKind::Failed)
             },
         },
-        Err(error) => {
-            let not_run = ExportOutcome::not_run(&integration.name, &error);
-            let (faults, reason) = super::call::told(config, &integration.name, &error, &not_run.outcome);
-            IntegrationReport { faults, reason, ..report(&integration.name, not_run) }
-        }
+        Err(NotRun { outcome, faults }) => IntegrationReport {
+            faults,
+            ..report(&integration.name, ExportOutcome::not_run(&integration.name, outcome))
+        },
     };
     report.duration_ms = began.elapsed().as_millis() as u64;
     let records = report.sessions.iter().map(|s| s.records).sum();

@@ -75,7 +75,7 @@ fn text(report: &CheckReport, notes: &[String]) -> String {
             let name = format!("{}{}", escape(&check.name), " ".repeat(width - check.name.chars().count()));
             out.push_str(&format!("  {word}  {name}  {}\n", indented(&check.found)));
             if let Some(mend) = &check.mend {
-                out.push_str(&format!("             {}  mend: {}\n", " ".repeat(width), pasted(mend)));
+                out.push_str(&format!("      mend: {}\n", pasted(mend)));
             }
         }
         out.push('\n');
@@ -91,5 +91,5 @@ fn text(report: &CheckReport, notes: &[String]) -> String {
 fn pasted(mend: &str) -> String {
     let mut lines = mend.lines().map(escape);
     let first = lines.next().unwrap_or_default();
-    lines.fold(first, |text, line| format!("{text}\n      {line}"))
+    lines.fold(first, |text, line| format!("{text}\n        {line}"))
 }

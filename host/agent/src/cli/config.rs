@@ -89,8 +89,11 @@ impl Schema {
         let mut candidates = discover::candidates(&self.names, loaded.as_ref(), &self.source, global)?;
         if self.names.is_empty() {
             let installed = config::all_components(&self.source.surroundings(global)?);
-            let installed = installed.into_iter().map(|found| Candidate { name: found.name, component: found.file });
-            candidates.extend(installed);
+            candidates.extend(installed.into_iter().map(|found| Candidate {
+                name: found.name,
+                component: found.file,
+                absent: None,
+            }));
             // One component, however many integrations run it.
             let mut seen = Vec::new();
             candidates.retain(|candidate| {

@@ -85,17 +85,21 @@ pub(super) fn candidates(
     let of = |integration: &config::Integration| Candidate {
         name: integration.name.clone(),
         component: integration.component.clone(),
+        absent: loaded.and_then(|loaded| loaded.config.absent.get(&integration.name)).map(ToString::to_string),
     };
     if names.is_empty() && loaded.is_some() {
         return Ok(configured.iter().map(of).collect());
     }
     if names.is_empty() {
         let found = config::all_components(&around).into_iter();
-        return Ok(found.map(|found| Candidate { name: found.name, component: found.file }).collect());
+        return Ok(found.map(|found| Candidate { name: found.name, component: found.file, absent: None }).collect());
     }
     let named = |name: &String| match configured.iter().find(|integration| integration.name == *name) {
         Some(integration) => Ok(of(integration)),
-        None => Ok(Candidate { name: name.clone(), component: config::find_component(name, &around)? }),
+        None => {
+            let component = config::find_component(name, &around)?;
+            Ok(Candidate { name: name.clone(), component, absent: None })
+        }
     };
     names.iter().map(named).collect()
 }

@@ -186,6 +186,7 @@ pub(super) fn json(report: &ExportReport, notes: &[String]) -> Value {
     let mut value = serde_json::to_value(report).unwrap_or_default();
     value["version"] = json!(1);
     value["exit_code"] = json!(exit.code());
+    value["success"] = json!(exit == Exit::Ok);
     value["notes"] = json!(notes);
     value["duration"] = json!(nanoseconds(report.duration_ms));
     for (value, integration) in value["integrations"].as_array_mut().into_iter().flatten().zip(&report.integrations) {
@@ -226,6 +227,7 @@ mod tests {
             bytes: records * 100,
             unchanged: 7,
             staged: 0,
+            staged_bytes: 0,
             progress_current: 0,
             progress_total: None,
             duration_ms: 1200,

@@ -208,8 +208,8 @@ pub struct ExportOutcome {
 impl ExportOutcome {
     /// The outcome of an integration that never ran.
     #[must_use]
-    pub fn not_run(integration: &str, error: &PrepareError) -> ExportOutcome {
-        ExportOutcome::without_run(integration, Outcome::from(error))
+    pub fn not_run(integration: &str, outcome: Outcome) -> ExportOutcome {
+        ExportOutcome::without_run(integration, outcome)
     }
 
     pub(super) fn without_run(integration: &str, outcome: Outcome) -> ExportOutcome {

@@ -101,6 +101,20 @@ impl Faults {
         file.clone_into(&mut self.file);
     }
 
+    /// Looks with other eyes: what the work finds wrong is its answer's, and not one of these faults.
+    pub fn aside<T>(&self, work: impl FnOnce(&mut Faults) -> Option<T>) -> Result<T, Vec<ConfigFault>> {
+        let mut other = Faults { file: self.file.clone(), ..Faults::default() };
+        work(&mut other).ok_or(other.list)
+    }
+
+    /// Takes faults that were found aside.
+    pub fn extend(&mut self, faults: impl IntoIterator<Item = ConfigFault>) {
+        for fault in faults {
+            let place = Place { line: fault.line, column: fault.column };
+            self.add(place, &fault.path, fault.fault, fault.mend);
+        }
+    }
+
     /// The file, or the flag, that faults stand in now.
     pub fn file(&self) -> &str {
         &self.file

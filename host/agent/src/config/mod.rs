@@ -46,6 +46,8 @@ pub struct Config {
     pub outbox_bytes_max: u64,
     /// Where the integrations' own configurations are written.
     pub written: Written,
+    /// Integrations whose component is not there, by name: the others can run all the same. Never all of them.
+    pub absent: BTreeMap<String, ConfigFault>,
 }
 
 /// One configured integration.

@@ -144,6 +144,8 @@ pub struct SessionSummary {
     pub unchanged: u64,
     /// Records staged and not committed.
     pub staged: u64,
+    /// Bytes of those.
+    pub staged_bytes: u64,
     pub progress_current: u64,
     pub progress_total: Option<u64>,
     pub duration_ms: u64,

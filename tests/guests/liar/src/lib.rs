@@ -22,7 +22,7 @@ use serde_json::Value;
 const MANIFEST_BYTES: usize = 8192;
 
 static MANIFEST: [u8; MANIFEST_BYTES] = manifest(
-    br#"{"schema": 1, "name": "liar", "version": "0.1.0", "ref_type": "liar", "description": "Says what it is told to", "config": {"type": "object"}, "models": [{"name": "lie.Thing", "key": ["/id"], "schema": {"type": "object", "required": ["id", "n"], "properties": {"id": {"type": "string"}, "n": {"type": "integer", "minimum": 0}}}}], "onboard": ["users"], "mutations": ["lie"], "webhook_events": ["lie"]}"#,
+    br#"{"schema": 1, "name": "liar", "version": "0.1.0", "ref_type": "liar", "description": "Says what it is told to", "config": {"type": "object"}, "models": [{"name": "lie.Thing", "key": ["/id"], "schema": {"type": "object", "required": ["id", "n"], "properties": {"id": {"type": "string"}, "n": {"type": "integer", "minimum": 0}}}}], "onboard": ["users", "projects"], "mutations": ["lie"], "webhook_events": ["lie"]}"#,
 );
 
 const fn manifest(text: &[u8]) -> [u8; MANIFEST_BYTES] {
@@ -37,9 +37,8 @@ const fn manifest(text: &[u8]) -> [u8; MANIFEST_BYTES] {
 
 #[derive(Deserialize)]
 struct Config {
-    /// What every call returns.
-    #[serde(default)]
-    answer: String,
+    /// What every call returns; something that is right, if absent.
+    answer: Option<String>,
     /// What every call fails with, instead.
     error: Option<String>,
     /// What `export` sends first.
@@ -51,11 +50,11 @@ fn read(config: &str) -> Result<Config, String> {
     serde_json::from_str(config).map_err(|error| error.to_string())
 }
 
-fn answer(config: &str) -> Result<String, String> {
+fn answer(config: &str, right: &str) -> Result<String, String> {
     let Config { answer, error, .. } = read(config)?;
     match error {
         Some(error) => Err(error),
-        None => Ok(answer),
+        None => Ok(answer.unwrap_or_else(|| right.to_owned())),
     }
 }
 
@@ -74,22 +73,22 @@ impl Guest for bindings::Liar {
             things.send_text(&lines)?;
             session::Session::done(things, None)?;
         }
-        answer(&config).map_err(Error::Other)
+        answer(&config, "{}").map_err(Error::Other)
     }
 
     fn validate_config(config: String) -> Result<String, Error> {
-        answer(&config).map_err(Error::Other)
+        answer(&config, r#"{"ok": true}"#).map_err(Error::Other)
     }
 
     fn onboard_export(_: String, config: String) -> Result<String, OnboardError> {
-        answer(&config).map_err(OnboardError::Other)
+        answer(&config, r#"[{"ref_id": "1", "name": "One"}]"#).map_err(OnboardError::Other)
     }
 
     fn mutate(_: String, _: String, config: String) -> Result<String, MutateError> {
-        answer(&config).map_err(MutateError::Other)
+        answer(&config, "{}").map_err(MutateError::Other)
     }
 
     fn webhook(_: Vec<(String, String)>, _: Vec<u8>, config: String) -> Result<String, Error> {
-        answer(&config).map_err(Error::Other)
+        answer(&config, "{}").map_err(Error::Other)
     }
 }
