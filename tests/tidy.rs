@@ -35,6 +35,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 const HOMES: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["store"], "SQL lives in the store"),
     ("wasmtime", &["sandbox", "hostcalls", "bindings"], "nothing else knows that WebAssembly exists"),
+    ("wasmparser", &["sandbox"], "files of components are read in one place"),
     ("wasmtime_wasi", &["sandbox"], "WASI is part of the cage"),
     ("crate::bindings", &["sandbox", "hostcalls"], "what is generated stays behind the door"),
     ("reqwest", &["egress"], "there is one way out"),

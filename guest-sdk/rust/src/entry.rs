@@ -125,7 +125,9 @@ mod exports {
                 ErrorKind::Limit => WireError::Limit(error.into_message()),
                 ErrorKind::Conflict => WireError::Conflict(error.into_message()),
                 ErrorKind::Unavailable => WireError::Unavailable(error.into_message()),
-                ErrorKind::NotSupported | ErrorKind::NotFound | ErrorKind::Other => WireError::Other(error.to_string()),
+                ErrorKind::NotSupported | ErrorKind::NotFound | ErrorKind::Unauthenticated | ErrorKind::Other => {
+                    WireError::Other(error.to_string())
+                }
             }
         }
     }

@@ -397,8 +397,8 @@ impl Response {
     /// Itself, if the status is not an error. [`Response::check`] is the same with an error for programs.
     ///
     /// # Errors
-    /// For a status of 400 and more: `NotFound` for 404 and 410, `Denied` for 401 and 403, `Unavailable` for 408, 429
-    /// and from 500 on, else `Other`. The message says what to do, and quotes the body's beginning.
+    /// For a status of 400 and more: `NotFound` for 404 and 410, `Unauthenticated` for 401 and 403, `Unavailable` for
+    /// 408, 429, from 500 on and where the server says when to come again, else `Other`. The message says what to do, and quotes the body's beginning.
     pub fn error_for_status(self) -> Result<Response, Error> {
         Ok(self.check()?)
     }
@@ -470,7 +470,7 @@ mod tests {
             response.error_for_status().err().map(|error| error.kind())
         };
         assert_eq!([200, 304].map(kind), [None, None]);
-        assert_eq!(kind(401), Some(ErrorKind::Denied));
+        assert_eq!(kind(401), Some(ErrorKind::Unauthenticated));
         assert_eq!(kind(404), Some(ErrorKind::NotFound));
         assert_eq!(kind(418), Some(ErrorKind::Other));
         assert_eq!([429, 503].map(kind), [Some(ErrorKind::Unavailable); 2]);

@@ -15,6 +15,8 @@ pub struct StatusError {
     pub url: String,
     /// Seconds to wait before the request is worth repeating, where the server said so (`Retry-After`).
     pub retry_after_secs: Option<u64>,
+    /// Whether the budget of requests is spent (`X-RateLimit-Remaining: 0`): some servers answer 403 for it.
+    pub budget_spent: bool,
     /// The beginning of the body, quoted.
     excerpt: String,
 }
@@ -49,6 +51,7 @@ impl StatusError {
             status: response.status,
             url: response.url.clone(),
             retry_after_secs: response.header("retry-after").and_then(retry_after),
+            budget_spent: response.header("x-ratelimit-remaining") == Some("0"),
             excerpt: response.excerpt(),
         })
     }
@@ -56,14 +59,18 @@ impl StatusError {
     /// Whether the credentials are what is wrong: missing, expired, or without the right.
     #[must_use]
     pub fn is_credentials(&self) -> bool {
-        matches!(self.status, 401 | 403)
+        matches!(self.status, 401 | 403) && !self.asks_to_wait()
     }
 
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        // A server that names a time for a 403 means its rate limit.
-        matches!(self.status, 408 | 429 | 500 | 502..=504) || self.retry_after_secs.is_some()
+        matches!(self.status, 408 | 429 | 500 | 502..=504) || self.asks_to_wait()
+    }
+
+    /// A server that names a time for a 403, or says that nothing is left, means its rate limit.
+    fn asks_to_wait(&self) -> bool {
+        self.retry_after_secs.is_some() || (self.status == 403 && self.budget_spent)
     }
 }
 
@@ -76,8 +83,8 @@ fn retry_after(value: &str) -> Option<u64> {
 impl From<StatusError> for Error {
     fn from(error: StatusError) -> Error {
         let kind = match error.status {
-            _ if error.retry_after_secs.is_some() => ErrorKind::Unavailable,
-            401 | 403 => ErrorKind::Denied,
+            _ if error.asks_to_wait() => ErrorKind::Unavailable,
+            401 | 403 => ErrorKind::Unauthenticated,
             404 | 410 => ErrorKind::NotFound,
             408 | 429 | 500.. => ErrorKind::Unavailable,
             _ => ErrorKind::Other,
@@ -109,6 +116,9 @@ mod tests {
         assert!(refused.to_string().contains("grant a credential"), "{refused}");
         let secondary = error(403, &[("retry-after", "60")]).unwrap();
         assert_eq!(crate::Error::from(secondary).kind(), ErrorKind::Unavailable);
+        let spent = error(403, &[("x-ratelimit-remaining", "0")]).unwrap();
+        assert!(!spent.is_credentials() && spent.is_temporary());
+        assert_eq!(crate::Error::from(refused).kind(), ErrorKind::Unauthenticated);
     }
 
     #[test]

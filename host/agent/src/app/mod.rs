@@ -1,6 +1,9 @@
 //! Builds the parts and joins them; the only module that names them all. What the command line asks for is a function
 //! here, and what it shows is a report from here: no printing, no exit codes. One file for each kind of command.
 
+mod call;
+mod check;
+mod discover;
 mod doctor;
 mod export;
 mod inspect;
@@ -15,6 +18,9 @@ use serde::Serialize;
 use crate::error_chain;
 use crate::store::{OutboxTotals, StoreError};
 
+pub use call::{CallReport, Request, ValidateReport, call, validate};
+pub use check::{CheckReport, IntegrationCheck, check};
+pub use discover::{Candidate, Described, DiscoverReport, Discovered, DiscoveredModel, discover, merged_schema};
 pub use doctor::{Check, CheckState, DoctorReport, doctor};
 pub use export::{
     Delivered, ExportOptions, ExportReport, ExportUi, IntegrationReport, OutcomeKind, RepoReport, Snapshot, export,

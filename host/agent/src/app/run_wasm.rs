@@ -22,7 +22,7 @@ use crate::config::{Compression, Grants, Integration, Limits, Sink};
 use crate::delivery::{Delivery, Lines};
 use crate::egress::{Account, Egress, Exchange, Ledger};
 use crate::error_chain;
-use crate::export::{Sent, SessionSummary};
+use crate::export::{ModelMisfits, Sample, Sent, SessionSummary};
 use crate::logs::Logs;
 use crate::sandbox::{self, Call, LoadError, Loaded, Sandbox, Seen, Witness};
 use crate::shutdown::Shutdown;
@@ -177,6 +177,8 @@ pub struct RunWasmReport {
     pub host_calls: u64,
     pub host_calls_by_name: BTreeMap<&'static str, u64>,
     pub models: Vec<ModelReport>,
+    /// Records that do not fit the schema that the manifest has for their model.
+    pub misfits: Vec<ModelMisfits>,
     pub sessions: Vec<SessionSummary>,
     pub repositories: Vec<RepoReport>,
     pub requests: Vec<Exchange>,
@@ -348,6 +350,7 @@ impl Alone {
             git_cache: request.root.join("cache/repos"),
             skip_git: request.skip_git,
             customer_id: String::new(),
+            sample: Sample::ALL,
         };
         let run = exporter.begin(prepared).map_err(|error| AppError::Failed(error.to_string()))?;
         let began = Instant::now();
@@ -369,6 +372,7 @@ impl Alone {
         let partial = super::export::why_partial_if(&ended);
         self.report.models = models(&ended.sessions, sent);
         self.report.sessions = ended.sessions;
+        self.report.misfits = ended.misfits;
         self.report.repositories = ended.repositories.into_iter().map(RepoReport::from).collect();
         self.ended(ended.outcome, ended.usage);
         if let (OutcomeKind::Ok, Some(why)) = (self.report.outcome, partial) {
@@ -460,6 +464,7 @@ impl RunWasmReport {
             host_calls: 0,
             host_calls_by_name: BTreeMap::new(),
             models: Vec::new(),
+            misfits: Vec::new(),
             sessions: Vec::new(),
             repositories: Vec::new(),
             requests: Vec::new(),

@@ -77,6 +77,19 @@ fn records(report: &RunWasmReport) -> String {
         ("bytes", Align::Right),
     ];
     out.push_str(&table(&columns, &rows));
+    for found in &report.misfits {
+        out.push_str(&format!(
+            "{} of {}, of {} looked at, do not fit the schema in the manifest:\n",
+            counted(found.misfits, "record"),
+            escape(&found.model),
+            count(found.checked)
+        ));
+        for misfit in &found.examples {
+            let place = if misfit.pointer.is_empty() { "the record" } else { &misfit.pointer };
+            out.push_str(&format!("  {}: {}: {}\n", escape(&misfit.key), escape(place), escape(&misfit.why)));
+        }
+        out.push_str("  mend: send records as the schema says, or say in the schema what is sent\n");
+    }
     for repository in report.repositories.iter().take(ROWS_MAX) {
         let end = match &repository.error {
             Some(error) => indented(error),

@@ -8,6 +8,7 @@ use super::manifest::{ConfigError, Manifest, ManifestError};
 use super::outcome::{CallOutcome, Outcome, Usage};
 use super::permissions::Permissions;
 use super::policy::policy;
+use super::results;
 use crate::config::{Integration, Limits};
 use crate::egress::{Account, Egress, Policy};
 use crate::logs::Logs;
@@ -70,6 +71,8 @@ pub enum PrepareError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("the run was asked to end before it began")]
+    Cancelled,
     #[error("loading the component broke off; this is a fault of the agent, and its log says more")]
     Lost,
 }
@@ -118,7 +121,16 @@ impl Runner {
     }
 
     /// Makes a configured integration ready to run: loads it, reads its manifest, and judges its configuration.
+    /// Gives up at once when the end is asked for: nothing has begun.
     pub async fn prepare(&self, integration: &Integration) -> Result<Prepared, PrepareError> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.wait() => Err(PrepareError::Cancelled),
+            prepared = self.prepare_in_peace(integration) => prepared,
+        }
+    }
+
+    async fn prepare_in_peace(&self, integration: &Integration) -> Result<Prepared, PrepareError> {
         let loaded = self.load(integration.component.clone()).await?;
         let manifest = self.describe(&integration.name, &loaded).await?;
         Ok(Prepared::new(integration.clone(), loaded, manifest)?)
@@ -139,8 +151,9 @@ impl Runner {
 
     pub(super) async fn call(&self, prepared: &Prepared, door: Door, call: Call) -> (Outcome, Usage) {
         let limits = &prepared.integration.limits;
+        let form = results::Form::of(&call);
         let report = self.sandbox.call(&prepared.loaded, door, limits, call, &self.shutdown).await;
         let usage = Usage::from(&report);
-        (Outcome::of(report.end), usage)
+        (results::judged(Outcome::of(report.end), form, &prepared.manifest), usage)
     }
 }

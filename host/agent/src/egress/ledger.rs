@@ -82,7 +82,7 @@ pub struct Account {
     /// Refusals beyond the kinds that are kept.
     pub denials_left_out: u64,
     /// Asked-for rules that covered a request, whether it was granted or not.
-    rules_used: Vec<NetworkRule>,
+    pub(crate) rules_used: Vec<NetworkRule>,
     /// Credentials that a request named.
     pub credentials_used: BTreeSet<String>,
 }

@@ -29,8 +29,10 @@ pub struct Policy {
     pub granted: Vec<NetworkRule>,
     /// Hosts whose addresses may be private.
     pub private_hosts: Vec<String>,
-    /// Credentials by name.
+    /// Credentials by name: asked for and granted.
     pub credentials: std::collections::BTreeMap<String, Credential>,
+    /// The credentials that the manifest asks for, granted or not.
+    pub credentials_asked: Vec<String>,
 }
 
 /// A request as the caller gives it.

@@ -54,6 +54,7 @@ impl Policy {
             granted: vec![narrowed],
             private_hosts: self.private_hosts.clone(),
             credentials: self.credentials.clone(),
+            credentials_asked: self.credentials_asked.clone(),
         })
     }
 }

@@ -346,6 +346,7 @@ fn summary(session: &Session) -> SessionSummary {
         bytes: session.bytes,
         unchanged: session.unchanged,
         staged: session.staged.0,
+        staged_bytes: session.staged.1,
         progress_current: session.progress.0,
         progress_total: session.progress.1,
         duration_ms: session.took.unwrap_or_else(|| session.began.elapsed()).as_millis() as u64,

@@ -106,10 +106,16 @@ impl Guest {
         }
         let request = judge(request)?;
         if let Some(name) = request.credential.as_ref().filter(|name| !policy.credentials.contains_key(*name)) {
-            let told = format!(
-                "the credential `{name}` is not granted: the manifest must ask for it and the configuration name it under \
-                 `grants.credentials`"
-            );
+            let told = if policy.credentials_asked.contains(name) {
+                format!(
+                    "the credential `{name}` is not granted: add it to `grants.credentials` of this integration in agent.yaml"
+                )
+            } else {
+                format!(
+                    "the integration's manifest does not ask for the credential `{name}`; its author has to add it to \
+                     `asks.credentials`"
+                )
+            };
             egress.refused(policy, &request, &told);
             return Err(HttpError::Denied(told));
         }

@@ -79,7 +79,7 @@ fn frames(text: &str) -> Vec<Frame> {
             continue;
         }
         let Some(name) = named(line) else { continue };
-        frames.push(Frame { name: without_hash(name).to_owned(), place: None });
+        frames.push(Frame { name: without_hashes(name), place: None });
     }
     frames
 }
@@ -103,12 +103,28 @@ fn named(line: &str) -> Option<&str> {
     })
 }
 
-/// `::h0123456789abcdef` at the end of a Rust name says nothing to a person.
-fn without_hash(name: &str) -> &str {
-    match name.rsplit_once("::h") {
-        Some((bare, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => bare,
+/// `::h0123456789abcdef` at the end of a Rust name, and `[0123456789abcdef]` behind a crate's, say nothing to a person.
+fn without_hashes(name: &str) -> String {
+    let is_hash = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let name = match name.rsplit_once("::h") {
+        Some((bare, hash)) if is_hash(hash) => bare,
         _ => name,
+    };
+    let mut parts = name.split('[');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(']') {
+            // The crate's hash is not padded.
+            Some((hash, rest)) if hash.len() > 8 && hash.len() <= 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                out.push_str(rest);
+            }
+            _ => {
+                out.push('[');
+                out.push_str(part);
+            }
+        }
     }
+    out
 }
 
 /// A place without the folders in which others' sources were built.
@@ -178,7 +194,7 @@ mod tests {
     fn the_authors_frames_stand_first_and_the_rest_is_folded() {
         let text = "error while executing at wasm backtrace:
     0:   0x2a1f - guest.wasm!abort
-    1:   0x29f0 - guest.wasm!std::process::abort::h0123456789abcdef
+    1:   0x29f0 - guest.wasm!std[d123b7a1a2ed147]::process::abort::h0123456789abcdef
                     at /rustc/0abc/library/std/src/process.rs:2542:5
     2:   0x1f00 - guest.wasm!core::panicking::panic_fmt::h00000000000000aa
     3:    0x9aa - guest.wasm!mine::page::parse::hdeadbeefdeadbeef

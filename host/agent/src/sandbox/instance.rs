@@ -104,7 +104,8 @@ pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Me
 }
 
 /// Begins to count a guest's instructions, in an engine that can.
-pub(super) fn count_instructions(store: &mut Store<Cell>) {
+pub(super) fn count_instructions(store: &mut Store<Cell>, log: &Arc<GuestLog>) {
+    store.data_mut().wasi = wasi::repeatable(log);
     // Fails only where the engine does not count; then there is no count at the end.
     let _ = store.set_fuel(u64::MAX);
 }

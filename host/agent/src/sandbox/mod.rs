@@ -205,7 +205,7 @@ impl Sandbox {
         let meter = Arc::new(limits::Meter::new(limits::Clock::Real(started), limits.cpu_time_max));
         let mut store = instance::store(&self.shared.engine, door, limits, &meter);
         if self.shared.count_instructions {
-            instance::count_instructions(&mut store);
+            instance::count_instructions(&mut store, &log);
         }
         let run = instance::metered(&meter, instance::run(&mut store, &loaded.component.pre, call));
         // The work is looked at first, and a short call ends there: no timer is set for it.

@@ -70,7 +70,7 @@ fn a_refusal_says_what_to_do_and_keeps_what_came_before() {
     host.on(LIST, Answer::json(&[issue(1, "one")]).header("link", r#"<?page=2>; rel="next""#));
     host.on(&format!("{LIST}?page=2"), Answer::status(401));
     let run = host.export::<{{type}}>(config());
-    assert_eq!(run.error().kind(), ErrorKind::Denied);
+    assert_eq!(run.error().kind(), ErrorKind::Unauthenticated);
     assert!(run.error().message().contains("grant a credential"), "{}", run.error());
     assert_eq!(run.ids(MODEL), ["1"]);
 }
