@@ -1,16 +1,20 @@
 //! The one test binary: each module is a subject, and sees what users see. How the binary is driven is in `lib.rs`, and how
 //! the house is built is `tidy`.
 mod bad_input;
+mod commands;
 mod config;
 mod contract;
 mod disk;
 mod durability;
 mod export;
 mod failing;
+mod interrupt;
 mod kill;
 mod languages;
 mod lines;
 mod misuse;
+mod new;
 mod published;
+mod run_wasm;
 mod store;
 mod tidy;

@@ -59,7 +59,8 @@ fn target() -> PathBuf {
 }
 
 /// The binary. One that is older than its sources would be tested in vain, so it is refused.
-fn binary() -> &'static Path {
+#[must_use]
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let binary = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("agent");
@@ -86,6 +87,13 @@ pub struct Output {
 }
 
 impl Output {
+    fn of(output: std::process::Output) -> Output {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what the agent prints is UTF-8");
+        // A process that a signal ended has no code.
+        let code = output.status.code().unwrap_or(-1);
+        Output { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
     /// Standard output as the one JSON document that it must be.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -117,7 +125,9 @@ impl Default for Bench {
 impl Bench {
     #[must_use]
     pub fn new() -> Bench {
-        Bench { folder: tempfile::Builder::new().prefix("agent-bench-").tempdir().unwrap() }
+        let bench = Bench { folder: tempfile::Builder::new().prefix("agent-bench-").tempdir().unwrap() };
+        fs::create_dir(bench.path("tmp")).unwrap();
+        bench
     }
 
     /// With this agent.yaml; `${GUESTS}` is the folder of the built guests.
@@ -152,17 +162,46 @@ impl Bench {
         let mut command = Command::new(binary());
         command.args(arguments).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         command.env("HOME", self.folder.path()).env("GUESTS", guests()).env("AGENT_INTEGRATIONS_DIR", guests());
+        // Temporary files of its own, so that what is left over is seen; compiled components are shared by all benches.
+        command.env("TMPDIR", self.path("tmp")).env("XDG_CACHE_HOME", target().join("tests-cache"));
         command
     }
 
     /// Runs a command line to its end.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {
-        let output = self.command(arguments).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what the agent prints is UTF-8");
-        // A process that a signal ended has no code.
-        let code = output.status.code().unwrap_or(-1);
-        Output { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+        Output::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Has a shell run a line in which `$AGENT` is the program, as a person or a script writes it.
+    #[must_use]
+    pub fn shell(&self, line: &str) -> Output {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", line]).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+        command.env("HOME", self.folder.path()).env("GUESTS", guests()).env("AGENT_INTEGRATIONS_DIR", guests());
+        command.env("AGENT", binary()).env("PATH", "/usr/bin:/bin");
+        Output::of(command.output().unwrap())
+    }
+
+    /// Runs a command line with more behind it, as a shell reads that; with a root in its environment.
+    #[must_use]
+    pub fn pasted(&self, arguments: &[&str], more: &str) -> Output {
+        let direct = self.command(arguments);
+        let quoted = direct.get_args().map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''")));
+        let line = format!("{} {} {more}", direct.get_program().display(), quoted.collect::<Vec<_>>().join(" "));
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+        for (name, value) in direct.get_envs() {
+            shell.env(name, value.unwrap());
+        }
+        shell.env("AGENT_ROOT", self.path("production"));
+        Output::of(shell.output().unwrap())
+    }
+
+    /// Starts a command line whose standard output is read by the test.
+    #[must_use]
+    pub fn spawn_piped(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// `agent export` with the configuration of the bench.
@@ -187,6 +226,13 @@ impl Bench {
         Running { child: command.spawn().unwrap() }
     }
 
+    /// How many files lie in the sink `out`.
+    #[must_use]
+    pub fn sink_files(&self) -> usize {
+        let complete = |file: &PathBuf| !file.file_name().unwrap().to_str().unwrap().starts_with('.');
+        files_below(&self.path("out")).iter().filter(|file| complete(file)).count()
+    }
+
     /// What lies in the sink `out`.
     #[must_use]
     pub fn sink(&self) -> Sink {
@@ -207,8 +253,22 @@ impl Running {
 
     /// Sends the signal that Ctrl-C sends.
     pub fn interrupt(&self) {
-        let kill = format!("kill -INT {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert!(self.signal("INT"), "the process has ended before");
+    }
+
+    /// Sends a signal; whether there was still somebody to send it to.
+    #[allow(clippy::must_use_candidate, reason = "often it does not matter")]
+    pub fn signal(&self, name: &str) -> bool {
+        let kill = format!("kill -{name} {} 2>/dev/null", self.child.id());
+        Command::new("sh").args(["-c", &kill]).status().unwrap().success()
+    }
+
+    /// Whether the process has not ended.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        // One that has ended and was not waited for is still there to signals.
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z') && !rest.is_empty())
     }
 
     /// Waits for the end; its exit code.
@@ -250,7 +310,9 @@ impl Sink {
     #[must_use]
     pub fn read(folder: &Path) -> Sink {
         let mut sink = Sink::default();
-        for file in files_below(folder) {
+        // What is being written begins with a dot, and is passed over by readers.
+        let complete = |file: &PathBuf| !file.file_name().unwrap().to_str().unwrap().starts_with('.');
+        for file in files_below(folder).into_iter().filter(complete) {
             let name = file.strip_prefix(folder).unwrap().to_owned();
             let key = name.parent().unwrap().to_str().unwrap().to_owned();
             let mut text = String::new();

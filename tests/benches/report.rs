@@ -22,6 +22,7 @@ pub fn measure(command: &Command) -> Result<Process, Box<dyn std::error::Error>>
         .arg("--measure")
         .arg(command.get_program())
         .args(command.get_args())
+        .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
         .stderr(Stdio::inherit())
         .output()?;
     if !output.status.success() {

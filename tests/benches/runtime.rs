@@ -45,11 +45,16 @@ fn main() -> Result<()> {
             let mut report = Report::default();
             return languages(&mut report).and_then(|()| report.finish("languages"));
         }
+        Some("run-wasm") => {
+            let mut report = Report::default();
+            return run_wasm(&mut report).and_then(|()| report.finish("run-wasm"));
+        }
         _ => {}
     }
     let mut report = Report::default();
     warm_call(&mut report)?;
     cold_export(&mut report)?;
+    run_wasm(&mut report)?;
     let sample = records(&mut report)?;
     singer(&mut report, &sample)?;
     commits(&mut report)?;
@@ -192,6 +197,36 @@ fn cold_export(report: &mut Report) -> Result<()> {
         Row::lower("export of an empty mock, cold process, warm cache: CPU", median(&mut cpu), "ms", 60.0).aim("30"),
     );
     report.add(Row::new("export of an empty mock: wall", median(&mut wall), "ms"));
+    Ok(())
+}
+
+/// A small export of one component: by its author with `run-wasm`, and by the agent. Both with a warm cache and from the
+/// beginning, in turn.
+fn run_wasm(report: &mut Report) -> Result<()> {
+    let settings = ["records=100", "projects=3"];
+    let cache = tempfile::tempdir_in("target")?;
+    let alone = || -> Result<Process> {
+        let mut command = Command::new("target/release/agent");
+        command.arg("run-wasm").arg(component("integration_mock")).args(settings).args(["-q", "--records", "none"]);
+        command.env("XDG_CACHE_HOME", std::path::absolute(cache.path())?);
+        report::measure(&command)
+    };
+    alone()?;
+    let root = Root::new()?;
+    let (mut author, mut agent) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        author.push(alone()?.cpu_secs * 1e3);
+        let store = root.folder.path().join("root/store");
+        if store.exists() {
+            std::fs::remove_dir_all(store)?;
+        }
+        agent.push(root.export("{records: 100, projects: 3}")?.cpu_secs * 1e3);
+    }
+    let (author, agent) = (median(&mut author), median(&mut agent));
+    report.add(
+        Row::ratio("run-wasm of a small export, warm cache: CPU against agent export", author / agent, 1.2).aim("1.0"),
+    );
+    report.add(Row::new("run-wasm of a small export: CPU", author, "ms").peer("agent export", agent));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What the operator should know about the run.
 
-use crate::bindings::agent::integration::control as wire;
 use crate::error::Result;
+use crate::host::control as wire;
 
 /// Says that the integration waits until then (RFC 3339, for example `2026-11-21T09:30:00Z`), and why (at most 1,024
 /// bytes). Shown to the operator; it neither waits nor stops the clock of the run.

@@ -12,12 +12,12 @@ type Pairs = Vec<(String, String)>;
 /// The six calls of an integration with its own types gone, so that one static can name them.
 #[doc(hidden)]
 pub struct Entry {
-    describe: fn() -> Result<String>,
-    validate_config: fn(&str) -> Result<String>,
-    onboard: fn(&str, &str) -> Result<String>,
-    export: fn(&str) -> Result<String>,
-    mutate: fn(&str, String, &str) -> Result<String>,
-    webhook: fn(Pairs, Vec<u8>, &str) -> Result<String>,
+    pub(crate) describe: fn() -> Result<String>,
+    pub(crate) validate_config: fn(&str) -> Result<String>,
+    pub(crate) onboard: fn(&str, &str) -> Result<String>,
+    pub(crate) export: fn(&str) -> Result<String>,
+    pub(crate) mutate: fn(&str, String, &str) -> Result<String>,
+    pub(crate) webhook: fn(Pairs, Vec<u8>, &str) -> Result<String>,
 }
 
 impl Entry {
@@ -125,7 +125,9 @@ mod exports {
                 ErrorKind::Limit => WireError::Limit(error.into_message()),
                 ErrorKind::Conflict => WireError::Conflict(error.into_message()),
                 ErrorKind::Unavailable => WireError::Unavailable(error.into_message()),
-                ErrorKind::NotSupported | ErrorKind::NotFound | ErrorKind::Other => WireError::Other(error.to_string()),
+                ErrorKind::NotSupported | ErrorKind::NotFound | ErrorKind::Unauthenticated | ErrorKind::Other => {
+                    WireError::Other(error.to_string())
+                }
             }
         }
     }

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     NotSupported,
     /// The thing to change does not exist.
     NotFound,
+    /// The source refused the credentials: they are wrong, have expired or may not do this.
+    Unauthenticated,
     /// Anything else.
     Other,
 }
@@ -67,6 +69,12 @@ impl Error {
         Error::new(ErrorKind::NotSupported, what)
     }
 
+    /// An error of kind [`ErrorKind::Unauthenticated`]: the source refused the credentials.
+    #[must_use]
+    pub fn unauthenticated(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Unauthenticated, message)
+    }
+
     /// The kind.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -92,6 +100,8 @@ impl fmt::Display for Error {
             ErrorKind::Unavailable => "unavailable: ",
             ErrorKind::NotSupported => "not supported: ",
             ErrorKind::NotFound => "not found: ",
+            // The contract has no case of its own for it; the host knows it by this beginning (docs/contract.md).
+            ErrorKind::Unauthenticated => "unauthenticated: ",
             ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::Other => "",
         };
         write!(f, "{kind}{}", self.message)

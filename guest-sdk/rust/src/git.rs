@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bindings::agent::integration::git as wire;
 use crate::error::{Context, Result};
+use crate::host::git as wire;
 use crate::session::Session;
 
 /// A repository to export (`schemas/git-repo.json`). The fields that have defaults can be left to [`Repo::new`].

@@ -1,13 +1,32 @@
 //! HTTP through the host. A [`Request`] is built, then sent, or submitted so that several can be under way. Policy,
-//! credentials and redirects are the host's; an answer with a bad status is an answer.
+//! credentials and redirects are the host's; an answer with a bad status is an answer. Lists that come in pages are
+//! [`crate::paging`]'s.
+//!
+//! ```no_run
+//! use agent_sdk::http::{self, Request};
+//! # #[derive(serde::Deserialize)] struct Project { id: u64 }
+//! # fn main() -> agent_sdk::Result<()> {
+//! let url = http::url("https://api.example.com/v1", &["teams", "a/b", "projects"]);
+//! assert_eq!(url, "https://api.example.com/v1/teams/a%2Fb/projects");
+//! let answer = Request::get(url).query("archived", false).query_opt("since", None::<&str>).auth("token").send()?;
+//! let projects: Vec<Project> = answer.error_for_status()?.json_at("/data/projects")?;
+//! # Ok(()) }
+//! ```
+
+mod parallel;
+mod status;
 
 use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::agent::integration::http as wire;
 use crate::error::{Error, ErrorKind};
+use crate::host::http as wire;
+use crate::{json, url};
+
+pub use parallel::{AsTheyCome, Parallel, parallel};
+pub use status::StatusError;
 
 /// Bytes of a body that are quoted in an error.
 const EXCERPT_BYTES: usize = 200;
@@ -61,6 +80,25 @@ impl From<wire::HttpError> for HttpError {
             wire::HttpError::Connection(text) => HttpError::Connection(text),
             wire::HttpError::Limit(text) => HttpError::Limit(text),
             wire::HttpError::Other(text) => HttpError::Other(text),
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl HttpError {
+    /// As the host would say it.
+    pub(crate) fn into_wire(self) -> wire::HttpError {
+        match self {
+            HttpError::Denied(text) => wire::HttpError::Denied(text),
+            HttpError::Invalid(text) => wire::HttpError::Invalid(text),
+            HttpError::RateLimited(until) => wire::HttpError::RateLimited(until),
+            HttpError::Timeout => wire::HttpError::Timeout,
+            HttpError::TooLarge(text) => wire::HttpError::TooLarge(text),
+            HttpError::Tls(text) => wire::HttpError::Tls(text),
+            HttpError::Dns(text) => wire::HttpError::Dns(text),
+            HttpError::Connection(text) => wire::HttpError::Connection(text),
+            HttpError::Limit(text) => wire::HttpError::Limit(text),
+            HttpError::Other(text) => wire::HttpError::Other(text),
         }
     }
 }
@@ -138,7 +176,7 @@ impl Request {
     }
 
     /// Adds a parameter to the URL's query, percent-encoded.
-    pub fn query(mut self, name: &str, value: &str) -> Request {
+    pub fn query(mut self, name: &str, value: impl fmt::Display) -> Request {
         let fragment = self.url.find('#').map(|at| self.url.split_off(at));
         let separator = match self.url.find('?') {
             None => "?",
@@ -146,10 +184,29 @@ impl Request {
             Some(_) => "&",
         };
         self.url.push_str(separator);
-        percent_encode(&mut self.url, name);
+        url::percent_encode(&mut self.url, name);
         self.url.push('=');
-        percent_encode(&mut self.url, value);
+        url::percent_encode(&mut self.url, &value.to_string());
         self.url.push_str(fragment.as_deref().unwrap_or_default());
+        self
+    }
+
+    /// Adds a parameter where there is a value for it.
+    pub fn query_opt(self, name: &str, value: Option<impl fmt::Display>) -> Request {
+        match value {
+            Some(value) => self.query(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds a parameter for each of these: `queries("label", ["bug", "ui"])` gives `label=bug&label=ui`.
+    pub fn queries<T: fmt::Display>(self, name: &str, values: impl IntoIterator<Item = T>) -> Request {
+        values.into_iter().fold(self, |request, value| request.query(name, value))
+    }
+
+    /// Sets a parameter: like [`Request::query`], and takes away what the URL has of this name.
+    pub fn query_set(mut self, name: &str, value: impl fmt::Display) -> Request {
+        self.url = url::with_parameter(&self.url, name, &value.to_string());
         self
     }
 
@@ -205,6 +262,25 @@ impl Request {
         Ok(Pending { raw: wire::submit(&self.into_wire()?)? })
     }
 
+    /// The same request to another URL. To another origin (scheme, host and port) it goes without what could be a
+    /// secret: the credential, and all header fields but those that say what may be answered. Says whether it had to.
+    pub(crate) fn redirected(&self, target: String) -> (Request, bool) {
+        let mut request = self.clone();
+        let kept = url::same_origin(&self.url, &target);
+        if !kept {
+            request.options.retain(|(name, _)| name != "auth");
+            request.headers.retain(|(name, _)| {
+                ["accept", "accept-language", "content-type"].iter().any(|safe| name.eq_ignore_ascii_case(safe))
+            });
+        }
+        request.url = target;
+        (request, !kept)
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     fn into_wire(self) -> Result<wire::Request, HttpError> {
         if let Some(fault) = self.fault {
             return Err(HttpError::Invalid(fault));
@@ -219,17 +295,19 @@ impl Request {
     }
 }
 
-/// Everything but the unreserved characters of RFC 3986 is encoded, which is right in every part of a query.
-fn percent_encode(out: &mut String, text: &str) {
-    use fmt::Write as _;
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a `String` cannot fail.
-            let _ = write!(out, "%{byte:02X}");
+/// A URL with these segments below its path, each percent-encoded: an id that holds `/` or `..` cannot lead elsewhere.
+#[must_use]
+pub fn url(base: &str, segments: &[&str]) -> String {
+    let mut url = base.trim_end_matches('/').to_owned();
+    for segment in segments {
+        url.push('/');
+        match *segment {
+            // Dots alone are a step in the path, encoded or not; such an id is nowhere.
+            "." | ".." => segment.chars().for_each(|_| url.push_str("%252E")),
+            _ => crate::url::percent_encode(&mut url, segment),
         }
     }
+    url
 }
 
 /// A request under way. Dropping it cancels the request.
@@ -290,11 +368,24 @@ impl Response {
     /// Reads the body as JSON.
     ///
     /// # Errors
-    /// Where it does not fit, with the status, the URL and the body's beginning.
+    /// Where it does not fit: what is wrong, the URL, and the place in the body.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            Error::msg(format!("the answer of {} is not the JSON expected: {error}; {}", self.url, self.excerpt()))
-        })
+        self.json_at("")
+    }
+
+    /// Reads what a JSON Pointer finds in the body: `/data/items`. Nothing else of the body is looked at.
+    ///
+    /// # Errors
+    /// As [`Response::json`], and where there is nothing at the pointer.
+    pub fn json_at<T: DeserializeOwned>(&self, pointer: &str) -> Result<T, Error> {
+        json::read_at(&self.body, pointer).map_err(|fault| Error::msg(self.explain(&fault)))
+    }
+
+    /// What is wrong with the body, for a person.
+    pub(crate) fn explain(&self, fault: &str) -> String {
+        let html = self.header("content-type").is_some_and(|kind| kind.starts_with("text/html"));
+        let hint = if html { "; it is a page of HTML: a sign-in, a proxy, or a wrong path?" } else { "" };
+        format!("the answer of {} (status {}) is not the JSON expected: {fault}{hint}", self.url, self.status)
     }
 
     /// The body as text; bytes that are not UTF-8 are replaced.
@@ -303,25 +394,29 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// Itself, if the status is not an error. [`Response::check`] is the same with an error for programs.
+    ///
+    /// # Errors
+    /// For a status of 400 and more: `NotFound` for 404 and 410, `Unauthenticated` for 401 and 403, `Unavailable` for
+    /// 408, 429, from 500 on and where the server says when to come again, else `Other`. The message says what to do, and quotes the body's beginning.
+    pub fn error_for_status(self) -> Result<Response, Error> {
+        Ok(self.check()?)
+    }
+
     /// Itself, if the status is not an error.
     ///
     /// # Errors
-    /// For a status of 400 and more: `NotFound` for 404 and 410, `Denied` for 401 and 403, `Unavailable` for 429 and
-    /// 5xx, `Other` for the rest; with the URL and the body's beginning.
-    pub fn error_for_status(self) -> Result<Response, Error> {
-        let kind = match self.status {
-            0..=399 => return Ok(self),
-            401 | 403 => ErrorKind::Denied,
-            404 | 410 => ErrorKind::NotFound,
-            429 | 500.. => ErrorKind::Unavailable,
-            _ => ErrorKind::Other,
-        };
-        Err(Error::new(kind, format!("{} answered {}", self.url, self.excerpt())))
+    /// For a status of 400 and more.
+    pub fn check(self) -> Result<Response, StatusError> {
+        match StatusError::of(&self) {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
     }
 
     fn excerpt(&self) -> String {
         let cut = &self.body[..self.body.len().min(EXCERPT_BYTES)];
-        format!("status {}, body {:?}", self.status, String::from_utf8_lossy(cut))
+        format!("{:?}", String::from_utf8_lossy(cut))
     }
 }
 
@@ -341,6 +436,30 @@ mod tests {
         check("https://x.invalid/p?", "https://x.invalid/p?a%20b=%C3%B6%26%3D");
         check("https://x.invalid/p?c=d", "https://x.invalid/p?c=d&a%20b=%C3%B6%26%3D");
         check("https://x.invalid/p#f?", "https://x.invalid/p?a%20b=%C3%B6%26%3D#f?");
+        let request = Request::get("https://x.invalid/?page=1").query_set("page", 2).queries("l", ["a", "b"]);
+        assert_eq!(request.query_opt("no", None::<u8>).url, "https://x.invalid/?page=2&l=a&l=b");
+    }
+
+    #[test]
+    fn a_segment_stays_a_segment() {
+        let url = super::url("https://x.invalid/v1/", &["a/b", "..", "ö ?#", "c.d"]);
+        assert_eq!(url, "https://x.invalid/v1/a%2Fb/%252E%252E/%C3%B6%20%3F%23/c.d");
+    }
+
+    #[test]
+    fn secrets_stay_with_their_origin() {
+        let request = Request::get("https://x.invalid/a")
+            .auth("token")
+            .header("X-Api-Key", "secret")
+            .header("Accept", "text/json")
+            .timeout_ms(9);
+        let (same, without) = request.redirected("https://x.invalid:443/b".to_owned());
+        assert_eq!((same.headers.len(), same.options.len(), without), (2, 2, false));
+        for target in ["https://y.invalid/b", "http://x.invalid/b", "https://x.invalid:8443/b"] {
+            let (other, without) = request.redirected(target.to_owned());
+            assert_eq!(other.headers, [("Accept".to_owned(), "text/json".to_owned())], "{target}");
+            assert_eq!((other.options.len(), without), (1, true), "{target}");
+        }
     }
 
     #[test]
@@ -351,7 +470,7 @@ mod tests {
             response.error_for_status().err().map(|error| error.kind())
         };
         assert_eq!([200, 304].map(kind), [None, None]);
-        assert_eq!(kind(401), Some(ErrorKind::Denied));
+        assert_eq!(kind(401), Some(ErrorKind::Unauthenticated));
         assert_eq!(kind(404), Some(ErrorKind::NotFound));
         assert_eq!(kind(418), Some(ErrorKind::Other));
         assert_eq!([429, 503].map(kind), [Some(ErrorKind::Unavailable); 2]);

@@ -2,7 +2,15 @@
 //!
 //! Implement [`Integration`], name the type in [`register!`], and build for `wasm32-wasip2`: the result is a component
 //! that the agent loads. What is asked of the host – sessions, HTTP, git, state, logs – has a module here each; all of
-//! it is synchronous. The repository's `guest-sdk/rust/README.md` has a complete integration.
+//! it is synchronous. `agent new NAME` makes a project to begin with.
+//!
+//! | For | See |
+//! |---|---|
+//! | sending records | [`session`] |
+//! | requests, one or several at a time | [`http`] |
+//! | lists that come in pages | [`paging`] |
+//! | only what changed since the last run | [`updated`] |
+//! | tests without WebAssembly, network or agent | `testing` (not there in a component) |
 //!
 //! This crate gives the contract (`wit/package.wit`) Rust's types and conveniences. Checks and limits are the host's;
 //! they are repeated here only where a mistake can be named better or earlier.
@@ -15,7 +23,11 @@
 mod bindings;
 mod entry;
 mod error;
+mod host;
 mod integration;
+mod json;
+mod time;
+mod url;
 
 pub mod control;
 pub mod git;
@@ -23,8 +35,12 @@ pub mod http;
 pub mod log;
 pub mod manifest;
 pub mod oauth;
+pub mod paging;
 pub mod session;
 pub mod state;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+pub mod updated;
 
 pub use error::{Context, Error, ErrorKind, Result};
 pub use integration::{Data, ExportResult, Integration, MutateResult, ProjectResult, ValidateResult, Webhook};

@@ -2,7 +2,7 @@
 //! their names cut at 64 bytes and their values at 1,024. What is printed to standard output and error goes to the log
 //! as well.
 
-use crate::bindings::agent::integration::log as wire;
+use crate::host::log as wire;
 
 /// Something failed and a person should look at it.
 pub fn error(message: impl AsRef<str>, fields: &[(&str, &str)]) {

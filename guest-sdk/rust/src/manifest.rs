@@ -22,6 +22,8 @@ pub struct Manifest {
     onboard: Vec<String>,
     mutations: Vec<String>,
     webhook_events: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_event_header: Option<String>,
     asks: Asks,
 }
 
@@ -63,6 +65,7 @@ impl Manifest {
             onboard: Vec::new(),
             mutations: Vec::new(),
             webhook_events: Vec::new(),
+            webhook_event_header: None,
             asks: Asks::default(),
         }
     }
@@ -118,6 +121,14 @@ impl Manifest {
     #[must_use]
     pub fn webhook_event(mut self, name: &str) -> Manifest {
         self.webhook_events.push(name.to_owned());
+        self
+    }
+
+    /// Names the header field in which the source says which event a webhook is, for example `x-github-event`: the host
+    /// then refuses those that are not among the [`webhook_event`](Manifest::webhook_event)s.
+    #[must_use]
+    pub fn webhook_event_header(mut self, name: &str) -> Manifest {
+        self.webhook_event_header = Some(name.to_ascii_lowercase());
         self
     }
 

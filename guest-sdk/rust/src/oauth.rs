@@ -1,7 +1,7 @@
 //! Named OAuth 2 credentials. Their values stay in the host.
 
-use crate::bindings::agent::integration::oauth as wire;
 use crate::error::{Context, Result};
+use crate::host::oauth as wire;
 
 /// Gets a new access token for the credential of this name, for requests that come after.
 ///

@@ -4,13 +4,14 @@
 //! A session is rolled back when it is dropped: only [`Session::done`] and [`Session::checkpoint`] commit.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::bindings::agent::integration::session as wire;
 use crate::error::{Context, Result};
+use crate::host::session as wire;
 
 /// Bytes at which a batch is sent: in the middle of the 256 KiB to 1 MiB that suit the host best.
 const BATCH_BYTES: usize = 512 << 10;
@@ -76,7 +77,6 @@ pub struct Summary {
 }
 
 /// An open session of model `M`, or for structure only ([`Tracking`]). Dropping it rolls it back.
-#[derive(Debug)]
 pub struct Session<M = Tracking> {
     raw: wire::Session,
     batch: Batch,
@@ -98,6 +98,12 @@ pub fn root_tracking(name: &str) -> Result<Session> {
 /// `Invalid` if the manifest does not have the model, `Conflict` if it is open already.
 pub fn root_model<M: Model>() -> Result<Session<M>> {
     Ok(Session::new(wire::root_model(M::NAME).context(M::NAME)?))
+}
+
+impl<M> fmt::Debug for Session<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("sent", &self.sent).finish_non_exhaustive()
+    }
 }
 
 impl<M> Session<M> {

@@ -4,8 +4,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::agent::integration::state as wire;
 use crate::error::{Context, Result};
+use crate::host::state as wire;
 
 /// The value, if there is one and it has not expired.
 ///

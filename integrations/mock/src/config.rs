@@ -45,6 +45,9 @@ pub struct Config {
     pub http_credential: Option<String>,
     /// Whether to tell the operator of a pause.
     pub pause: bool,
+    /// Any text; without effect. An older command line for trying things has `{"k": "v"}`.
+    #[allow(dead_code, reason = "taken, and not looked at")]
+    pub k: Option<String>,
 }
 
 /// A failure to show.
@@ -59,6 +62,10 @@ pub enum Fail {
     Rollback,
     /// The session is skipped, and the export goes on.
     Skip,
+    /// The source refuses the credentials: every call but `describe` says so.
+    Unauthenticated,
+    /// A record does not fit the schema of its model.
+    Misfit,
 }
 
 impl Default for Config {
@@ -78,6 +85,7 @@ impl Default for Config {
             http_url: None,
             http_credential: None,
             pause: false,
+            k: None,
         }
     }
 }
@@ -132,8 +140,8 @@ pub fn schema() -> Value {
             "checkpoint_every": count(0, "Issues between checkpoints; 0 for none"),
             "full": flag(false, "Sends everything again, whatever the cursors say"),
             "fail": {
-                "enum": ["error", "panic", "rollback", "skip", null],
-                "description": "How to fail, in the middle of the last project's issues"
+                "enum": ["error", "panic", "rollback", "skip", "unauthenticated", "misfit", null],
+                "description": "How to fail, in the middle of the last project's issues; unauthenticated: every call"
             },
             "seed": count(1, "Another seed gives other contents under the same ids"),
             "changed": count(0, "So many issues at the beginning of each session differ from what they are at 0"),
@@ -146,7 +154,8 @@ pub fn schema() -> Value {
             },
             "http_url": text("A URL to get before the export"),
             "http_credential": text("The name of the credential to get it with"),
-            "pause": flag(false, "Whether to tell the operator of a pause")
+            "pause": flag(false, "Whether to tell the operator of a pause"),
+            "k": text("Any text; without effect")
         }
     })
 }

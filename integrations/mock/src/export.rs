@@ -31,6 +31,7 @@ pub fn run(config: &Config) -> Result<ExportResult> {
     if let Some(fault) = config.faults().into_iter().next() {
         return Err(Error::invalid(fault));
     }
+    crate::log_in(config)?;
     let root = session::root_tracking("mock")?;
     count_run()?;
     pause(config)?;
@@ -169,8 +170,15 @@ fn send_issues(
     let middle = begin + end.saturating_sub(begin) / 2;
     let mut issue = Issue::default();
     for index in begin..end {
-        if let Some(fail) = fail.filter(|_| index == middle) {
-            return fail_as(fail, session);
+        match fail.filter(|_| index == middle) {
+            Some(Fail::Misfit) => {
+                let (project, number) = place(index);
+                source.fill(&mut issue, project, number);
+                session.send(&issue.misfit())?;
+                continue;
+            }
+            Some(fail) => return fail_as(fail, session),
+            None => {}
         }
         if index % LOOK_EVERY == 0 {
             session.progress(index, Some(end));
@@ -195,7 +203,8 @@ fn send_issues(
 fn fail_as(fail: Fail, session: Session<Issue>) -> Result<Ended> {
     let error = Error::msg(format!("the configuration asks for this failure: {fail:?}"));
     match fail {
-        Fail::Error => return Err(error),
+        // The last two never get here: one failed at the start, the other is sent.
+        Fail::Error | Fail::Unauthenticated | Fail::Misfit => return Err(error),
         Fail::Panic => panic!("the configuration asks for a panic"),
         Fail::Rollback => session.rollback(),
         Fail::Skip => {

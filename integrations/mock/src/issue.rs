@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 
-const STATUSES: [&str; 4] = ["open", "in_progress", "review", "closed"];
-const PRIORITIES: [&str; 4] = ["low", "medium", "high", "urgent"];
+pub const STATUSES: [&str; 4] = ["open", "in_progress", "review", "closed"];
+pub const PRIORITIES: [&str; 4] = ["low", "medium", "high", "urgent"];
 const VERBS: [&str; 8] = ["Fix", "Speed up", "Document", "Remove", "Test", "Rework", "Translate", "Secure"];
 const THINGS: [&str; 8] = ["login", "export", "search", "invoices", "sync", "audit log", "settings", "import"];
 const PROSE: &str = "Steps to see it: open the page, wait for the list, and choose the second entry. What should happen: \
@@ -23,9 +23,9 @@ pub struct Issue {
     ref_type: &'static str,
     project_ref_id: String,
     pub title: String,
-    status: &'static str,
-    priority: &'static str,
-    assignee_ref_id: String,
+    pub status: &'static str,
+    pub priority: &'static str,
+    pub assignee_ref_id: String,
     created_at: String,
     description: String,
 }
@@ -49,6 +49,22 @@ impl Model for Issue {
                 "description": { "type": "string" }
             }
         })
+    }
+}
+
+impl Issue {
+    /// The issue in a form that its schema does not have: a status that there is not.
+    pub fn misfit(&self) -> Issue {
+        Issue {
+            ref_id: self.ref_id.clone(),
+            project_ref_id: self.project_ref_id.clone(),
+            title: self.title.clone(),
+            created_at: self.created_at.clone(),
+            status: "lost",
+            priority: self.priority,
+            ref_type: self.ref_type,
+            ..Issue::default()
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! An integration whose source is arithmetic: it shows each part of the contract once, and gives tests and benchmarks
-//! records that are the same on every run. The configuration is in `config`, the export in `export`, a model in each of
-//! the other files.
+//! records that are the same on every run. The configuration is in `config`, the export in `export`, mutations and webhooks
+//! in `change`, a model in each of the other files.
 
+mod change;
 mod config;
 mod export;
 mod issue;
@@ -10,52 +11,52 @@ mod user;
 
 use agent_sdk::http::{Request, Response};
 use agent_sdk::{
-    Data, Error, ExportResult, Integration, Manifest, MutateResult, NetworkRule, Result, ValidateResult, Webhook,
+    Data, Error, ErrorKind, ExportResult, Integration, Manifest, MutateResult, NetworkRule, Result, ValidateResult,
+    Webhook,
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use config::Config;
-use issue::{Issue, IssueSource};
+use change::Comment;
+use config::{Config, Fail};
+use issue::{Issue, PRIORITIES, STATUSES};
 use project::Project;
 use user::User;
 
-struct Mock;
+/// The kinds of onboarding data.
+const ONBOARD: [&str; 5] = ["users", "repos", "projects", "workconfig", "calendars"];
 
-/// What `issue.set_title` and the webhook take.
-#[derive(Deserialize)]
-struct TitleChange {
-    ref_id: String,
-    title: String,
-}
+struct Mock;
 
 impl Integration for Mock {
     type Config = Config;
 
     fn describe() -> Manifest {
-        Manifest::new("mock", env!("CARGO_PKG_VERSION"))
+        let manifest = Manifest::new("mock", env!("CARGO_PKG_VERSION"))
             .description("Invented projects, issues and users, the same on every run")
             .config(config::schema())
             .model::<Project>()
             .model::<Issue>()
             .model::<User>()
-            .onboard("users")
-            .onboard("repos")
-            .onboard("projects")
-            .mutation("issue.set_title")
-            .webhook_event("issue.updated")
+            .model::<Comment>()
+            .webhook_event_header(change::EVENT_HEADER)
             .network(NetworkRule::config("/http_url").methods(&["GET"]))
             .network(NetworkRule::config("/repos/*/url"))
             .credential("mock-token", "Sent to `http_url`, if `http_credential` names it")
-            .git()
+            .git();
+        let manifest = ONBOARD.iter().fold(manifest, |manifest, kind| manifest.onboard(kind));
+        let manifest = change::MUTATIONS.iter().fold(manifest, |manifest, name| manifest.mutation(name));
+        change::EVENTS.iter().fold(manifest, |manifest, event| manifest.webhook_event(event))
     }
 
     fn validate_config(config: Config) -> Result<ValidateResult> {
+        log_in(&config)?;
         let mut faults = config.faults();
         let mut version = None;
         if let Some(request) = request(&config) {
             match request.send().map_err(Error::from).and_then(Response::error_for_status) {
                 Ok(answer) => version = answer.header("server").map(str::to_owned),
+                // Said first what it is, so that the host knows it too.
+                Err(error) if error.kind() == ErrorKind::Unauthenticated => faults.push(error.to_string()),
                 Err(error) => faults.push(format!("http_url: {error}")),
             }
         }
@@ -64,11 +65,14 @@ impl Integration for Mock {
     }
 
     fn onboard(kind: &str, config: Config) -> Result<Vec<Value>> {
+        log_in(&config)?;
         match kind {
             "users" => objects((0..config.users()).map(|index| User::new(&config, index))),
             "projects" => objects((0..config.projects).map(|index| Project::new(&config, index))),
             "repos" => objects(config.repos.iter()),
-            _ => Err(Error::not_supported(format!("onboarding data `{kind}`: there are users, repos and projects"))),
+            "workconfig" => Ok(vec![workconfig()]),
+            "calendars" => objects((0..config.users()).map(|index| calendar(&User::new(&config, index)))),
+            _ => Err(Error::not_supported(format!("onboarding data `{kind}`: there are {}", ONBOARD.join(", ")))),
         }
     }
 
@@ -77,18 +81,31 @@ impl Integration for Mock {
     }
 
     fn mutate(name: &str, data: Data, config: Config) -> Result<MutateResult> {
-        match name {
-            "issue.set_title" => set_title(data.parse()?, &config),
-            _ => Err(Error::not_supported(format!("mutation `{name}`: there is issue.set_title"))),
-        }
+        log_in(&config)?;
+        change::mutate(name, &data, &config)
     }
 
     fn webhook(webhook: Webhook, config: Config) -> Result<MutateResult> {
-        match webhook.header("x-mock-event") {
-            Some("issue.updated") => set_title(webhook.json()?, &config),
-            event => Err(Error::invalid(format!("header x-mock-event is {event:?}: there is issue.updated"))),
-        }
+        log_in(&config)?;
+        change::webhook(&webhook, &config)
     }
+}
+
+/// Fails as a source does that refuses the credentials, where the configuration asks for that.
+fn log_in(config: &Config) -> Result<()> {
+    match config.fail {
+        Some(Fail::Unauthenticated) => Err(Error::unauthenticated("the configuration asks for this failure")),
+        _ => Ok(()),
+    }
+}
+
+/// What issues can be, for those who set it.
+fn workconfig() -> Value {
+    json!({ "statuses": STATUSES, "priorities": PRIORITIES, "closed_statuses": ["closed"] })
+}
+
+fn calendar(user: &User) -> Value {
+    json!({ "ref_id": format!("{}-calendar", user.ref_id), "user_ref_id": user.ref_id, "name": "Work" })
 }
 
 /// The request that the configuration asks for, if any.
@@ -102,22 +119,6 @@ fn request(config: &Config) -> Option<Request> {
 
 fn objects<T: serde::Serialize>(items: impl Iterator<Item = T>) -> Result<Vec<Value>> {
     items.map(|item| Ok(serde_json::to_value(item)?)).collect()
-}
-
-/// There is no server to change: the changed record is the answer.
-fn set_title(change: TitleChange, config: &Config) -> Result<MutateResult> {
-    let source = IssueSource::new(config);
-    let (project, index) = source
-        .find(&change.ref_id)
-        .ok_or_else(|| Error::not_found(format!("there is no issue `{}`", change.ref_id)))?;
-    if change.title.is_empty() {
-        return Err(Error::invalid("title is empty: an issue needs one"));
-    }
-    let mut issue = Issue::default();
-    source.fill(&mut issue, project, index);
-    issue.title = change.title;
-    let response = json!({ "url": format!("https://mock.invalid/{}", issue.ref_id) });
-    Ok(MutateResult::new().mutated(&issue)?.response(response))
 }
 
 agent_sdk::register!(Mock);

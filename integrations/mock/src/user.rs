@@ -11,7 +11,7 @@ const LAST: [&str; 7] = ["Moreau", "Okafor", "Lindqvist", "Tanaka", "Silva", "No
 
 #[derive(Debug, Serialize)]
 pub struct User {
-    ref_id: String,
+    pub ref_id: String,
     ref_type: &'static str,
     name: String,
     email: String,

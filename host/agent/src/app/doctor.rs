@@ -148,4 +148,6 @@ pub enum CheckState {
     NoRoot,
     /// The store is damaged.
     Damaged,
+    /// Was not looked at.
+    Skipped,
 }

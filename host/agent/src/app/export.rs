@@ -7,15 +7,16 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::call::{NotRun, prepare};
 use super::{AppError, Backlog, backlog};
 use crate::command::exporter::Exporter;
-use crate::command::outcome::{ExportOutcome, Outcome};
+use crate::command::outcome::{ExportOutcome, Outcome, Repository};
 use crate::command::runner::Runner;
-use crate::config::{Compression, Config, Integration, Sink};
+use crate::config::{Compression, Config, ConfigFault, Integration, Sink};
 use crate::delivery::{Counters, Delivery};
 use crate::egress::Egress;
 use crate::error_chain;
-use crate::export::{ExportRun, SessionState, SessionSummary};
+use crate::export::{ExportRun, ModelMisfits, Sample, SessionState, SessionSummary};
 use crate::logs::Logs;
 use crate::sandbox::{self, Sandbox, kill};
 use crate::shutdown::Shutdown;
@@ -73,6 +74,7 @@ pub async fn export(
         skip_git: config.skip_git,
         customer_id: config.customer_id.clone(),
         git_cache: cache.join("repos"),
+        sample: Sample::default(),
     });
     let integrations = run_all(&config, options, &exporter, &logs, &shutdown, ui).await?;
     let left = delivery.flush().await;
@@ -118,13 +120,15 @@ async fn run_all(
         watched.iter().filter_map(run).collect()
     }));
     let mut tasks = Vec::new();
+    let shared = Arc::new(config.clone());
     for (integration, (_, run)) in config.integrations.iter().zip(begun) {
         logs.begin_integration(&integration.name);
         if options.reprocess_historical {
             exporter.store.force_historical(&integration.name, Some(&exporter.sink))?;
         }
         let (exporter, integration) = (exporter.clone(), integration.clone());
-        tasks.push(shutdown.spawn(async move { run_one(&exporter, &integration, &run).await }));
+        let config = shared.clone();
+        tasks.push(shutdown.spawn(async move { run_one(&exporter, &config, &integration, &run).await }));
     }
     let mut reports = Vec::new();
     for (task, integration) in tasks.into_iter().zip(&config.integrations) {
@@ -140,10 +144,15 @@ async fn run_all(
     Ok(reports)
 }
 
-async fn run_one(exporter: &Exporter, integration: &Integration, run: &OnceLock<Arc<ExportRun>>) -> IntegrationReport {
+async fn run_one(
+    exporter: &Exporter,
+    config: &Config,
+    integration: &Integration,
+    run: &OnceLock<Arc<ExportRun>>,
+) -> IntegrationReport {
     let began = Instant::now();
     let row = exporter.store.run_started(&integration.name).await;
-    let mut report = match exporter.runner.prepare(integration).await {
+    let mut report = match prepare(&exporter.runner, config, integration).await {
         Ok(prepared) => match exporter.begin(&prepared) {
             Ok(begun) => {
                 drop(run.set(begun.clone()));
@@ -154,7 +163,10 @@ async fn run_one(exporter: &Exporter, integration: &Integration, run: &OnceLock<
                 ..IntegrationReport::empty(&integration.name, OutcomeKind::Failed)
             },
         },
-        Err(error) => report(&integration.name, ExportOutcome::not_run(&integration.name, &error)),
+        Err(NotRun { outcome, faults }) => IntegrationReport {
+            faults,
+            ..report(&integration.name, ExportOutcome::not_run(&integration.name, outcome))
+        },
     };
     report.duration_ms = began.elapsed().as_millis() as u64;
     let records = report.sessions.iter().map(|s| s.records).sum();
@@ -173,21 +185,9 @@ async fn run_one(exporter: &Exporter, integration: &Integration, run: &OnceLock<
 const NOT_TO_BE_RUN: [&str; 3] = ["component", "manifest", "config"];
 
 fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
-    let partial = ended.partial();
-    let rolled_back = ended.sessions.iter().filter(|s| s.state == SessionState::RolledBack).count();
-    let (outcome, reason) = match &ended.outcome {
-        Outcome::Ok { .. } if partial || rolled_back > 0 => {
-            (OutcomeKind::Partial, Some(why_partial(&ended, rolled_back)))
-        }
-        Outcome::Ok { .. } => (OutcomeKind::Ok, None),
-        Outcome::Failed { kind, .. } if NOT_TO_BE_RUN.contains(&kind.as_str()) => {
-            (OutcomeKind::BadConfig, ended.outcome.reason())
-        }
-        Outcome::Failed { .. } => (OutcomeKind::Failed, ended.outcome.reason()),
-        Outcome::Trapped { .. } => (OutcomeKind::Trapped, ended.outcome.reason()),
-        Outcome::Limit { .. } => (OutcomeKind::Limit, ended.outcome.reason()),
-        Outcome::Cancelled => (OutcomeKind::Cancelled, ended.outcome.reason()),
-        Outcome::Denied { .. } => (OutcomeKind::Denied, ended.outcome.reason()),
+    let (outcome, reason) = match why_partial_if(&ended) {
+        Some(why) => (OutcomeKind::Partial, Some(why)),
+        None => (OutcomeKind::of(&ended.outcome), ended.outcome.reason()),
     };
     if let Outcome::Trapped { backtrace, .. } = &ended.outcome {
         tracing::error!(integration = name, backtrace, "the integration broke down");
@@ -200,11 +200,8 @@ fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
         memory_bytes_peak: ended.usage.memory_bytes_peak,
         host_calls: ended.usage.host_calls,
         sessions: ended.sessions,
-        repos: ended
-            .repositories
-            .into_iter()
-            .map(|r| RepoReport { ref_id: r.ref_id, name: r.name, records: r.records, error: r.error })
-            .collect(),
+        misfits: ended.misfits,
+        repos: ended.repositories.into_iter().map(RepoReport::from).collect(),
         ..IntegrationReport::empty(name, outcome)
     }
 }
@@ -212,29 +209,57 @@ fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
 /// Failed parts that a reason names; the rest is counted, and in the integration's log.
 const PARTS_TOLD_MAX: usize = 5;
 
+/// Why an export that ended well is partial, if it is.
+pub(super) fn why_partial_if(ended: &ExportOutcome) -> Option<String> {
+    let rolled_back = ended.sessions.iter().filter(|s| s.state == SessionState::RolledBack).count();
+    let partial = ended.outcome.is_ok() && (rolled_back > 0 || ended.partial());
+    partial.then(|| why_partial(ended, rolled_back))
+}
+
 fn why_partial(ended: &ExportOutcome, rolled_back: usize) -> String {
     let mut why = Vec::new();
     if rolled_back > 0 {
-        why.push(format!("{rolled_back} sessions were rolled back, and come again"));
+        let (sessions, come) = if rolled_back == 1 { ("session was", "comes") } else { ("sessions were", "come") };
+        why.push(format!("{rolled_back} {sessions} rolled back, and {come} again"));
     }
     let failed: Vec<&str> = ended.repositories.iter().filter(|r| r.error.is_some()).map(|r| r.name.as_str()).collect();
     if !failed.is_empty() {
-        why.push(format!("{} repositories failed: {}", failed.len(), failed.join(", ")));
+        why.push(format!("{} failed: {}", plural(failed.len(), "repository", "repositories"), failed.join(", ")));
     }
     let parts = ended.failed_parts();
     if !parts.is_empty() {
         let told: Vec<String> =
             parts.iter().take(PARTS_TOLD_MAX).map(|(name, error)| format!("{name} ({error})")).collect();
         let more = if parts.len() > told.len() { ", …" } else { "" };
-        why.push(format!("it says that {} of its parts failed: {}{more}", parts.len(), told.join(", ")));
+        let parts = plural(parts.len(), "part", "parts");
+        why.push(format!("it says that {parts} failed: {}{more}", told.join(", ")));
     }
     if ended.repositories_left > 0 {
-        why.push(format!("{} repositories are left for the next run", ended.repositories_left));
+        let left = plural(ended.repositories_left, "repository is", "repositories are");
+        why.push(format!("{left} left for the next run"));
+    }
+    for found in &ended.misfits {
+        let (some, model) = (plural(found.misfits as usize, "record", "records"), &found.model);
+        let example = found.examples.first().map(|e| format!(", as `{}` at {}: {}", e.key, place(&e.pointer), e.why));
+        why.push(format!(
+            "{some} of {model}, of {} looked at, do not fit the manifest's schema{}; they are delivered all the same, and \
+             its author has to mend one or the other",
+            found.checked,
+            example.unwrap_or_default()
+        ));
     }
     why.join("; ")
 }
 
-fn delivered(counters: &Counters) -> Delivered {
+fn plural(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn place(pointer: &str) -> &str {
+    if pointer.is_empty() { "its top" } else { pointer }
+}
+
+pub(super) fn delivered(counters: &Counters) -> Delivered {
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     Delivered {
         batches: read(&counters.batches),
@@ -315,6 +340,20 @@ impl OutcomeKind {
         }
     }
 
+    /// What an outcome comes to.
+    pub(super) fn of(outcome: &Outcome) -> OutcomeKind {
+        match outcome {
+            Outcome::Ok { .. } => OutcomeKind::Ok,
+            Outcome::Failed { kind, .. } if NOT_TO_BE_RUN.contains(&kind.as_str()) => OutcomeKind::BadConfig,
+            Outcome::Failed { kind, .. } if kind == "unauthenticated" => OutcomeKind::Unauthenticated,
+            Outcome::Failed { .. } => OutcomeKind::Failed,
+            Outcome::Trapped { .. } => OutcomeKind::Trapped,
+            Outcome::Limit { .. } => OutcomeKind::Limit,
+            Outcome::Cancelled => OutcomeKind::Cancelled,
+            Outcome::Denied { .. } => OutcomeKind::Denied,
+        }
+    }
+
     pub(super) fn from_name(name: &str) -> Option<OutcomeKind> {
         OutcomeKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
@@ -333,6 +372,8 @@ impl IntegrationReport {
             host_calls: 0,
             sessions: Vec::new(),
             repos: Vec::new(),
+            faults: Vec::new(),
+            misfits: Vec::new(),
         }
     }
 }
@@ -356,6 +397,10 @@ pub struct IntegrationReport {
     pub sessions: Vec<SessionSummary>,
     /// The repositories of its git jobs.
     pub repos: Vec<RepoReport>,
+    /// What is wrong with its configuration, with places.
+    pub faults: Vec<ConfigFault>,
+    /// Records that do not fit the schema of their model, among those that were looked at.
+    pub misfits: Vec<ModelMisfits>,
 }
 
 /// What became of one repository.
@@ -366,6 +411,12 @@ pub struct RepoReport {
     pub records: u64,
     /// Why it failed, for a person.
     pub error: Option<String>,
+}
+
+impl From<Repository> for RepoReport {
+    fn from(Repository { ref_id, name, records, error }: Repository) -> RepoReport {
+        RepoReport { ref_id, name, records, error }
+    }
 }
 
 /// What a sink has taken.

@@ -1,8 +1,14 @@
 //! Builds the parts and joins them; the only module that names them all. What the command line asks for is a function
 //! here, and what it shows is a report from here: no printing, no exit codes. One file for each kind of command.
 
+mod call;
+mod check;
+mod discover;
 mod doctor;
 mod export;
+mod inspect;
+mod new;
+mod run_wasm;
 mod status;
 
 use std::path::PathBuf;
@@ -12,9 +18,17 @@ use serde::Serialize;
 use crate::error_chain;
 use crate::store::{OutboxTotals, StoreError};
 
+pub use call::{CallReport, Request, ValidateReport, call, validate};
+pub use check::{CheckReport, IntegrationCheck, check};
+pub use discover::{Candidate, Described, DiscoverReport, Discovered, DiscoveredModel, discover, merged_schema};
 pub use doctor::{Check, CheckState, DoctorReport, doctor};
 pub use export::{
     Delivered, ExportOptions, ExportReport, ExportUi, IntegrationReport, OutcomeKind, RepoReport, Snapshot, export,
+};
+pub use inspect::{InspectReport, inspect};
+pub use new::{NewOptions, NewReport, TEMPLATES, Template, new_project};
+pub use run_wasm::{
+    AuthorCall, ComponentReport, ModelReport, RecordsTo, RunWasm, RunWasmReport, Stopped, TimeReport, run_wasm,
 };
 pub use status::{CursorStatus, ForgottenReport, IntegrationStatus, LastRun, StatusReport, force_historical, status};
 

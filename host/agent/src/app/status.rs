@@ -59,18 +59,18 @@ pub fn status(root: &Path) -> Result<StatusReport, AppError> {
 }
 
 fn last_run(row: &RunRow) -> LastRun {
-    let started = time::OffsetDateTime::from_unix_timestamp(row.started).ok();
+    let started = time::OffsetDateTime::from_unix_timestamp(row.started_ms / 1000).ok();
     LastRun {
         started_at: started
             .and_then(|t| t.format(&time::format_description::well_known::Rfc3339).ok())
             .unwrap_or_default(),
-        duration_ms: row.ended.map_or(0, |ended| ended.saturating_sub(row.started).max(0) as u64 * 1000),
+        duration_ms: row.ended_ms.map_or(0, |ended| ended.saturating_sub(row.started_ms).max(0) as u64),
         // A run without an end was killed with its agent, or goes on.
         outcome: row.outcome.as_deref().and_then(OutcomeKind::from_name).unwrap_or(OutcomeKind::Cancelled),
         reason: row
             .reason
             .clone()
-            .or_else(|| row.ended.is_none().then(|| "it has not ended, or its agent was killed".to_owned())),
+            .or_else(|| row.ended_ms.is_none().then(|| "it has not ended, or its agent was killed".to_owned())),
         records: row.records,
     }
 }

@@ -28,6 +28,7 @@ fn text(report: &DoctorReport) -> String {
     for check in &report.checks {
         let state = match check.state {
             CheckState::Ok => "ok     ",
+            CheckState::Skipped => "skipped",
             CheckState::Warning => "warning",
             CheckState::Failed | CheckState::NoRoot | CheckState::Damaged => "FAILED ",
         };

@@ -1,7 +1,10 @@
 //! The exit codes: what each means, and which one a result has. Scripts depend on them; docs/exit-codes.md is the
 //! published list, and a test holds the two together.
 
-use crate::app::{AppError, CheckState, DoctorReport, ExportReport, OutcomeKind};
+use crate::app::{
+    AppError, CallReport, CheckReport, CheckState, DiscoverReport, DoctorReport, ExportReport, OutcomeKind,
+    RunWasmReport, ValidateReport,
+};
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,18 +68,59 @@ impl Exit {
         if report.interrupted {
             return Exit::Interrupted;
         }
-        let mut exits = report.integrations.iter().map(|integration| Exit::of_outcome(integration.outcome));
-        let first = exits.next().unwrap_or(Exit::Ok);
-        let all_one = report.integrations.iter().all(|integration| Exit::of_outcome(integration.outcome) == first);
-        let worked = |exit: Exit| matches!(exit, Exit::Ok | Exit::Partial);
         let left_over = report.dead_letters.batches > 0 || report.outbox_left.batches > 0;
-        match first {
-            Exit::Ok if all_one && left_over => Exit::Partial,
-            exit if all_one => exit,
-            exit if worked(exit) || exits.any(worked) => Exit::Partial,
-            // All failed, each in its own way.
-            _ => Exit::Failed,
+        match Exit::together(report.integrations.iter().map(|integration| integration.outcome)) {
+            Exit::Ok if left_over => Exit::Partial,
+            exit => exit,
         }
+    }
+
+    /// The code of several integrations: the one that all share, `Partial` where some worked.
+    fn together(outcomes: impl Iterator<Item = OutcomeKind>) -> Exit {
+        let exits: Vec<Exit> = outcomes.map(Exit::of_outcome).collect();
+        let worked = |exit: &Exit| matches!(exit, Exit::Ok | Exit::Partial);
+        match exits.first() {
+            None => Exit::Ok,
+            Some(first) if exits.iter().all(|exit| exit == first) => *first,
+            Some(_) if exits.iter().any(worked) => Exit::Partial,
+            // All failed, each in its own way.
+            Some(_) => Exit::Failed,
+        }
+    }
+
+    /// The code of trying configurations.
+    #[must_use]
+    pub fn of_validate(report: &ValidateReport) -> Exit {
+        if report.interrupted {
+            return Exit::Interrupted;
+        }
+        Exit::together(report.integrations.iter().map(|one| one.outcome))
+    }
+
+    /// The code of a check.
+    #[must_use]
+    pub fn of_check(report: &CheckReport) -> Exit {
+        if report.interrupted {
+            return Exit::Interrupted;
+        }
+        Exit::together(report.integrations.iter().map(|one| one.outcome))
+    }
+
+    /// The code of a call of one integration. A kind, a mutation or an event that it does not have is a command line that is
+    /// wrong.
+    #[must_use]
+    pub fn of_call(report: &CallReport) -> Exit {
+        match report.error_code.as_deref() {
+            Some("not_supported") => Exit::Usage,
+            _ => Exit::of_outcome(report.outcome),
+        }
+    }
+
+    /// The code of looking at components.
+    #[must_use]
+    pub fn of_discover(report: &DiscoverReport) -> Exit {
+        let outcome = |error: bool| if error { OutcomeKind::BadConfig } else { OutcomeKind::Ok };
+        Exit::together(report.integrations.iter().map(|found| outcome(found.error.is_some())))
     }
 
     fn of_outcome(outcome: OutcomeKind) -> Exit {
@@ -89,6 +133,16 @@ impl Exit {
             OutcomeKind::Denied => Exit::Denied,
             OutcomeKind::Limit | OutcomeKind::Trapped => Exit::Limit,
             OutcomeKind::Cancelled => Exit::Interrupted,
+        }
+    }
+
+    /// The code of one component's run. `Partial` also where something could not be shown or written.
+    #[must_use]
+    pub fn of_run_wasm(report: &RunWasmReport) -> Exit {
+        match Exit::of_outcome(report.outcome) {
+            _ if report.interrupted => Exit::Interrupted,
+            Exit::Ok if report.left.batches > 0 || report.delivery_error.is_some() => Exit::Partial,
+            exit => exit,
         }
     }
 
@@ -141,6 +195,8 @@ mod tests {
             host_calls: 0,
             sessions: Vec::new(),
             repos: Vec::new(),
+            faults: Vec::new(),
+            misfits: Vec::new(),
         });
         ExportReport {
             integrations: integrations.collect(),

@@ -1,23 +1,38 @@
 //! The command line: one file for each subcommand; prints; decides nothing. What is done is in `app`, what a result is
 //! worth as an exit code is in `exit`.
 
+mod calls;
+mod check;
 mod config;
+mod discover;
 mod doctor;
 mod exit;
 mod export;
 mod force_historical;
+mod inspect;
+mod mutate;
+mod new;
+mod onboard;
+mod output;
 mod progress;
+mod run_wasm;
+mod run_wasm_report;
+mod running;
 mod signals;
+mod source;
 mod status;
 mod summary;
 mod table;
+mod validate_config;
 mod version;
+mod webhook;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 pub use exit::Exit;
@@ -28,12 +43,19 @@ use crate::logs::{Logs, escape};
 
 const EXAMPLES: &str = "\
 Examples:
-  agent export                              run what ./agent.yaml says
+  agent check                               could the integrations of ./agent.yaml run?
+  agent export                              run them
   agent export -c prod.yaml --only github   run one integration of another configuration
   agent export --json | jq .integrations    the result for a program
+  agent discover mock                       what an integration exports and can do
+  agent onboard mock projects               what there is to choose from
+  agent mutate mock issue.set_title --data @change.json
   agent status                              what the store holds
   agent doctor                              what is wrong, and what to do about it
-  agent config schema > agent.schema.json   for an editor that completes agent.yaml";
+  agent run-wasm my.wasm                    one component alone, for its author
+  agent inspect my.wasm                     what a component is and asks for
+  agent config schema > agent.schema.json   for an editor that completes agent.yaml
+  agent new my-tickets                      begin an integration of your own";
 
 /// Runs integrations, sandboxed WebAssembly components, and delivers what they export: durably, and once.
 #[derive(Debug, Parser)]
@@ -52,16 +74,26 @@ fn long_help() -> String {
 #[derive(Debug, Subcommand)]
 enum Command {
     Export(Box<export::Arguments>),
+    Check(Box<check::Arguments>),
+    Discover(Box<discover::Arguments>),
+    ValidateConfig(Box<validate_config::Arguments>),
+    Onboard(Box<onboard::Arguments>),
+    ExportOnboardData(Box<onboard::OlderArguments>),
+    Mutate(Box<mutate::Arguments>),
+    Webhook(Box<webhook::Arguments>),
     #[command(alias = "force_historical")]
     ForceHistorical(force_historical::Arguments),
     Status(status::Arguments),
     Doctor(doctor::Arguments),
+    RunWasm(Box<run_wasm::Arguments>),
+    Inspect(inspect::Arguments),
     Config(config::Arguments),
+    New(new::Arguments),
     Version(version::Arguments),
 }
 
 /// What every subcommand takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 struct Global {
     /// The configuration, YAML or (*.json) JSON [env: AGENT_CONFIG=] [default: ./agent.yaml]
@@ -71,6 +103,10 @@ struct Global {
     /// The folder of the agent's store, caches and logs; goes before what the configuration says [default: ~/.agent]
     #[arg(long = "pinpoint-root", visible_alias = "root", env = "AGENT_ROOT", value_name = "DIR", global = true)]
     root: Option<PathBuf>,
+
+    /// Whether the command line itself names the root, and not only the environment.
+    #[arg(skip)]
+    root_given: bool,
 
     /// Print the result as JSON, and nothing else, on standard output
     #[arg(long, global = true)]
@@ -118,7 +154,13 @@ impl From<LogLevel> for tracing::Level {
 
 /// Runs a command line, the program's name first, to its end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(arguments) {
+    let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        let given = |matches: &ArgMatches| matches.value_source("root") == Some(ValueSource::CommandLine);
+        cli.global.root_given = given(&matches) || matches.subcommand().is_some_and(|(_, matches)| given(matches));
+        Ok(cli)
+    });
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are errors to clap, and go to standard output.
@@ -129,11 +171,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let global = cli.global;
     let result = match cli.command {
-        Command::Export(arguments) => export::run(*arguments, &global),
+        Command::Export(arguments) => export::run(&arguments, &global),
+        Command::Check(arguments) => check::run(&arguments, &global),
+        Command::Discover(arguments) => discover::run(&arguments, &global),
+        Command::ValidateConfig(arguments) => validate_config::run(&arguments, &global),
+        Command::Onboard(arguments) => onboard::run(&arguments, &global),
+        Command::ExportOnboardData(arguments) => onboard::run_older(&arguments, &global),
+        Command::Mutate(arguments) => mutate::run(&arguments, &global),
+        Command::Webhook(arguments) => webhook::run(&arguments, &global),
         Command::ForceHistorical(arguments) => force_historical::run(&arguments, &global),
         Command::Status(arguments) => status::run(&arguments, &global),
         Command::Doctor(arguments) => doctor::run(&arguments, &global),
-        Command::Config(arguments) => config::run(&arguments),
+        Command::RunWasm(arguments) => run_wasm::run(*arguments, &global),
+        Command::Inspect(arguments) => inspect::run(&arguments, &global),
+        Command::Config(arguments) => config::run(&arguments, &global),
+        Command::New(arguments) => new::run(arguments, &global),
         Command::Version(arguments) => version::run(&arguments, &global),
     };
     result.unwrap_or_else(|error| {
@@ -155,6 +207,8 @@ enum CommandError {
     Config(#[from] ConfigError),
     #[error("interrupted a second time; what was committed is kept")]
     Interrupted,
+    #[error("interrupted before anything had begun")]
+    InterruptedEarly,
 }
 
 impl CommandError {
@@ -162,7 +216,7 @@ impl CommandError {
         match self {
             CommandError::App(error) => Exit::of_error(error),
             CommandError::Config(_) => Exit::BadConfiguration,
-            CommandError::Interrupted => Exit::Interrupted,
+            CommandError::Interrupted | CommandError::InterruptedEarly => Exit::Interrupted,
         }
     }
 
@@ -176,7 +230,11 @@ impl CommandError {
             CommandError::Config(error) => json!(error.faults),
             _ => json!([]),
         };
-        json!({ "version": 1, "exit_code": self.exit().code(), "error": self.to_string(), "faults": faults })
+        // `errors` is where a reader of `validate-config` looks.
+        let error = self.to_string();
+        json!({
+            "version": 1, "exit_code": self.exit().code(), "success": false, "error": error, "errors": [error], "faults": faults,
+        })
     }
 }
 

@@ -198,7 +198,7 @@ impl View<'_> {
 
     fn totals(&self, name: &str, sessions: &[SessionSummary]) -> String {
         let records: u64 = sessions.iter().map(sent).sum();
-        let bytes: u64 = sessions.iter().map(|session| session.bytes).sum();
+        let bytes: u64 = sessions.iter().map(|session| session.bytes + session.staged_bytes).sum();
         let new: u64 = sessions.iter().map(|session| self.new_records(name, session)).sum();
         let rate = new as f64 / self.since.as_secs_f64().max(0.001);
         format!("{}  {}  {}/s", counted(records, "record"), show_size(bytes), count(rate.round() as u64))
@@ -267,6 +267,7 @@ mod tests {
             bytes: records * 10,
             unchanged: 0,
             staged: 0,
+            staged_bytes: 0,
             progress_current: 1,
             progress_total: Some(4),
             duration_ms: 0,

@@ -186,6 +186,7 @@ pub(super) fn json(report: &ExportReport, notes: &[String]) -> Value {
     let mut value = serde_json::to_value(report).unwrap_or_default();
     value["version"] = json!(1);
     value["exit_code"] = json!(exit.code());
+    value["success"] = json!(exit == Exit::Ok);
     value["notes"] = json!(notes);
     value["duration"] = json!(nanoseconds(report.duration_ms));
     for (value, integration) in value["integrations"].as_array_mut().into_iter().flatten().zip(&report.integrations) {
@@ -226,6 +227,7 @@ mod tests {
             bytes: records * 100,
             unchanged: 7,
             staged: 0,
+            staged_bytes: 0,
             progress_current: 0,
             progress_total: None,
             duration_ms: 1200,
@@ -245,6 +247,8 @@ mod tests {
             host_calls: 5,
             sessions: vec![session("org", None, 0), session("org/1/Commit", Some("Commit"), records)],
             repos: vec![RepoReport { ref_id: "r1".into(), name: "repo".into(), records, error: None }],
+            faults: Vec::new(),
+            misfits: Vec::new(),
         };
         ExportReport {
             integrations: vec![integration("git", OutcomeKind::Ok, None)],

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::outcome::{ExportOutcome, Outcome, Repository};
 use super::policy::git_policy;
 use super::runner::{Prepared, Runner};
-use crate::export::{ExportRun, GitJob, RunSpec, SessionError};
+use crate::export::{ExportRun, GitJob, RunSpec, Sample, SessionError};
 use crate::git::{self, GitContext, RepoOutcome};
 use crate::sandbox::{Call, GitGrant};
 use crate::store::Store;
@@ -24,6 +24,8 @@ pub struct Exporter {
     pub skip_git: bool,
     /// `config::Config::customer_id`.
     pub customer_id: String,
+    /// Which records are held against the schemas of their models.
+    pub sample: Sample,
 }
 
 impl Exporter {
@@ -35,7 +37,9 @@ impl Exporter {
             component_digest: prepared.loaded.digest().to_owned(),
             models: prepared.manifest.run_models(),
         };
-        ExportRun::begin(Arc::clone(&self.store), spec, self.runner.shutdown.clone())
+        let judges = super::records::judges(&prepared.manifest);
+        let store = Arc::clone(&self.store);
+        ExportRun::begin_judged(store, spec, judges, self.sample, self.runner.shutdown.clone())
     }
 
     /// Runs an export to its end: the integration, then the repositories that it, or an earlier run, has queued. What an
@@ -54,6 +58,7 @@ impl Exporter {
         if git == GitGrant::Granted {
             self.run_git_jobs(prepared, run, &mut ended).await;
         }
+        ended.misfits = run.misfits();
         // Ending a run puts marks in order on disk.
         let finishing = Arc::clone(run);
         match self.runner.shutdown.spawn_blocking(move || finishing.finish()).await {

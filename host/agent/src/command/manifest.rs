@@ -6,12 +6,15 @@ use std::hash::Hasher;
 use std::sync::OnceLock;
 
 use jsonschema::Validator;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::schema::{self, Fault};
+use super::schema;
+use crate::config::nearest;
 use crate::export::Model;
 use crate::sandbox::CallEnd;
+
+pub use super::schema::Fault;
 
 /// Bytes of a manifest.
 pub const MANIFEST_BYTES_MAX: usize = 1 << 20;
@@ -19,8 +22,11 @@ pub const MANIFEST_BYTES_MAX: usize = 1 << 20;
 /// The published form, with which authors check theirs.
 const PUBLISHED: &str = include_str!("../../../../wit/schemas/manifest.json");
 
+/// Changes when what is judged here beyond the published form changes: notes of earlier judges then count no more.
+const JUDGE: &[u8] = b"schemas";
+
 /// What an integration is, has and asks for. Members that are not named here are passed over.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Manifest {
     pub name: String,
     pub version: String,
@@ -39,12 +45,14 @@ pub struct Manifest {
     pub mutations: Vec<String>,
     #[serde(default)]
     pub webhook_events: Vec<String>,
+    /// The header field that names a webhook's event, in lower case.
+    pub webhook_event_header: Option<String>,
     #[serde(default)]
     pub asks: Asks,
 }
 
 /// One model.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct ModelManifest {
     pub name: String,
     /// JSON Pointers; together they are a record's key.
@@ -57,7 +65,7 @@ pub struct ModelManifest {
 }
 
 /// What it asks to be allowed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Asks {
     pub network: Vec<AskedRule>,
@@ -66,7 +74,7 @@ pub struct Asks {
 }
 
 /// A network rule as it stands in the manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedRule {
     /// `https` if absent.
     pub scheme: Option<String>,
@@ -82,7 +90,7 @@ pub struct AskedRule {
 }
 
 /// A credential that it uses.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedCredential {
     pub name: String,
     #[serde(default)]
@@ -141,6 +149,7 @@ impl Manifest {
     pub(super) fn note_name() -> String {
         let mut hasher = siphasher::sip::SipHasher13::new();
         hasher.write(PUBLISHED.as_bytes());
+        hasher.write(JUDGE);
         hasher.write(env!("CARGO_PKG_VERSION").as_bytes());
         format!("manifest-{:016x}", hasher.finish())
     }
@@ -151,16 +160,44 @@ impl Manifest {
         // Folders of a sink are named after models, and some file systems do not tell cases apart.
         let models = self.models.iter().map(|model| model.name.to_lowercase());
         faults.extend(repeated("/models", "name", models));
+        faults.extend(self.faults_of_schemas());
         faults.extend(repeated("/asks/credentials", "name", self.asks.credentials.iter().map(|c| c.name.clone())));
         faults
+    }
+
+    /// The schemas in it that are none.
+    fn faults_of_schemas(&self) -> Vec<Fault> {
+        let config = [("/config".to_owned(), &self.config)];
+        let models = self.models.iter().enumerate().map(|(at, model)| (format!("/models/{at}/schema"), &model.schema));
+        let schemas = config.into_iter().chain(models);
+        let fault = |(place, schema): (String, &Value)| {
+            let fault = schema::compile(schema).err()?;
+            Some(Fault::new(format!("{place}{}", fault.pointer), format!("it is no JSON Schema: {}", fault.why)))
+        };
+        schemas.filter_map(fault).collect()
     }
 
     /// Judges a configuration. All faults at once; a schema that is itself at fault is the component's.
     pub fn judge_config(&self, config: &Value) -> Result<(), ConfigError> {
         let validator = schema::compile(&self.config)
             .map_err(|fault| ConfigError::Schema(Fault::new(format!("/config{}", fault.pointer), fault.why)))?;
-        let faults = schema::judge(&validator, config);
+        let faults: Vec<Fault> =
+            schema::judge(&validator, config).into_iter().map(|fault| self.with_nearest(fault)).collect();
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Faults(faults)) }
+    }
+
+    /// A fault about a setting that there is not, with the one that was probably meant.
+    fn with_nearest(&self, mut fault: Fault) -> Fault {
+        let settings = self.config.get("properties").and_then(Value::as_object);
+        let name = fault.pointer.strip_prefix('/').filter(|name| !name.contains('/'));
+        if let (schema::NO_SUCH, Some(name), Some(settings)) = (fault.why.as_str(), name, settings) {
+            let known: Vec<&str> = settings.keys().map(String::as_str).collect();
+            match nearest(name, &known) {
+                Some(near) => fault.why.push_str(&format!("; did you mean `{near}`?")),
+                None => fault.why.push_str(&format!("; there are {}", known.join(", "))),
+            }
+        }
+        fault
     }
 
     /// The models, as a run needs them; with the host's own, where the integration asks for git.
@@ -181,6 +218,13 @@ pub enum ConfigError {
     Schema(Fault),
     #[error("the configuration does not fit this integration; correct in agent.yaml, below its `config`:{}", schema::lines(.0))]
     Faults(Vec<Fault>),
+}
+
+/// Whether a schema refuses the configuration `{}`, so that one must be written.
+#[must_use]
+pub fn refuses_empty(config_schema: &Value) -> bool {
+    let empty = Value::Object(serde_json::Map::new());
+    schema::compile(config_schema).is_ok_and(|validator| !validator.is_valid(&empty))
 }
 
 fn json(text: &str) -> Result<Value, ManifestError> {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::runner::PrepareError;
-use crate::export::SessionSummary;
+use crate::export::{ModelMisfits, SessionSummary};
 use crate::git::RepoOutcome;
 use crate::sandbox::{CallEnd, CallReport};
 
@@ -15,7 +15,7 @@ pub enum Outcome {
     /// It gave its document.
     Ok { result: Value },
     /// It, or what must come before it, failed. `kind` is the contract's (`invalid`, `not-found`, …), or `component`,
-    /// `manifest`, `config` or `result` where the fault lies there.
+    /// `manifest`, `config` or `result` where the fault lies there, or `unauthenticated`.
     Failed { kind: String, reason: String },
     /// It trapped of its own doing.
     Trapped { reason: String, backtrace: String },
@@ -65,6 +65,9 @@ impl Outcome {
                 Ok(result) => Outcome::Ok { result },
                 Err(error) => Outcome::failed("result", format!("what it returned is not JSON: {error}")),
             },
+            CallEnd::Failed { message, .. } if message.starts_with(UNAUTHENTICATED) => {
+                Outcome::failed("unauthenticated", message)
+            }
             CallEnd::Failed { kind: "denied", message } => Outcome::Denied { reason: message },
             CallEnd::Failed { kind, message } => Outcome::failed(kind, message),
             CallEnd::Trapped { message, backtrace } => Outcome::Trapped { reason: message, backtrace },
@@ -85,6 +88,7 @@ impl From<&PrepareError> for Outcome {
             PrepareError::Lost => "other",
             PrepareError::Manifest(_) => "manifest",
             PrepareError::Config(_) => "config",
+            PrepareError::Cancelled => return Outcome::Cancelled,
         };
         let mut reason = error.to_string();
         // The chain, printed: what the system said about a file comes after what it was wanted for.
@@ -96,6 +100,10 @@ impl From<&PrepareError> for Outcome {
         Outcome::failed(kind, reason)
     }
 }
+
+/// How an integration says that the source refused its credentials: an error, or a fault that `validate-config` found, begins
+/// like this (docs/contract.md). The contract has no case for it, and one more would break components built before.
+pub const UNAUTHENTICATED: &str = "unauthenticated:";
 
 const CANCELLED: &str = "it was told to end and did not return in time";
 
@@ -134,6 +142,9 @@ pub struct Usage {
     /// The largest sum of its memories and tables, bytes.
     pub memory_bytes_peak: u64,
     pub host_calls: u64,
+    /// Instructions of WebAssembly, where they are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<u64>,
 }
 
 impl From<&CallReport> for Usage {
@@ -143,6 +154,7 @@ impl From<&CallReport> for Usage {
             wall_ms: report.wall.as_secs_f64() * 1e3,
             memory_bytes_peak: report.memory_bytes_peak,
             host_calls: report.host_calls,
+            instructions: report.instructions,
         }
     }
 }
@@ -189,13 +201,15 @@ pub struct ExportOutcome {
     pub repositories: Vec<Repository>,
     /// Repositories that are queued and were not come to; the next run does.
     pub repositories_left: usize,
+    /// Records that do not fit the schema of their model, among those that were looked at.
+    pub misfits: Vec<ModelMisfits>,
 }
 
 impl ExportOutcome {
     /// The outcome of an integration that never ran.
     #[must_use]
-    pub fn not_run(integration: &str, error: &PrepareError) -> ExportOutcome {
-        ExportOutcome::without_run(integration, Outcome::from(error))
+    pub fn not_run(integration: &str, outcome: Outcome) -> ExportOutcome {
+        ExportOutcome::without_run(integration, outcome)
     }
 
     pub(super) fn without_run(integration: &str, outcome: Outcome) -> ExportOutcome {
@@ -206,6 +220,7 @@ impl ExportOutcome {
             sessions: Vec::new(),
             repositories: Vec::new(),
             repositories_left: 0,
+            misfits: Vec::new(),
         }
     }
 
@@ -217,12 +232,13 @@ impl ExportOutcome {
         result.get("projects").and_then(Value::as_array).into_iter().flatten().filter_map(part_failed).collect()
     }
 
-    /// Whether the integration ended well and some of its repositories, or parts of its source, did not.
+    /// Whether the integration ended well and some of its repositories, of its records or of the parts of its source did not.
     #[must_use]
     pub fn partial(&self) -> bool {
         self.outcome.is_ok()
             && (self.repositories_left > 0
                 || self.repositories.iter().any(|repository| repository.error.is_some())
+                || !self.misfits.is_empty()
                 || !self.failed_parts().is_empty())
     }
 }
@@ -258,6 +274,8 @@ mod tests {
         assert_eq!(Outcome::of(CallEnd::Ok("no".to_owned())).word(), "failed");
         assert_eq!(Outcome::of(failed("denied")).word(), "denied");
         assert_eq!(Outcome::of(failed("not-found")), Outcome::failed("not-found", "m"));
+        let refused = CallEnd::Failed { kind: "other", message: "unauthenticated: 401".to_owned() };
+        assert_eq!(Outcome::of(refused), Outcome::failed("unauthenticated", "unauthenticated: 401"));
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(super) fn policy(manifest: &Manifest, integration: &Integration) -> Policy {
             .filter(|(name, _)| used(name))
             .map(|(n, c)| (n.clone(), c.clone()))
             .collect(),
+        credentials_asked: manifest.asks.credentials.iter().map(|asked| asked.name.clone()).collect(),
     }
 }
 

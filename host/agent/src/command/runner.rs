@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use super::manifest::{ConfigError, Manifest, ManifestError};
 use super::outcome::{CallOutcome, Outcome, Usage};
+use super::permissions::Permissions;
 use super::policy::policy;
+use super::results;
 use crate::config::{Integration, Limits};
-use crate::egress::{Egress, Policy};
+use crate::egress::{Account, Egress, Policy};
 use crate::logs::Logs;
-use crate::sandbox::{Call, CallEnd, Door, LoadError, Loaded, Sandbox};
+use crate::sandbox::{Call, CallEnd, Door, LoadError, Loaded, Sandbox, Seen, Witness};
 use crate::shutdown::Shutdown;
 
 /// What `describe` may take: it has a document to return and nothing to wait for.
@@ -32,6 +34,32 @@ pub struct Prepared {
     pub loaded: Loaded,
     pub manifest: Arc<Manifest>,
     pub policy: Arc<Policy>,
+    /// Who looks on as it runs, if anybody does.
+    pub witness: Option<Arc<Witness>>,
+}
+
+impl Prepared {
+    /// From a component that is loaded and described: judges its configuration and works out what it may reach.
+    pub fn new(integration: Integration, loaded: Loaded, manifest: Manifest) -> Result<Prepared, ConfigError> {
+        manifest.judge_config(&integration.config)?;
+        let policy = Arc::new(policy(&manifest, &integration));
+        Ok(Prepared { integration, loaded, manifest: Arc::new(manifest), policy, witness: None })
+    }
+
+    /// Grants all that the manifest asks of the network with this configuration. Private hosts and credentials stay as they
+    /// are: those are granted by name.
+    pub fn grant_asked(&mut self) {
+        let mut granted = self.policy.granted.clone();
+        granted.extend(self.policy.asked.iter().cloned());
+        self.integration.grants.network.clone_from(&granted);
+        self.policy = Arc::new(Policy { granted, ..(*self.policy).clone() });
+    }
+
+    /// What its run says about its permissions.
+    #[must_use]
+    pub fn permissions(&self, account: &Account, seen: &Seen) -> Permissions {
+        Permissions::of(account, seen, &self.policy, &self.manifest)
+    }
 }
 
 /// Why an integration cannot be run.
@@ -43,6 +71,8 @@ pub enum PrepareError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("the run was asked to end before it began")]
+    Cancelled,
     #[error("loading the component broke off; this is a fault of the agent, and its log says more")]
     Lost,
 }
@@ -76,13 +106,34 @@ impl Runner {
         }
     }
 
+    /// What `describe` answers, asked anew within these limits; judged by nobody yet.
+    pub async fn describe_anew(
+        &self,
+        name: &str,
+        loaded: &Loaded,
+        limits: &Limits,
+        witness: Arc<Witness>,
+    ) -> CallOutcome {
+        let door = Door::nothing(name, &self.logs, &self.shutdown).with_witness(Some(witness));
+        let report = self.sandbox.call(loaded, door, limits, Call::Describe, &self.shutdown).await;
+        let usage = Usage::from(&report);
+        CallOutcome { integration: name.to_owned(), outcome: Outcome::of(report.end), usage }
+    }
+
     /// Makes a configured integration ready to run: loads it, reads its manifest, and judges its configuration.
+    /// Gives up at once when the end is asked for: nothing has begun.
     pub async fn prepare(&self, integration: &Integration) -> Result<Prepared, PrepareError> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.wait() => Err(PrepareError::Cancelled),
+            prepared = self.prepare_in_peace(integration) => prepared,
+        }
+    }
+
+    async fn prepare_in_peace(&self, integration: &Integration) -> Result<Prepared, PrepareError> {
         let loaded = self.load(integration.component.clone()).await?;
         let manifest = self.describe(&integration.name, &loaded).await?;
-        manifest.judge_config(&integration.config)?;
-        let policy = Arc::new(policy(&manifest, integration));
-        Ok(Prepared { integration: integration.clone(), loaded, manifest: Arc::new(manifest), policy })
+        Ok(Prepared::new(integration.clone(), loaded, manifest)?)
     }
 
     /// Runs one call that exports nothing: validate, onboard, mutate, webhook.
@@ -95,12 +146,14 @@ impl Runner {
     pub(super) fn door(&self, prepared: &Prepared) -> Door {
         Door::nothing(&prepared.integration.name, &self.logs, &self.shutdown)
             .with_network(self.egress.clone(), Arc::clone(&prepared.policy))
+            .with_witness(prepared.witness.clone())
     }
 
     pub(super) async fn call(&self, prepared: &Prepared, door: Door, call: Call) -> (Outcome, Usage) {
         let limits = &prepared.integration.limits;
+        let form = results::Form::of(&call);
         let report = self.sandbox.call(&prepared.loaded, door, limits, call, &self.shutdown).await;
         let usage = Usage::from(&report);
-        (Outcome::of(report.end), usage)
+        (results::judged(Outcome::of(report.end), form, &prepared.manifest), usage)
     }
 }

@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
 /// Faults shown of one document; a person mends these first, and sees the others on the next try.
-const FAULTS_MAX: usize = 50;
+pub(super) const FAULTS_MAX: usize = 50;
 
 /// Bytes that the compiled form of one pattern may take.
 const PATTERN_BYTES_MAX: usize = 256 << 10;
@@ -63,11 +64,27 @@ pub(super) fn compile(schema: &Value) -> Result<Validator, Fault> {
 
 /// The faults of a document, the first of them.
 pub(super) fn judge(validator: &Validator, document: &Value) -> Vec<Fault> {
-    validator
-        .iter_errors(document)
-        .take(FAULTS_MAX)
-        .map(|error| Fault::new(error.instance_path().as_str(), error.masked_with("the value").to_string()))
-        .collect()
+    validator.iter_errors(document).flat_map(|error| told(&error)).take(FAULTS_MAX).collect()
+}
+
+/// What is wrong with a member that should not be there.
+pub(super) const NO_SUCH: &str = "there is no setting of this name";
+
+/// An error of the validator; one about members that should not be there is one for each of them, at its own place.
+fn told(error: &ValidationError<'_>) -> Vec<Fault> {
+    let place = error.instance_path().as_str();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            unexpected.iter().map(|name| Fault::new(format!("{place}/{}", escaped(name)), NO_SUCH)).collect()
+        }
+        _ => vec![Fault::new(place, error.masked_with("the value").to_string())],
+    }
+}
+
+/// A name as a JSON Pointer has it.
+pub(super) fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// Keywords whose schemas judge the same value as the schema that they stand in.
@@ -115,7 +132,7 @@ impl<'a> Search<'a> {
             }
             for (name, member) in members {
                 pointer.push('/');
-                pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                pointer.push_str(&escaped(name));
                 self.everywhere(member, pointer)?;
                 pointer.truncate(length);
             }

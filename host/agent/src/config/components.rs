@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::fault::{Faults, Place, nearest, quoted, quoted_path};
 use super::lift::{Paths, tidy};
-use super::{FolderOrigin, Surroundings};
+use super::{ConfigError, FolderOrigin, Surroundings};
 
 /// The component's file, absolute.
 pub(super) fn find(
@@ -18,12 +18,18 @@ pub(super) fn find(
 ) -> Option<PathBuf> {
     if component.contains(['/', '\\']) || component.ends_with(".wasm") {
         let file = place.resolve(at, path, component, faults)?;
-        if !file.is_file() {
-            let fault = format!("there is no file {}", quoted_path(&file));
-            faults.add(at, path, fault, "build the component, or correct the path (it is relative to this file)");
-            return None;
-        }
-        return Some(file);
+        let (fault, mend) = match std::fs::metadata(&file) {
+            Ok(meta) if meta.is_file() => return Some(file),
+            Ok(_) => (format!("{} is no file", quoted_path(&file)), "name the component's .wasm file itself"),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (
+                format!("there is no file {}", quoted_path(&file)),
+                "build the component, or correct the path (it is relative to this file)",
+            ),
+            // A link to itself, a folder that may not be entered.
+            Err(error) => (format!("{} cannot be read: {error}", quoted_path(&file)), "name a file that can be read"),
+        };
+        faults.add(at, path, fault, mend);
+        return None;
     }
     by_name(at, path, component, around, faults)
 }
@@ -68,6 +74,47 @@ pub(super) fn by_name(
     faults.add(at, path, fault, mend);
     None
 }
+
+/// A component that lies in one of the folders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The name by which a configuration may call it.
+    pub name: String,
+    pub file: PathBuf,
+}
+
+/// The file of one component, named as in a configuration, for commands that need no more of it. A path is relative to the
+/// working folder.
+///
+/// # Errors
+/// There is none.
+pub fn find_one(component: &str, around: &Surroundings) -> Result<PathBuf, ConfigError> {
+    let mut faults = Faults::default();
+    faults.enter(component);
+    let place = Paths { base: &around.working_dir, home: around.home.as_deref() };
+    let found = find(Place::default(), "", component, &place, around, &mut faults);
+    faults.into_result(found)
+}
+
+/// The components in the folders where they are installed, first folder first; those of a build are left out.
+#[must_use]
+pub fn all(around: &Surroundings) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    for (folder, _) in around.integrations_dirs.iter().filter(|(_, origin)| *origin != FolderOrigin::Development) {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        let mut here: Vec<Found> =
+            entries.filter_map(|entry| Some(Found { name: name_of(&entry.path())?, file: entry.path() })).collect();
+        here.sort_by(|a, b| a.name.cmp(&b.name));
+        // The first folder that has a name is the one that counts.
+        here.retain(|component| found.iter().all(|other| other.name != component.name));
+        found.extend(here);
+    }
+    found.truncate(COMPONENTS_MAX);
+    found
+}
+
+/// Components that are looked at where nobody named any: who has more of them names those that matter.
+const COMPONENTS_MAX: usize = 100;
 
 /// Names of components shown in a fault at most.
 const NAMES_MAX: usize = 20;

@@ -101,6 +101,25 @@ impl Faults {
         file.clone_into(&mut self.file);
     }
 
+    /// Looks with other eyes: what the work finds wrong is its answer's, and not one of these faults.
+    pub fn aside<T>(&self, work: impl FnOnce(&mut Faults) -> Option<T>) -> Result<T, Vec<ConfigFault>> {
+        let mut other = Faults { file: self.file.clone(), ..Faults::default() };
+        work(&mut other).ok_or(other.list)
+    }
+
+    /// Takes faults that were found aside.
+    pub fn extend(&mut self, faults: impl IntoIterator<Item = ConfigFault>) {
+        for fault in faults {
+            let place = Place { line: fault.line, column: fault.column };
+            self.add(place, &fault.path, fault.fault, fault.mend);
+        }
+    }
+
+    /// The file, or the flag, that faults stand in now.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Adds a fault.
     pub fn add(&mut self, at: Place, path: &str, fault: impl Into<String>, mend: impl Into<String>) {
         let fault = ConfigFault {
@@ -173,7 +192,8 @@ pub(super) fn quoted_path(path: &Path) -> String {
 }
 
 /// The candidate that was probably meant, if one is near enough.
-pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase();
     // The beginning of exactly one: an abbreviation. Two letters are the beginning of too much.
     let mut begun = candidates.iter().filter(|candidate| word.len() > 2 && candidate.to_lowercase().starts_with(&word));

@@ -3,12 +3,13 @@
 //! `--integrations-file`). Judged as strictly as agent.yaml, with two differences: programs write these documents, so no
 //! variables are put into them; and they have no word for grants, so their integrations are granted nothing.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::fault::{Faults, Place, nearest, quoted};
 use super::lift::{self, Names, Paths, Section, boolean, text};
 use super::read::{Node, Value};
-use super::{Config, FolderOrigin, Grants, Integration, Limits, Surroundings, components};
+use super::{Config, ConfigFault, FolderOrigin, Grants, Integration, Limits, Surroundings, Written, components};
 
 pub(super) const AGENT_KEYS: &[&str] =
     &["customer_id", "pinpoint_root", "skip_git", "integrations_dir", "dev_use_compiled_integrations", "backend"];
@@ -90,19 +91,31 @@ pub(super) fn integrations(node: &Node, agent: Agent, around: &Surroundings, fau
         return None;
     }
     let mut names = Names::default();
+    let mut written = Written::default();
+    let mut absent = BTreeMap::new();
     let lifted: Vec<Option<Integration>> = items
         .iter()
         .enumerate()
-        .map(|(index, item)| integration(item, &format!("[{index}]"), &around, &mut names, faults))
+        .map(|(index, item)| {
+            let path = format!("[{index}]");
+            let (integration, missing) = integration(item, &path, &around, &mut names, faults)?;
+            written.note(&integration.name, faults.file(), item, &path);
+            absent.extend(missing.map(|fault| (integration.name.clone(), fault)));
+            Some(integration)
+        })
         .collect();
+    let integrations: Option<Vec<Integration>> = lifted.into_iter().collect();
+    let lift::Entries { integrations, written, absent } = lift::some_present(integrations, written, absent, faults)?;
     let root = root?;
     Some(Config {
         sink: lift::default_sink(&root),
         root,
         customer_id: agent.customer_id,
         skip_git: agent.skip_git,
-        integrations: lifted.into_iter().collect::<Option<Vec<_>>>()?,
+        integrations,
         outbox_bytes_max: lift::OUTBOX_BYTES_DEFAULT,
+        written,
+        absent,
     })
 }
 
@@ -112,7 +125,7 @@ fn integration(
     around: &Surroundings,
     names: &mut Names,
     faults: &mut Faults,
-) -> Option<Integration> {
+) -> Option<(Integration, Option<ConfigFault>)> {
     let section = Section::open(node, path, INTEGRATION_KEYS, faults)?;
     let kind = section.get("type").filter(|(node, _)| !is_empty(node)).and_then(|(node, path)| {
         let kind = text(node, &path, faults)?;
@@ -131,23 +144,25 @@ fn integration(
         }
         None => definition,
     };
-    let component = components::by_name(name_node.at, &name_path, component_name, around, faults);
+    let find = |faults: &mut Faults| components::by_name(name_node.at, &name_path, component_name, around, faults);
+    let (component, absent) = lift::present(faults.aside(find));
     let name = match section.get("id").filter(|(node, _)| !is_empty(node)) {
         Some((node, path)) => text(node, &path, faults).and_then(|id| names.take(node.at, &path, id, faults)),
-        // Without a component of that name the name has been judged already.
-        None => component.as_ref().and_then(|_| names.take(name_node.at, &name_path, component_name, faults)),
+        // Without a component of that name it may be no name at all, and that has been said already.
+        None if !absent.is_empty() && names.would_refuse(component_name) => None,
+        None => names.take(name_node.at, &name_path, component_name, faults),
     };
     let config = match section.get("config") {
         Some((node, path)) => lift::object(node, &path, faults),
         None => Some(serde_json::Value::Object(serde_json::Map::new())),
     };
-    Some(Integration {
-        name: name?,
-        component: component?,
-        config: config?,
-        grants: Grants::default(),
-        limits: Limits::default(),
-    })
+    let Some(name) = name else {
+        faults.extend(absent);
+        return None;
+    };
+    let integration =
+        Integration { name, component, config: config?, grants: Grants::default(), limits: Limits::default() };
+    Some((integration, absent.into_iter().next()))
 }
 
 fn judge_type(at: Place, path: &str, kind: &str, faults: &mut Faults) -> Option<&'static str> {

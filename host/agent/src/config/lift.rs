@@ -2,7 +2,7 @@
 //! of it twice. High: it knows the settings and nothing of YAML. `grants` lifts what an operator grants, `components`
 //! finds the components; the two older forms of configuration are in `legacy`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::fault::{Faults, Place, nearest, quoted};
 use super::read::{Entry, Node, Value};
 use super::units;
-use super::{Compression, Config, Integration, Limits, Sink, Surroundings, components, grants};
+use super::{Compression, Config, ConfigFault, Integration, Limits, Sink, Surroundings, Written, components, grants};
 
 // The keys of each mapping. `schemas/agent-config.json` has the same; a test holds the two together.
 pub(super) const ROOT_KEYS: &[&str] = &["root", "customer_id", "skip_git", "integrations", "sink", "limits"];
@@ -60,8 +60,8 @@ pub(super) fn lift(node: &Node, base: &Path, around: &Surroundings, faults: &mut
     }
     let mend = "list at least one: `integrations: [{name: git, component: git}]`";
     let (node, path) = top.require("integrations", mend, faults)?;
-    let integrations = integrations(node, &path, &place, around, &defaults, faults)?;
-    Some(Config { root: root?, customer_id, skip_git, integrations, sink: sink?, outbox_bytes_max })
+    let Entries { integrations, written, absent } = integrations(node, &path, &place, around, &defaults, faults)?;
+    Some(Config { root: root?, customer_id, skip_git, integrations, sink: sink?, outbox_bytes_max, written, absent })
 }
 
 /// The root that the tree of an agent.yaml names, or the default.
@@ -85,7 +85,7 @@ fn integrations(
     around: &Surroundings,
     defaults: &Limits,
     faults: &mut Faults,
-) -> Option<Vec<Integration>> {
+) -> Option<Entries> {
     let items = list(node, path, faults)?;
     if items.is_empty() {
         faults.add(node.at, path, "there is no integration", "list at least one: `- {name: git, component: git}`");
@@ -101,14 +101,44 @@ fn integrations(
         return None;
     }
     let mut names = Names::default();
+    let mut written = Written::default();
+    let mut absent = BTreeMap::new();
     let lifted: Vec<Option<Integration>> = items
         .iter()
         .enumerate()
         .map(|(index, item)| {
-            integration(item, &format!("{path}[{index}]"), place, around, defaults, &mut names, faults)
+            let path = format!("{path}[{index}]");
+            let (integration, missing) = integration(item, &path, place, around, defaults, &mut names, faults)?;
+            written.note(&integration.name, faults.file(), item, &path);
+            absent.extend(missing.map(|fault| (integration.name.clone(), fault)));
+            Some(integration)
         })
         .collect();
-    lifted.into_iter().collect()
+    let integrations: Option<Vec<Integration>> = lifted.into_iter().collect();
+    some_present(integrations, written, absent, faults)
+}
+
+/// The integrations of a configuration.
+pub(super) struct Entries {
+    pub integrations: Vec<Integration>,
+    pub written: Written,
+    pub absent: BTreeMap<String, ConfigFault>,
+}
+
+/// One whose component is not there leaves the others alone. Where there is none left, or where the configuration has
+/// faults anyway, it is a fault of the configuration.
+pub(super) fn some_present(
+    integrations: Option<Vec<Integration>>,
+    written: Written,
+    absent: BTreeMap<String, ConfigFault>,
+    faults: &mut Faults,
+) -> Option<Entries> {
+    let none_left = integrations.as_ref().is_none_or(|integrations| integrations.len() == absent.len());
+    if none_left || !faults.none() {
+        faults.extend(absent.values().cloned());
+        return None;
+    }
+    Some(Entries { integrations: integrations?, written, absent })
 }
 
 fn integration(
@@ -119,7 +149,7 @@ fn integration(
     defaults: &Limits,
     names: &mut Names,
     faults: &mut Faults,
-) -> Option<Integration> {
+) -> Option<(Integration, Option<ConfigFault>)> {
     let section = Section::open(node, path, INTEGRATION_KEYS, faults)?;
     let name = section
         .require("name", "give it a name of its own: `name: git`", faults)
@@ -128,7 +158,7 @@ fn integration(
         .require("component", "name its component: `component: git`, or give the path of a .wasm file", faults)
         .and_then(|(node, path)| {
             let text = text(node, &path, faults)?;
-            components::find(node.at, &path, text, place, around, faults)
+            Some(faults.aside(|faults| components::find(node.at, &path, text, place, around, faults)))
         });
     let config = match section.get("config") {
         Some((node, path)) => object(node, &path, faults),
@@ -145,7 +175,23 @@ fn integration(
         },
         None => defaults.clone(),
     };
-    Some(Integration { name: name?, component: component?, config: config?, grants: grants?, limits })
+    let (component, absent) = present(component?);
+    let absent = absent.into_iter().next();
+    match name {
+        Some(name) => Some((Integration { name, component, config: config?, grants: grants?, limits }, absent)),
+        None => {
+            faults.extend(absent);
+            None
+        }
+    }
+}
+
+/// The file that was found, or none and why.
+pub(super) fn present(found: Result<PathBuf, Vec<ConfigFault>>) -> (PathBuf, Vec<ConfigFault>) {
+    match found {
+        Ok(file) => (file, Vec::new()),
+        Err(faults) => (PathBuf::new(), faults),
+    }
 }
 
 /// The names taken so far.
@@ -157,10 +203,16 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Whether this is no name for an integration.
+    #[allow(clippy::unused_self, reason = "it belongs to the judging of names")]
+    pub fn would_refuse(&self, name: &str) -> bool {
+        let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        name.is_empty() || name.len() > 64 || !name.chars().all(good) || name.starts_with('.')
+    }
+
     /// Judges a name and takes it.
     pub fn take(&mut self, at: Place, path: &str, name: &str, faults: &mut Faults) -> Option<String> {
-        let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || name.len() > 64 || !name.chars().all(good) || name.starts_with('.') {
+        if self.would_refuse(name) {
             let mend = "use 1 to 64 of a-z A-Z 0-9 - _ . and do not begin with a dot";
             faults.add(at, path, format!("{} is not a name for an integration", quoted(name)), mend);
             return None;
@@ -229,7 +281,7 @@ fn sink(node: &Node, path: &str, place: &Paths<'_>, root: Option<&Path>, faults:
     Some(Sink::Folder { path: folder?, compression: compression? })
 }
 
-fn limits(section: &Section<'_>, defaults: &Limits, faults: &mut Faults) -> Limits {
+pub(super) fn limits(section: &Section<'_>, defaults: &Limits, faults: &mut Faults) -> Limits {
     let mut limits = defaults.clone();
     if let Some((node, path)) = section.get("memory") {
         limits.memory_bytes_max = size(node, &path, MEMORY_BYTES, faults).unwrap_or(limits.memory_bytes_max);
@@ -364,7 +416,8 @@ impl Paths<'_> {
 }
 
 /// A path without `.` and `..`, as a shell's `cd` would read it: so that the same folder always has the same name.
-pub(super) fn tidy(path: &Path) -> PathBuf {
+#[must_use]
+pub fn tidy(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {

@@ -151,7 +151,7 @@ pub fn root_of(path: &Path, around: &Surroundings) -> Result<PathBuf, ConfigErro
     faults.into_result(root)
 }
 
-fn tree_of(path: &Path, around: &Surroundings, faults: &mut Faults) -> Option<Node> {
+pub(super) fn tree_of(path: &Path, around: &Surroundings, faults: &mut Faults) -> Option<Node> {
     faults.enter(&path.display().to_string());
     let form = match path.extension() {
         Some(extension) if extension.eq_ignore_ascii_case("json") => Form::Json,
@@ -201,7 +201,7 @@ impl Document {
 }
 
 /// The folder that paths in a file are relative to.
-fn base_of(file: &Path, around: &Surroundings) -> PathBuf {
+pub(super) fn base_of(file: &Path, around: &Surroundings) -> PathBuf {
     let mut base = tidy(&around.working_dir.join(file));
     base.pop();
     base

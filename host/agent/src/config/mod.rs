@@ -1,6 +1,7 @@
 //! What the configuration means, once lifted: after this, nobody asks whether a setting is valid. `config/` reads it
 //! (YAML or JSON, and the command lines of the systems we succeed), judges it whole, and reports all faults at once.
 
+mod alone;
 mod components;
 mod fault;
 mod grants;
@@ -12,16 +13,21 @@ mod read;
 mod rule;
 mod schema;
 mod units;
+mod written;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use fault::{ConfigError, ConfigFault};
+pub use alone::{GrantFlags, grants_of_flags, limits_of_flag, own_configuration};
+pub use components::{Found, all as all_components, find_one as find_component};
+pub use fault::{ConfigError, ConfigFault, nearest};
+pub use lift::tidy as tidy_path;
 pub use load::{Document, FolderOrigin, Loaded, Source, Surroundings, load, root_of};
 pub use rule::{RuleFault, parse_host};
 pub use schema::AGENT_CONFIG as AGENT_CONFIG_SCHEMA;
 pub use units::{show_duration, show_size};
+pub use written::Written;
 
 /// The whole configuration of one agent.
 #[derive(Debug, Clone)]
@@ -38,6 +44,10 @@ pub struct Config {
     pub sink: Sink,
     /// Bytes that may wait for the sink before `send` makes a guest wait.
     pub outbox_bytes_max: u64,
+    /// Where the integrations' own configurations are written.
+    pub written: Written,
+    /// Integrations whose component is not there, by name: the others can run all the same. Never all of them.
+    pub absent: BTreeMap<String, ConfigFault>,
 }
 
 /// One configured integration.

@@ -3,7 +3,7 @@
 //! twice (after a crash between taking and acknowledging) and keeps it once, by its identity.
 
 mod folder;
-mod stdout;
+mod lines;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::Sink as SinkConfig;
 use crate::shutdown::Shutdown;
 use crate::store::{Batch, BatchData, Store, StoreError};
+
+pub use lines::{Lines, LinesTo, Showing};
 
 /// Batches read from the outbox at a time; small ones carry their bytes, 64 KiB each at most.
 const TAKE_MAX: usize = 128;
@@ -52,7 +54,7 @@ pub struct Counters {
 
 enum Sink {
     Folder(folder::Folder),
-    Stdout(stdout::Stdout),
+    Lines(Lines),
 }
 
 /// The task that delivers. `flush` waits until nothing is left, or says what stands in the way.
@@ -76,22 +78,31 @@ pub enum DeliveryError {
 impl Delivery {
     /// Starts delivering what is and will be in the outbox for this sink.
     pub fn start(store: Arc<Store>, config: &SinkConfig, shutdown: &Shutdown) -> Delivery {
+        Delivery::start_as(store, config.id(), config, shutdown)
+    }
+
+    /// As [`Delivery::start`], for a sink whose cursors and marks are kept under another name.
+    pub fn start_as(store: Arc<Store>, sink_id: String, config: &SinkConfig, shutdown: &Shutdown) -> Delivery {
         let sink = match config {
             SinkConfig::Folder { path, compression } => {
                 Sink::Folder(folder::Folder::new(path.clone(), *compression, store.store_id()))
             }
-            SinkConfig::Stdout => Sink::Stdout(stdout::Stdout),
+            SinkConfig::Stdout => Sink::Lines(Lines::stdout()),
         };
+        Delivery::begin(store, sink_id, sink, shutdown)
+    }
+
+    /// Starts delivering to lines that somebody watches.
+    pub fn start_lines(store: Arc<Store>, sink_id: String, lines: Lines, shutdown: &Shutdown) -> Delivery {
+        Delivery::begin(store, sink_id, Sink::Lines(lines), shutdown)
+    }
+
+    fn begin(store: Arc<Store>, sink_id: String, sink: Sink, shutdown: &Shutdown) -> Delivery {
         let counters = Arc::new(Counters::default());
         // Few ask for a flush, each once.
         let (ask, asked) = mpsc::channel(16);
-        let courier = Courier {
-            store,
-            sink: Arc::new(sink),
-            sink_id: config.id(),
-            counters: counters.clone(),
-            shutdown: shutdown.clone(),
-        };
+        let courier =
+            Courier { store, sink: Arc::new(sink), sink_id, counters: counters.clone(), shutdown: shutdown.clone() };
         let task = shutdown.spawn(courier.run(asked));
         Delivery { ask, counters, task }
     }
@@ -212,7 +223,7 @@ impl Courier {
         let work = move || {
             let verdict = match &*sink {
                 Sink::Folder(folder) => folder.take(&group),
-                Sink::Stdout(stdout) => stdout.take(&group),
+                Sink::Lines(lines) => lines.take(&group),
             };
             (group, verdict)
         };

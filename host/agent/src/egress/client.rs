@@ -10,6 +10,7 @@ use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use url::{Host, Url};
 
+use super::ledger::{Entry, Ledger};
 use super::resolve::{self, AddressRefused, Checked, Lookup};
 use super::secrets::{self, InUse};
 use super::{EgressError, Policy, Request, Response, address, policy};
@@ -44,6 +45,7 @@ pub struct Egress {
 
 struct Shared {
     lookup: Lookup,
+    ledger: Option<Arc<Ledger>>,
     /// By policy and scheme, the one used last at the end.
     clients: Mutex<Vec<(String, reqwest::Client)>>,
 }
@@ -62,13 +64,41 @@ impl Egress {
     }
 
     pub(super) fn with_lookup(lookup: Lookup) -> Egress {
-        Egress { shared: Arc::new(Shared { lookup, clients: Mutex::default() }) }
+        Egress { shared: Arc::new(Shared { lookup, ledger: None, clients: Mutex::default() }) }
+    }
+
+    /// A door that writes down what goes out and what it refuses.
+    #[must_use]
+    pub fn with_ledger() -> (Egress, Arc<Ledger>) {
+        let ledger = Arc::new(Ledger::default());
+        let shared = Shared { lookup: resolve::system(), ledger: Some(Arc::clone(&ledger)), clients: Mutex::default() };
+        (Egress { shared: Arc::new(shared) }, ledger)
+    }
+
+    /// Begins to write a request down, where somebody wants that.
+    pub(super) fn entry(&self, policy: &Policy, request: &Request) -> Option<Entry> {
+        self.shared.ledger.as_ref().map(|ledger| ledger.begin(policy, request))
+    }
+
+    /// Writes down a request that was refused before it came here, for a credential that is not granted.
+    pub(crate) fn refused(&self, policy: &Policy, request: &Request, told: &str) {
+        if let Some(entry) = self.entry(policy, request) {
+            entry.end(&Err(EgressError::Denied(told.to_owned())));
+        }
+    }
+
+    /// Writes down a repository that was refused ([`Policy::for_repository`]).
+    pub(crate) fn repository_refused(&self, policy: &Policy, url: &Url, told: &EgressError) {
+        if let Some(ledger) = &self.shared.ledger {
+            ledger.repository_refused(policy, url, &told.to_string());
+        }
     }
 
     /// Sends a request and waits for its whole answer. Dropping the future cancels the request. Must be polled within
     /// a tokio runtime.
     pub async fn send(&self, policy: &Policy, request: Request) -> Result<Response, EgressError> {
         let (timeout, bytes_max) = (request.timeout, request.body_bytes_max);
+        let entry = self.entry(policy, &request);
         let exchange = async {
             let (answer, secret) = self.start(policy, request).await?;
             let mut response = read_answer(answer, bytes_max).await?;
@@ -77,7 +107,11 @@ impl Egress {
             }
             Ok(response)
         };
-        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(EgressError::Timeout(timeout)))
+        let answer = tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(EgressError::Timeout(timeout)));
+        if let Some(entry) = entry {
+            entry.end(&answer);
+        }
+        answer
     }
 
     /// Checks a request, puts the credential in and sends it; the answer's head has arrived, its body has not.

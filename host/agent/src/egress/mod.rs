@@ -10,12 +10,14 @@ mod address;
 // The one place that may hold a client.
 #[allow(clippy::disallowed_types)]
 mod client;
+mod ledger;
 mod policy;
 mod resolve;
 mod secrets;
 mod stream;
 
 pub use client::Egress;
+pub use ledger::{Account, Denial, Exchange, Lack, Ledger};
 pub(crate) use stream::{Stream, StreamLimits};
 
 /// What one integration may reach: asked ∩ granted, worked out before it runs.
@@ -27,8 +29,10 @@ pub struct Policy {
     pub granted: Vec<NetworkRule>,
     /// Hosts whose addresses may be private.
     pub private_hosts: Vec<String>,
-    /// Credentials by name.
+    /// Credentials by name: asked for and granted.
     pub credentials: std::collections::BTreeMap<String, Credential>,
+    /// The credentials that the manifest asks for, granted or not.
+    pub credentials_asked: Vec<String>,
 }
 
 /// A request as the caller gives it.

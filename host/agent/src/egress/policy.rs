@@ -37,13 +37,7 @@ impl Policy {
     /// not mean to grant half of that.
     pub(crate) fn for_repository(&self, url: &Url) -> Result<Policy, EgressError> {
         let within = |rules: &[NetworkRule]| rules.iter().any(|rule| covers_place(rule, url));
-        let narrowed = NetworkRule {
-            scheme: url.scheme().to_owned(),
-            host: host_of(url),
-            port: url.port_or_known_default().unwrap_or(0),
-            methods: vec!["GET".to_owned(), "POST".to_owned()],
-            path: url.path().trim_end_matches('/').to_owned(),
-        };
+        let narrowed = repository_rule(url);
         let text = format!("- {}", rule_text(&narrowed));
         if !within(&self.asked) {
             return Err(EgressError::Denied(format!(
@@ -60,6 +54,7 @@ impl Policy {
             granted: vec![narrowed],
             private_hosts: self.private_hosts.clone(),
             credentials: self.credentials.clone(),
+            credentials_asked: self.credentials_asked.clone(),
         })
     }
 }
@@ -89,11 +84,11 @@ pub(super) fn host_matches(pattern: &str, host: &str) -> bool {
     }
 }
 
-fn covers(rule: &NetworkRule, method: &str, url: &Url) -> bool {
+pub(super) fn covers(rule: &NetworkRule, method: &str, url: &Url) -> bool {
     covers_place(rule, url) && (rule.methods.is_empty() || rule.methods.iter().any(|allowed| allowed == method))
 }
 
-fn covers_place(rule: &NetworkRule, url: &Url) -> bool {
+pub(super) fn covers_place(rule: &NetworkRule, url: &Url) -> bool {
     rule.scheme == url.scheme()
         && Some(rule.port) == url.port_or_known_default()
         && host_matches(&rule.host, &host_of(url))
@@ -102,7 +97,7 @@ fn covers_place(rule: &NetworkRule, url: &Url) -> bool {
 
 /// Whether a path begins with a prefix, on a segment boundary. `path` has gone through the URL parser, which resolves
 /// plain dot segments; what a server might still take for one after decoding is never below anything but `/`.
-fn path_is_below(prefix: &str, path: &str) -> bool {
+pub(super) fn path_is_below(prefix: &str, path: &str) -> bool {
     let prefix = prefix.trim_end_matches('/');
     if prefix.is_empty() {
         return true;
@@ -132,16 +127,32 @@ fn hides_dot_segments(path: &str) -> bool {
 }
 
 /// A rule that would allow a request: its first path segment, its method.
-fn rule_for(method: &str, url: &Url) -> String {
+pub(super) fn rule_of(method: &str, url: &Url) -> NetworkRule {
     let first = url.path().split('/').nth(1).unwrap_or_default();
-    let rule = NetworkRule {
+    // What a rule cannot hold, because it could be read in two ways, is left to the rule for all paths.
+    let plain = first.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%' && byte != b'\\');
+    NetworkRule {
         scheme: url.scheme().to_owned(),
         host: host_of(url),
         port: url.port_or_known_default().unwrap_or(0),
         methods: vec![method.to_owned()],
-        path: format!("/{first}"),
-    };
-    format!("- {}", rule_text(&rule))
+        path: if plain { format!("/{first}") } else { "/".to_owned() },
+    }
+}
+
+/// The rule for reading one repository.
+pub(super) fn repository_rule(url: &Url) -> NetworkRule {
+    NetworkRule {
+        scheme: url.scheme().to_owned(),
+        host: host_of(url),
+        port: url.port_or_known_default().unwrap_or(0),
+        methods: vec!["GET".to_owned(), "POST".to_owned()],
+        path: url.path().trim_end_matches('/').to_owned(),
+    }
+}
+
+fn rule_for(method: &str, url: &Url) -> String {
+    format!("- {}", rule_text(&rule_of(method, url)))
 }
 
 /// A rule as it is written in the configuration.

@@ -76,9 +76,14 @@ impl Egress {
         let timeout = request.timeout;
         let deadline = Instant::now() + timeout;
         let wait = limits.first_byte.min(timeout);
-        let (answer, secret) = tokio
+        let entry = self.entry(policy, &request);
+        let started = tokio
             .block_on(async { tokio::time::timeout(wait, self.start(policy, request)).await })
-            .unwrap_or(Err(EgressError::Timeout(wait)))?;
+            .unwrap_or(Err(EgressError::Timeout(wait)));
+        if let Some(entry) = entry {
+            entry.end_with_head(started.as_ref().map(|(answer, _)| answer.status().as_u16()));
+        }
+        let (answer, secret) = started?;
         let mut headers = header_pairs(answer.headers());
         if let Some(secret) = &secret {
             for (_, value) in &mut headers {

@@ -59,6 +59,7 @@ fn policy(host: &str, port: u16) -> Policy {
         granted: vec![rule(host, port)],
         private_hosts: vec![host.to_owned()],
         credentials: BTreeMap::new(),
+        credentials_asked: vec![],
     }
 }
 

@@ -1,6 +1,7 @@
 //! The road of a record: the session tree of one run, batches, dedup, progress. Knows neither WebAssembly nor HTTP;
 //! its callers are the host calls and the git side, and below it is the store.
 
+mod judge;
 mod staging;
 mod state;
 #[cfg(test)]
@@ -13,9 +14,12 @@ use std::time::Duration;
 
 use crate::shutdown::Shutdown;
 use crate::store::{Commit, NewJob, Store, StoreError};
+use judge::Judges;
 use staging::{RECORD_BYTES_MAX, SEND_BYTES_MAX, Staging};
 use state::State;
 use tree::{Place, Session, Tree};
+
+pub use judge::{Judge, Misfit, ModelMisfits, Sample};
 
 /// A cursor is a place, not a store: a page token, a time, a list of heads.
 const CURSOR_BYTES_MAX: usize = 64 << 10;
@@ -92,6 +96,13 @@ pub struct Ack {
     pub unchanged: u32,
 }
 
+/// What was sent of one model in a run, whatever became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sent {
+    pub batches: u64,
+    pub records: u64,
+}
+
 /// A repository to export natively: the document of `git.export-repo`, committed with a session.
 #[derive(Debug, Clone)]
 pub struct GitJob {
@@ -133,6 +144,8 @@ pub struct SessionSummary {
     pub unchanged: u64,
     /// Records staged and not committed.
     pub staged: u64,
+    /// Bytes of those.
+    pub staged_bytes: u64,
     pub progress_current: u64,
     pub progress_total: Option<u64>,
     pub duration_ms: u64,
@@ -152,6 +165,7 @@ pub struct ExportRun {
     shutdown: Shutdown,
     scope: i64,
     models: HashMap<String, Model>,
+    judges: Judges,
     tree: Mutex<Tree>,
     state: Mutex<State>,
 }
@@ -165,6 +179,18 @@ impl From<StoreError> for SessionError {
 impl ExportRun {
     /// Begins a run. Fails if the store cannot be read.
     pub fn begin(store: Arc<Store>, spec: RunSpec, shutdown: Shutdown) -> Result<Arc<ExportRun>, SessionError> {
+        ExportRun::begin_judged(store, spec, HashMap::new(), Sample::default(), shutdown)
+    }
+
+    /// As [`ExportRun::begin`], with a judge for each model whose records are to be looked at.
+    pub fn begin_judged(
+        store: Arc<Store>,
+        spec: RunSpec,
+        judges: HashMap<String, Arc<dyn Judge>>,
+        sample: Sample,
+        shutdown: Shutdown,
+    ) -> Result<Arc<ExportRun>, SessionError> {
+        let judges = Judges::new(&spec.integration, judges, sample);
         let scope = store.scope(&spec.sink, &spec.integration)?;
         let state = State::new(store.state(&spec.integration)?);
         let models = spec.models.iter().map(|m| (m.name.clone(), m.clone())).collect();
@@ -174,6 +200,7 @@ impl ExportRun {
             shutdown,
             scope,
             models,
+            judges,
             tree: Mutex::default(),
             state: Mutex::new(state),
         }))
@@ -215,8 +242,9 @@ impl ExportRun {
             None => None,
             Some(model) => {
                 let marks = if model.dedup { Some(self.store.mark_set(self.scope, &model.name)?) } else { None };
-                let marks = Staging::new(self.store.clone(), self.shutdown.clone(), model, self.store.codec(), marks);
-                Some(Arc::new(tokio::sync::Mutex::new(marks)))
+                let (store, judge) = (self.store.clone(), self.judges.of(&model.name));
+                let staging = Staging::new(store, self.shutdown.clone(), model, self.store.codec(), marks, judge);
+                Some(Arc::new(tokio::sync::Mutex::new(staging)))
             }
         };
         self.tree().open(place, Session::new(model.map(|m| m.name.clone()), cursor, staging, job))
@@ -279,6 +307,16 @@ impl ExportRun {
             }
         }
         Ok(())
+    }
+
+    /// What was sent so far, by model.
+    pub fn sent(&self) -> std::collections::BTreeMap<String, Sent> {
+        self.tree().sent.clone()
+    }
+
+    /// What does not fit the schema of its model, of the records that were looked at.
+    pub fn misfits(&self) -> Vec<ModelMisfits> {
+        self.judges.misfits()
     }
 
     /// Whether the run has been asked to end.

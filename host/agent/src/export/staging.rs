@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
+use super::judge::ModelJudge;
 use super::{Ack, Model, SessionError};
 use crate::shutdown::Shutdown;
 use crate::store::record::RecordReader;
@@ -55,6 +56,9 @@ pub(super) struct Staging {
     /// Where the last batch's lines are that are kept, and their marks. Kept for their space.
     keep: Vec<std::ops::Range<usize>>,
     fresh: Vec<Mark>,
+    judge: Option<Arc<ModelJudge>>,
+    /// Where the last batch's lines are that the judge is to look at. Kept for its space.
+    to_judge: Vec<std::ops::Range<usize>>,
     failed: bool,
 }
 
@@ -76,6 +80,7 @@ impl Staging {
         model: &Model,
         codec: Codec,
         committed: Option<Arc<MarkSet>>,
+        judge: Option<Arc<ModelJudge>>,
     ) -> Staging {
         Staging {
             reader: RecordReader::new(store.hash_key(), &model.key),
@@ -96,6 +101,8 @@ impl Staging {
             changed: HashSet::new(),
             keep: Vec::new(),
             fresh: Vec::new(),
+            judge,
+            to_judge: Vec::new(),
             failed: false,
         }
     }
@@ -108,15 +115,20 @@ impl Staging {
             ));
         }
         let ack = self.judge(ndjson)?;
+        if let Some(judge) = &self.judge {
+            self.to_judge.drain(..).for_each(|range| judge.look(&ndjson[range]));
+        }
         let bytes = self.write_kept(ndjson, u64::from(ack.accepted)).and_then(|bytes| {
             self.add_marks()?;
             Ok(bytes)
         });
+        let folder = &self.store.paths().segments;
         bytes.map(|bytes| (ack, bytes)).map_err(|error| {
             // Part of the batch may be written: the session can no longer say what it holds.
             self.failed = true;
             SessionError::Unavailable(format!(
-                "the records cannot be staged: {error}; free space on the agent's disk and run again"
+                "the records cannot be staged in {}: {error}; free space there, let the agent write there, and run again",
+                folder.display()
             ))
         })
     }
@@ -128,7 +140,8 @@ impl Staging {
             if let Err(error) = oldest.await.map_err(io::Error::other).flatten() {
                 self.failed = true;
                 return Err(SessionError::Unavailable(format!(
-                    "the records cannot be written to the agent's disk: {error}"
+                    "the records cannot be written in {}: {error}; free space there and run again",
+                    self.store.paths().segments.display()
                 )));
             }
         }
@@ -139,6 +152,7 @@ impl Staging {
     fn judge(&mut self, ndjson: &[u8]) -> Result<Ack, SessionError> {
         self.keep.clear();
         self.fresh.clear();
+        self.to_judge.clear();
         if let Err(error) = std::str::from_utf8(ndjson) {
             let line = 1 + memchr::memchr_iter(b'\n', &ndjson[..error.valid_up_to()]).count();
             return Err(self.bad(line, "it is not valid UTF-8"));
@@ -155,6 +169,9 @@ impl Staging {
             }
             if self.judge_line(&ndjson[range.clone()], number)? {
                 ack.accepted += 1;
+                if self.judge.as_ref().is_some_and(|judge| judge.is_due(range.len())) {
+                    self.to_judge.push(range.clone());
+                }
                 match self.keep.last_mut() {
                     // Lines that follow each other go out in one write, line ends included.
                     Some(last) if last.end + 1 == range.start => last.end = range.end,

@@ -1,11 +1,11 @@
 //! The tree of one run's sessions: where each lies, what it has counted, and whose cursor is held back.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::staging::Staging;
-use super::{Ack, SessionError, SessionId, SessionState, SessionSummary};
+use super::{Ack, Sent, SessionError, SessionId, SessionState, SessionSummary};
 use crate::store::NewJob;
 
 /// Sessions open at a time: an organization's repositories, not its issues.
@@ -60,6 +60,8 @@ pub(super) struct Session {
 pub(super) struct Tree {
     sessions: Vec<Session>,
     open_paths: HashSet<String>,
+    /// What was sent of each model, whatever became of it.
+    pub(super) sent: BTreeMap<String, Sent>,
 }
 
 impl Place {
@@ -215,10 +217,18 @@ impl Tree {
     }
 
     pub(super) fn staged(&mut self, id: SessionId, ack: Ack, bytes: u64) {
-        if let Some(session) = self.get_mut(id) {
+        if let Some(session) = self.sessions.get_mut(id.0 as usize) {
             session.staged.0 += u64::from(ack.accepted);
             session.staged.1 += bytes;
             session.unchanged += u64::from(ack.unchanged);
+            if let Some(model) = &session.model {
+                let sent = match self.sent.get_mut(model) {
+                    Some(sent) => sent,
+                    None => self.sent.entry(model.clone()).or_default(),
+                };
+                sent.batches += 1;
+                sent.records += u64::from(ack.accepted) + u64::from(ack.unchanged);
+            }
         }
     }
 
@@ -336,6 +346,7 @@ fn summary(session: &Session) -> SessionSummary {
         bytes: session.bytes,
         unchanged: session.unchanged,
         staged: session.staged.0,
+        staged_bytes: session.staged.1,
         progress_current: session.progress.0,
         progress_total: session.progress.1,
         duration_ms: session.took.unwrap_or_else(|| session.began.elapsed()).as_millis() as u64,

@@ -143,8 +143,10 @@ impl Work<'_> {
                 self.export(tracking, &repository)
             }
             Source::Remote(url) => {
-                let policy =
-                    self.ctx.policy.for_repository(&url).map_err(|fault| Failure::Failed(fault.to_string()))?;
+                let policy = self.ctx.policy.for_repository(&url).map_err(|fault| {
+                    self.ctx.egress.repository_refused(&self.ctx.policy, &url, &fault);
+                    Failure::Failed(fault.to_string())
+                })?;
                 let door = Door::new(
                     self.ctx.egress.clone(),
                     policy,

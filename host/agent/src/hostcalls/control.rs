@@ -12,6 +12,7 @@ const WHY_BYTES_MAX: usize = 1024;
 
 impl control::Host for Guest {
     async fn pause(&mut self, until: String, why: String) -> wasmtime::Result<Result<(), types::Error>> {
+        self.enters("control.pause");
         let pause = || {
             length("the reason", &why, 0..=WHY_BYTES_MAX)?;
             let until = timestamp(&until)?;
@@ -22,11 +23,13 @@ impl control::Host for Guest {
     }
 
     async fn resume(&mut self) -> wasmtime::Result<()> {
+        self.enters("control.resume");
         self.door.log.line("info", "goes on after a pause", &[]);
         Ok(())
     }
 
     async fn webhook_url(&mut self) -> wasmtime::Result<Option<String>> {
+        self.enters("control.webhook-url");
         Ok(self.door.webhook_url.clone())
     }
 }

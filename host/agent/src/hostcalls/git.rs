@@ -14,7 +14,13 @@ const REQUIRED: [&str; 3] = ["ref_id", "name", "url"];
 
 impl git::Host for Guest {
     async fn export_repo(&mut self, session: Handle, repo: String) -> wasmtime::Result<Result<(), types::Error>> {
+        self.enters("git.export-repo");
         let (run, id) = self.session(&session)?;
+        if let Some(witness) = &self.door.witness {
+            let mut seen = witness.lock();
+            seen.git_used = true;
+            seen.git_refused += u64::from(self.door.git == GitGrant::NotAsked);
+        }
         if self.door.git == GitGrant::NotAsked {
             let why = "the manifest does not ask for git: set `asks.git` to true".to_owned();
             return Ok(Err(types::Error::Denied(why)));

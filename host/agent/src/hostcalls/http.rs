@@ -106,10 +106,18 @@ impl Guest {
         }
         let request = judge(request)?;
         if let Some(name) = request.credential.as_ref().filter(|name| !policy.credentials.contains_key(*name)) {
-            return Err(HttpError::Denied(format!(
-                "the credential `{name}` is not granted: the manifest must ask for it and the configuration name it under \
-                 `grants.credentials`"
-            )));
+            let told = if policy.credentials_asked.contains(name) {
+                format!(
+                    "the credential `{name}` is not granted: add it to `grants.credentials` of this integration in agent.yaml"
+                )
+            } else {
+                format!(
+                    "the integration's manifest does not ask for the credential `{name}`; its author has to add it to \
+                     `asks.credentials`"
+                )
+            };
+            egress.refused(policy, &request, &told);
+            return Err(HttpError::Denied(told));
         }
         Ok((egress.clone(), Arc::clone(policy), request))
     }
@@ -155,18 +163,22 @@ impl Guest {
 
 impl wit::Host for Guest {
     async fn send(&mut self, request: wit::Request) -> wasmtime::Result<Result<wit::Response, HttpError>> {
+        self.enters("http.send");
         let (egress, policy, request) = match self.admit(request) {
             Ok(admitted) => admitted,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(translate(egress.send(&policy, request).await))
+        let witness = self.door.witness.clone();
+        Ok(translate(Guest::waiting(witness, egress.send(&policy, request)).await))
     }
 
     fn submit(&mut self, request: wit::Request) -> wasmtime::Result<Result<Resource<PendingEntry>, HttpError>> {
+        self.enters("http.submit");
         Ok(self.launch(request))
     }
 
     async fn wait_any(&mut self, pendings: Vec<Resource<PendingEntry>>, timeout_ms: u32) -> wasmtime::Result<Vec<u32>> {
+        self.enters("http.wait-any");
         if pendings.is_empty() {
             return Ok(Vec::new());
         }
@@ -179,7 +191,8 @@ impl wit::Host for Guest {
                 return Ok(landed);
             }
             // A landing between the look and this wait has left its permit.
-            if tokio::time::timeout_at(deadline, told.notified()).await.is_err() {
+            let landing = tokio::time::timeout_at(deadline, told.notified());
+            if Guest::waiting(self.door.witness.clone(), landing).await.is_err() {
                 return self.landed(&pendings);
             }
         }
@@ -188,10 +201,13 @@ impl wit::Host for Guest {
 
 impl wit::HostPending for Guest {
     async fn take(&mut self, handle: Resource<PendingEntry>) -> wasmtime::Result<Result<wit::Response, HttpError>> {
-        Ok(translate(self.take_pending(handle)?.take().await))
+        self.enters("http.pending.take");
+        let entry = self.take_pending(handle)?;
+        Ok(translate(Guest::waiting(self.door.witness.clone(), entry.take()).await))
     }
 
     fn drop(&mut self, handle: Resource<PendingEntry>) -> wasmtime::Result<()> {
+        self.enters("http.pending.drop");
         self.take_pending(handle)?;
         Ok(())
     }

@@ -39,6 +39,8 @@ pub(crate) struct GuestLog {
 #[derive(Default)]
 struct State {
     spent: usize,
+    /// Lines written, and lines suppressed, in all.
+    lines: (u64, u64),
     suppressed: u64,
     repositories_skipped: u64,
     out: Lines,
@@ -114,6 +116,16 @@ impl GuestLog {
         last_words(self.state().last_words.iter().map(String::as_str))
     }
 
+    /// Lines that were written so far, and lines that were suppressed.
+    pub(super) fn lines(&self) -> (u64, u64) {
+        self.state().lines
+    }
+
+    /// The last lines on standard error or logged as errors.
+    pub(super) fn last_lines(&self) -> Vec<String> {
+        self.state().last_words.iter().cloned().collect()
+    }
+
     fn emit(&self, stream: Stream, lines: &[String]) {
         let (level, name) = match stream {
             Stream::Out => (Level::Info, "stdout"),
@@ -134,9 +146,11 @@ impl State {
     fn admit(&mut self, cost: usize) -> bool {
         if self.suppressed == 0 && self.spent + cost <= RUN_BYTES_MAX {
             self.spent += cost;
+            self.lines.0 += 1;
             return true;
         }
         self.suppressed += 1;
+        self.lines.1 += 1;
         false
     }
 
@@ -258,6 +272,7 @@ fn last_words<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Op
 
 impl log::Host for Guest {
     fn log(&mut self, level: String, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
+        self.enters("log.log");
         self.door.log.line(&level, &message, &fields);
         Ok(())
     }

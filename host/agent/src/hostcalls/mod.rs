@@ -12,6 +12,7 @@ mod log;
 mod oauth;
 mod session;
 mod state;
+mod witness;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::shutdown::Shutdown;
 
 pub use http::PendingEntry;
 pub(crate) use log::{GuestLog, LastWords, Stream};
+pub use witness::{Seen, Witness};
 
 /// Whether a guest may have git repositories exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,7 @@ pub struct Door {
     network: Option<(Egress, Arc<Policy>)>,
     git: GitGrant,
     webhook_url: Option<String>,
+    witness: Option<Arc<Witness>>,
 }
 
 impl Door {
@@ -58,6 +61,7 @@ impl Door {
             network: None,
             git: GitGrant::NotAsked,
             webhook_url: None,
+            witness: None,
         }
     }
 
@@ -81,6 +85,18 @@ impl Door {
     pub fn with_webhook_url(mut self, url: Option<String>) -> Door {
         self.webhook_url = url;
         self
+    }
+
+    /// Lets somebody look on.
+    #[must_use]
+    pub fn with_witness(mut self, witness: Option<Arc<Witness>>) -> Door {
+        self.witness = witness;
+        self
+    }
+
+    /// Who looks on.
+    pub(crate) fn witness(&self) -> Option<&Arc<Witness>> {
+        self.witness.as_ref()
     }
 
     /// The guest's log, which outlives the instance by a closing line.

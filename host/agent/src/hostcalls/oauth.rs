@@ -6,6 +6,7 @@ use crate::bindings::agent::integration::{oauth, types};
 
 impl oauth::Host for Guest {
     async fn refresh(&mut self, credential: String) -> wasmtime::Result<Result<(), types::Error>> {
+        self.enters("oauth.refresh");
         let granted =
             self.door.network.as_ref().is_some_and(|(_, policy)| policy.credentials.contains_key(&credential));
         Ok(Err(if granted {

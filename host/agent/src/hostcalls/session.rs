@@ -46,6 +46,13 @@ impl Guest {
         })
     }
 
+    /// Notes a batch, where somebody looks on.
+    fn sends(&self, bytes: usize) {
+        if let Some(witness) = &self.door.witness {
+            witness.lock().record_bytes += bytes as u64;
+        }
+    }
+
     fn open_root(&mut self, kind: SessionKind, name: &str) -> Result<Handle, types::Error> {
         let run = Arc::clone(self.run()?);
         length("the name", name, 1..=NAME_BYTES_MAX)?;
@@ -86,16 +93,19 @@ async fn stage(
 
 impl session::Host for Guest {
     async fn root_model(&mut self, model: String) -> wasmtime::Result<Result<Handle, types::Error>> {
+        self.enters("session.root-model");
         Ok(self.open_root(SessionKind::Model, &model))
     }
 
     async fn root_tracking(&mut self, name: String) -> wasmtime::Result<Result<Handle, types::Error>> {
+        self.enters("session.root-tracking");
         Ok(self.open_root(SessionKind::Tracking, &name))
     }
 }
 
 impl session::HostSession for Guest {
     fn last_processed(&mut self, handle: Handle) -> wasmtime::Result<Option<String>> {
+        self.enters("session.last-processed");
         let (run, id) = self.session(&handle)?;
         Ok(run.last_processed(id))
     }
@@ -107,6 +117,7 @@ impl session::HostSession for Guest {
         object_id: String,
         object_name: String,
     ) -> wasmtime::Result<Result<Handle, types::Error>> {
+        self.enters("session.model");
         let parent = self.session(&handle)?;
         Ok(self.open_child(parent, SessionKind::Model, &model, (&object_id, &object_name)))
     }
@@ -118,17 +129,21 @@ impl session::HostSession for Guest {
         object_id: String,
         object_name: String,
     ) -> wasmtime::Result<Result<Handle, types::Error>> {
+        self.enters("session.tracking");
         let parent = self.session(&handle)?;
         Ok(self.open_child(parent, SessionKind::Tracking, &name, (&object_id, &object_name)))
     }
 
     fn progress(&mut self, handle: Handle, current: u32, total: Option<u32>) -> wasmtime::Result<()> {
+        self.enters("session.progress");
         let (run, id) = self.session(&handle)?;
         run.progress(id, u64::from(current), total.map(u64::from));
         Ok(())
     }
 
     async fn send(&mut self, handle: Handle, ndjson: Vec<u8>) -> wasmtime::Result<Result<session::Ack, types::Error>> {
+        self.enters("session.send");
+        self.sends(ndjson.len());
         stage(self.session(&handle)?, &ndjson).await
     }
 
@@ -137,10 +152,13 @@ impl session::HostSession for Guest {
         handle: Handle,
         ndjson: String,
     ) -> wasmtime::Result<Result<session::Ack, types::Error>> {
+        self.enters("session.send-text");
+        self.sends(ndjson.len());
         stage(self.session(&handle)?, ndjson.as_bytes()).await
     }
 
     fn should_stop(&mut self, handle: Handle) -> wasmtime::Result<bool> {
+        self.enters("session.should-stop");
         let (run, _) = self.session(&handle)?;
         Ok(run.should_stop())
     }
@@ -150,6 +168,7 @@ impl session::HostSession for Guest {
         handle: Handle,
         last_processed: String,
     ) -> wasmtime::Result<Result<(), types::Error>> {
+        self.enters("session.checkpoint");
         let (run, id) = self.session(&handle)?;
         if let Err(error) = length("the cursor", &last_processed, 0..=CURSOR_BYTES_MAX) {
             return Ok(Err(error));
@@ -162,6 +181,7 @@ impl session::HostSession for Guest {
         handle: Handle,
         last_processed: Option<String>,
     ) -> wasmtime::Result<Result<String, types::Error>> {
+        self.enters("session.done");
         let (run, id) = self.take_session(handle)?;
         let ended = match length("the cursor", last_processed.as_deref().unwrap_or_default(), 0..=CURSOR_BYTES_MAX) {
             Ok(()) => run.done(id, last_processed.as_deref()).await.map_err(types::Error::from),
@@ -178,18 +198,21 @@ impl session::HostSession for Guest {
     }
 
     async fn rollback(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.enters("session.rollback");
         let (run, id) = self.take_session(handle)?;
         run.rollback(id);
         Ok(())
     }
 
     async fn skip(&mut self, handle: Handle, why: String) -> wasmtime::Result<()> {
+        self.enters("session.skip");
         let (run, id) = self.take_session(handle)?;
         run.skip(id, cut(&why, WHY_BYTES_MAX));
         Ok(())
     }
 
     async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.enters("session.drop");
         let (run, id) = self.take_session(handle)?;
         run.rollback(id);
         Ok(())

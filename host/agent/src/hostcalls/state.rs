@@ -13,6 +13,7 @@ const EXPIRES_SECS_MAX: u32 = 31_536_000;
 
 impl state::Host for Guest {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, types::Error>> {
+        self.enters("state.get");
         let get = || {
             let run = self.run()?;
             length("the key", &key, 1..=KEY_BYTES_MAX)?;
@@ -27,6 +28,7 @@ impl state::Host for Guest {
         value: String,
         expires_secs: Option<u32>,
     ) -> wasmtime::Result<Result<(), types::Error>> {
+        self.enters("state.set");
         let set = || {
             let run = Arc::clone(self.run()?);
             length("the key", &key, 1..=KEY_BYTES_MAX)?;
@@ -41,6 +43,7 @@ impl state::Host for Guest {
     }
 
     async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), types::Error>> {
+        self.enters("state.delete");
         let delete = || {
             let run = self.run()?;
             length("the key", &key, 1..=KEY_BYTES_MAX)?;

@@ -37,6 +37,8 @@ pub(super) struct Files {
     dir: Option<PathBuf>,
     command: Option<LogFile>,
     integrations: HashMap<String, LogFile>,
+    /// The command's file takes guests' lines too, and integrations have none of their own.
+    for_all: bool,
     early: Vec<(Level, String)>,
     /// Lines beyond those.
     early_lost: u64,
@@ -55,6 +57,12 @@ impl Files {
         failures
     }
 
+    /// As `open`, for all lines.
+    pub fn open_for_all(&mut self, dir: &Path, command: &str) -> Failures {
+        self.for_all = true;
+        self.open(dir, command)
+    }
+
     /// Begins an integration's file; nothing happens where there is no folder for files.
     pub fn begin(&mut self, integration: &str) -> Failures {
         let Some(dir) = &self.dir else { return Failures::default() };
@@ -69,6 +77,10 @@ impl Files {
         let mut failures = Failures::default();
         let text = if json { line.json(now) } else { line.file_text(now) };
         let about = match line.source {
+            Source::Guest { .. } if self.for_all => {
+                failures.add(self.to_command(line.level, &text));
+                None
+            }
             Source::Guest { integration } => {
                 if self.dir.is_some() && !self.integrations.contains_key(integration) {
                     failures.add(self.begin(integration));
@@ -76,11 +88,7 @@ impl Files {
                 Some(integration)
             }
             Source::Agent { .. } => {
-                match &mut self.command {
-                    Some(file) => failures.add(file.write(line.level, &text)),
-                    None if self.early.len() < EARLY_LINES_MAX => self.early.push((line.level, text.clone())),
-                    None => self.early_lost += 1,
-                }
+                failures.add(self.to_command(line.level, &text));
                 line.fields.iter().find(|(name, _)| name == "integration").map(|(_, value)| value.as_str())
             }
         };
@@ -88,6 +96,16 @@ impl Files {
             failures.add(file.write(line.level, &text));
         }
         failures
+    }
+
+    /// Writes a line to the command's file, or keeps it until there is one.
+    fn to_command(&mut self, level: Level, text: &str) -> Failures {
+        match &mut self.command {
+            Some(file) => return file.write(level, text),
+            None if self.early.len() < EARLY_LINES_MAX => self.early.push((level, text.to_owned())),
+            None => self.early_lost += 1,
+        }
+        Failures::default()
     }
 
     pub fn flush(&mut self) -> Failures {

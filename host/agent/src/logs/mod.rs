@@ -168,6 +168,13 @@ impl Logs {
         self.shared.report(failures);
     }
 
+    /// As [`Logs::open_files`], and all lines go to that one file, guests' too: for commands that run beside an export,
+    /// whose integrations' files they must leave alone.
+    pub fn open_file_for_all(&self, dir: &Path) {
+        let failures = self.shared.files().open_for_all(dir, &self.shared.command);
+        self.shared.report(failures);
+    }
+
     /// Begins the file of an integration's run, the one of the run before becoming `.1`.
     pub fn begin_integration(&self, integration: &str) {
         let failures = self.shared.files().begin(integration);

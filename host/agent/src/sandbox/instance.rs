@@ -11,12 +11,12 @@ use wasmtime::{CallHook, Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
 use super::limits::{CpuSpent, Memory, Meter};
-use super::{Call, CallEnd, engine, kill, wasi};
+use super::{Call, CallEnd, backtrace, engine, kill, wasi};
 use crate::bindings::agent::integration::types;
 use crate::bindings::exports::agent::integration::integration::{MutateError, OnboardError};
 use crate::bindings::{AgentIntegration, AgentIntegrationPre};
 use crate::config::Limits;
-use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords};
+use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords, Witness};
 
 /// What a store holds beside the instance.
 pub(super) struct Cell {
@@ -24,6 +24,7 @@ pub(super) struct Cell {
     wasi: WasiCtx,
     pub(super) memory: Memory,
     meter: Arc<Meter>,
+    witness: Option<Arc<Witness>>,
     pub(super) host_calls: u64,
     /// Of those, the ones that have returned. Kept only where `kill` asks for it.
     returned: u64,
@@ -61,11 +62,13 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cell>> {
 /// A store with nothing in it yet.
 pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Meter>) -> Store<Cell> {
     let wasi = wasi::context(door.log());
+    let witness = door.witness().cloned();
     let cell = Cell {
         guest: Guest::new(door, limits.handles_max),
         wasi,
         memory: Memory::new(limits.memory_bytes_max),
         meter: Arc::clone(meter),
+        witness,
         host_calls: 0,
         returned: 0,
     };
@@ -87,6 +90,9 @@ pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Me
             CallHook::CallingHost => {}
             CallHook::ReturningFromHost => {
                 meter.host_ends()?;
+                if let Some(witness) = &store.data().witness {
+                    witness.leaves();
+                }
                 if kill::is_asked() {
                     store.data_mut().count_returned();
                 }
@@ -98,7 +104,8 @@ pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Me
 }
 
 /// Begins to count a guest's instructions, in an engine that can.
-pub(super) fn count_instructions(store: &mut Store<Cell>) {
+pub(super) fn count_instructions(store: &mut Store<Cell>, log: &Arc<GuestLog>) {
+    store.data_mut().wasi = wasi::repeatable(log);
     // Fails only where the engine does not count; then there is no count at the end.
     let _ = store.set_fuel(u64::MAX);
 }
@@ -196,7 +203,7 @@ pub(super) fn trapped(error: &wasmtime::Error, limits: &Limits, memory: &Memory,
     if let Some(name) = broken_limit(error, memory) {
         return CallEnd::Limit { name, value: limit_value(name, limits) };
     }
-    let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace).unwrap_or_default();
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(backtrace::readable).unwrap_or_default();
     CallEnd::Trapped { message: message(error, log), backtrace }
 }
 
@@ -243,11 +250,4 @@ fn message(error: &wasmtime::Error, log: &GuestLog) -> String {
         Some(LastWords::Line(line)) => format!("{trap}; its last words: {line}"),
         None => trap,
     }
-}
-
-/// A line or two for each frame: the function's name, and the place in its source where the component says it.
-fn backtrace(trace: &WasmBacktrace) -> String {
-    // The engine's own text, which undoes the mangling of names, without its headline.
-    let text = trace.to_string();
-    text.split_once('\n').map_or("", |(_, frames)| frames).to_owned()
 }

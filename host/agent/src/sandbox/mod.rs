@@ -1,6 +1,8 @@
 //! The cage: engine, compiled-component cache, pre-linked instances, limits, and how a call ended. It knows what an instance
 //! may use up, and nothing of what integrations are for; what a guest may ask of the host is in `hostcalls`.
 
+mod anatomy;
+mod backtrace;
 mod cache;
 mod engine;
 mod instance;
@@ -21,7 +23,8 @@ use crate::bindings::AgentIntegrationPre;
 use crate::config::Limits;
 use crate::shutdown::Shutdown;
 
-pub use crate::hostcalls::{Door, GitGrant};
+pub use crate::hostcalls::{Door, GitGrant, Seen, Witness};
+pub use anatomy::{Anatomy, CONTRACT_OFFERED, Import, Kind, Link};
 pub use cache::CacheError;
 pub use load::{COMPONENT_BYTES_MAX, LoadError};
 
@@ -169,6 +172,12 @@ impl Sandbox {
         Ok(Loaded { component })
     }
 
+    /// What a file says of itself, and its SHA-256 in hexadecimal and size, without compiling or running any of it.
+    pub fn look(path: &Path) -> Result<(Anatomy, String, u64), LoadError> {
+        let bytes = load::read(path)?;
+        Ok((Anatomy::of(&bytes), load::digest(&bytes), bytes.len() as u64))
+    }
+
     /// A text that `remember` has kept about this component under this name, if it is still there. Names are for file names.
     #[must_use]
     pub fn recall(&self, loaded: &Loaded, name: &str) -> Option<String> {
@@ -192,11 +201,11 @@ impl Sandbox {
     ) -> CallReport {
         let started = Instant::now();
         let _ticking = self.shared.ticker.run();
-        let log = Arc::clone(door.log());
+        let (log, witness) = (Arc::clone(door.log()), door.witness().cloned());
         let meter = Arc::new(limits::Meter::new(limits::Clock::Real(started), limits.cpu_time_max));
         let mut store = instance::store(&self.shared.engine, door, limits, &meter);
         if self.shared.count_instructions {
-            instance::count_instructions(&mut store);
+            instance::count_instructions(&mut store, &log);
         }
         let run = instance::metered(&meter, instance::run(&mut store, &loaded.component.pre, call));
         // The work is looked at first, and a short call ends there: no timer is set for it.
@@ -211,6 +220,9 @@ impl Sandbox {
         };
         // Before the guest's last words are asked for: the last of them may have no line end.
         log.close();
+        if let Some(witness) = witness {
+            witness.logged(&log);
+        }
         let memory = &store.data().memory;
         let end = match ended {
             Ok(Ok(Ok(document))) => CallEnd::Ok(document),

@@ -19,6 +19,16 @@ const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
 /// A context for one instance.
 pub(super) fn context(log: &Arc<GuestLog>) -> WasiCtx {
+    builder(log).build()
+}
+
+/// The same, for a guest whose instructions are counted: the seed of its hash tables, which is no secret by its name
+/// (`insecure-seed`), is fixed, so that the count repeats.
+pub(super) fn repeatable(log: &Arc<GuestLog>) -> WasiCtx {
+    builder(log).insecure_random_seed(0).build()
+}
+
+fn builder(log: &Arc<GuestLog>) -> WasiCtxBuilder {
     let mut builder = WasiCtxBuilder::new();
     builder
         .stdout(Output { log: Arc::clone(log), stream: Stream::Out })
@@ -27,7 +37,7 @@ pub(super) fn context(log: &Arc<GuestLog>) -> WasiCtx {
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
-    builder.build()
+    builder
 }
 
 /// Standard output or error: what is written becomes lines of the log.

@@ -302,7 +302,7 @@ pub fn disk_bytes(root: &Path) -> u64 {
     below(&root.join("store"))
 }
 
-/// Deletes files that no row names, left over from a crash. Returns a number above all names in use.
+/// Deletes files that no row names, left over from a crash; a row whose file is gone is damage. Returns a number above all names in use.
 fn collect_garbage(db: &Connection, paths: &Paths) -> Result<u64, StoreError> {
     let mut next = 1;
     for (folder, table) in [(&paths.segments, "batch"), (&paths.marks, "mark")] {
@@ -317,6 +317,11 @@ fn collect_garbage(db: &Connection, paths: &Paths) -> Result<u64, StoreError> {
         }
         for name in &named {
             next = next.max(name.parse::<u64>().map_or(0, |n| n + 1));
+            let path = folder.join(name);
+            if !path.exists() {
+                let what = format!("a commit names this file of a {table}, and it is not there");
+                return Err(StoreError::Damaged { path, what });
+            }
         }
     }
     Ok(next)
@@ -338,6 +343,12 @@ pub(crate) fn write_back(file: &File) -> io::Result<()> {
     }
     #[cfg(not(target_os = "linux"))]
     file.sync_data()
+}
+
+/// Unix milliseconds now.
+pub(crate) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Unix seconds now.

@@ -25,13 +25,20 @@ pub struct CursorRow {
     pub at: i64,
 }
 
+/// Rows of the first agents have seconds; milliseconds of any time since 1973 are more than this.
+const SECONDS_MAX: i64 = 100_000_000_000;
+
+fn in_ms(time: i64) -> i64 {
+    if time < SECONDS_MAX { time.saturating_mul(1000) } else { time }
+}
+
 /// A run of an integration, for people.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct RunRow {
     pub integration: String,
-    /// Unix seconds.
-    pub started: i64,
-    pub ended: Option<i64>,
+    /// Unix milliseconds.
+    pub started_ms: i64,
+    pub ended_ms: Option<i64>,
     pub outcome: Option<String>,
     pub reason: Option<String>,
     /// Committed, all sessions.
@@ -257,7 +264,7 @@ impl Store {
                 (|| {
                     tx.execute(
                         "INSERT INTO run (integration, started) VALUES (?1, ?2)",
-                        params![integration, super::now_secs()],
+                        params![integration, super::now_ms()],
                     )?;
                     let id = tx.last_insert_rowid();
                     tx.execute("DELETE FROM run WHERE id <= ?1", [id - RUNS_KEPT])?;
@@ -281,7 +288,7 @@ impl Store {
             .write(false, move |tx| {
                 tx.execute(
                     "UPDATE run SET ended = ?2, outcome = ?3, reason = ?4, records = ?5 WHERE id = ?1",
-                    params![id, super::now_secs(), outcome, reason, records as i64],
+                    params![id, super::now_ms(), outcome, reason, records as i64],
                 )
                 .map_err(|e| schema::sql(&path, e))
             })
@@ -350,11 +357,11 @@ impl Reader {
             "SELECT integration, started, ended, outcome, reason, records FROM run
              WHERE id IN (SELECT max(id) FROM run GROUP BY integration) ORDER BY integration",
             |r| {
-                let (integration, started, ended) = (r.get(0)?, r.get(1)?, r.get(2)?);
+                let (integration, started, ended) = (r.get(0)?, r.get(1)?, r.get::<_, Option<i64>>(2)?);
                 Ok(RunRow {
                     integration,
-                    started,
-                    ended,
+                    started_ms: in_ms(started),
+                    ended_ms: ended.map(in_ms),
                     outcome: r.get(3)?,
                     reason: r.get(4)?,
                     records: r.get::<_, i64>(5)? as u64,

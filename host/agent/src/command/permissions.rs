@@ -1,0 +1,233 @@
+//! What an integration's run says about its permissions: what it lacked, as grants ready to be pasted and as flags, what its
+//! manifest would have to ask for, and what that asks for and was of no use. It grants nothing.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::manifest::Manifest;
+use crate::config::NetworkRule;
+use crate::egress::{Account, Denial, Lack, Policy};
+use crate::sandbox::Seen;
+
+/// Rules offered at most; a run that lacks more gets the rules for whole hosts.
+const RULES_MAX: usize = 20;
+
+/// The permissions of one run.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Permissions {
+    /// What was refused, as it was asked.
+    pub denied: Vec<Denial>,
+    /// Refusals beyond those listed.
+    pub denied_left_out: u64,
+    /// Rules for `grants.network`.
+    pub network: Vec<String>,
+    /// Hosts for `grants.private_hosts`.
+    pub private_hosts: Vec<String>,
+    /// Credentials by name, with the hosts that they were wanted for.
+    pub credentials: BTreeMap<String, Vec<String>>,
+    /// The three as a snippet of agent.yaml; empty if nothing is lacking.
+    pub grants_yaml: String,
+    /// The same as flags of `run-wasm`.
+    pub flags: Vec<String>,
+    /// What it used and its manifest does not ask for, in the manifest's words.
+    pub not_asked: Vec<String>,
+    /// What its manifest asks for and this run did not use.
+    pub not_used: Vec<String>,
+    /// What nothing would help against.
+    pub impossible: Vec<String>,
+}
+
+impl Permissions {
+    /// Whether something was refused.
+    #[must_use]
+    pub fn any_denied(&self) -> bool {
+        !self.denied.is_empty() || !self.not_asked.is_empty()
+    }
+
+    /// Works them out from what went out and what was refused.
+    pub(super) fn of(account: &Account, seen: &Seen, policy: &Policy, manifest: &Manifest) -> Permissions {
+        let mut permissions = Permissions {
+            denied: account.denials.clone(),
+            denied_left_out: account.denials_left_out,
+            ..Permissions::default()
+        };
+        let (mut grants, mut asks) = (Vec::new(), Vec::new());
+        for lack in account.denials.iter().flat_map(|denial| &denial.lacks) {
+            permissions.add(lack, &mut grants, &mut asks, manifest);
+        }
+        permissions.network = merged(&grants);
+        permissions.not_asked.extend(merged(&asks).into_iter().map(|rule| format!("network: {rule}")));
+        if seen.git_refused > 0 {
+            permissions.not_asked.push("git: true".to_owned());
+        }
+        permissions.not_asked.sort();
+        permissions.not_asked.dedup();
+        permissions.not_used = not_used(account, seen, policy, manifest);
+        permissions.grants_yaml = permissions.yaml();
+        permissions.flags = permissions.as_flags();
+        permissions
+    }
+
+    fn add(&mut self, lack: &Lack, grants: &mut Vec<String>, asks: &mut Vec<String>, manifest: &Manifest) {
+        match lack {
+            Lack::Granted(rule) => grants.push(rule.clone()),
+            Lack::Asked(rule) => asks.push(rule.clone()),
+            Lack::PrivateHost(host) => push(&mut self.private_hosts, host),
+            Lack::Credential { name, host } | Lack::CredentialHost { name, host } => {
+                if !manifest.asks.credentials.iter().any(|asked| asked.name == *name) {
+                    push(&mut self.not_asked, &format!("credentials: {name}"));
+                }
+                push(self.credentials.entry(name.clone()).or_default(), host);
+            }
+            Lack::Nothing(why) => push(&mut self.impossible, why),
+        }
+    }
+
+    /// Ready to be pasted below an integration of agent.yaml, or into a file for `--grants`.
+    fn yaml(&self) -> String {
+        let mut out = String::new();
+        let quoted = |text: &String| serde_json::Value::from(text.as_str()).to_string();
+        if !self.network.is_empty() {
+            out.push_str("  network:\n");
+            self.network.iter().for_each(|rule| out.push_str(&format!("    - {}\n", quoted(rule))));
+        }
+        if !self.private_hosts.is_empty() {
+            out.push_str("  private_hosts:\n");
+            self.private_hosts.iter().for_each(|host| out.push_str(&format!("    - {}\n", quoted(host))));
+        }
+        if !self.credentials.is_empty() {
+            out.push_str("  credentials:\n");
+            for (name, hosts) in &self.credentials {
+                let hosts: Vec<String> = hosts.iter().map(quoted).collect();
+                let variable = variable(name);
+                out.push_str(&format!(
+                    "    {}: {{env: {variable}, bearer: true, hosts: [{}]}}\n",
+                    quoted(name),
+                    hosts.join(", ")
+                ));
+            }
+        }
+        if out.is_empty() { out } else { format!("grants:\n{out}") }
+    }
+
+    fn as_flags(&self) -> Vec<String> {
+        let mut flags: Vec<String> = self.network.iter().map(|rule| format!("--allow {}", shell(rule))).collect();
+        flags.extend(self.private_hosts.iter().map(|host| format!("--allow-private {}", shell(host))));
+        flags.extend(self.credentials.iter().map(|(name, hosts)| {
+            format!("--credential {}", shell(&format!("{name}=env:{}@{}", variable(name), hosts.join(","))))
+        }));
+        flags
+    }
+}
+
+fn push(list: &mut Vec<String>, text: &str) {
+    if !list.iter().any(|known| known == text) {
+        list.push(text.to_owned());
+    }
+}
+
+/// A variable's name for a credential's: `mock-token` → `MOCK_TOKEN`.
+fn variable(name: &str) -> String {
+    let word = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    name.chars().map(word).collect()
+}
+
+/// A text as a shell takes it for one word.
+fn shell(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Rules with the methods of the same place in one; where there are too many, rules for whole hosts.
+fn merged(rules: &[String]) -> Vec<String> {
+    let mut places: Vec<NetworkRule> = Vec::new();
+    let mut add = |rule: NetworkRule| {
+        let same = |known: &&mut NetworkRule| {
+            (&known.scheme, &known.host, known.port, &known.path) == (&rule.scheme, &rule.host, rule.port, &rule.path)
+        };
+        match places.iter_mut().find(same) {
+            Some(known) => {
+                for method in rule.methods {
+                    if !known.methods.contains(&method) {
+                        known.methods.push(method);
+                    }
+                }
+            }
+            None => places.push(rule),
+        }
+    };
+    let parsed: Vec<NetworkRule> = rules.iter().filter_map(|rule| NetworkRule::parse(rule).ok()).collect();
+    let distinct: std::collections::BTreeSet<&String> = rules.iter().collect();
+    let whole_hosts = distinct.len() > RULES_MAX;
+    for rule in parsed {
+        add(if whole_hosts { NetworkRule { path: "/".to_owned(), ..rule } } else { rule });
+    }
+    places.iter().map(ToString::to_string).collect()
+}
+
+fn not_used(account: &Account, seen: &Seen, policy: &Policy, manifest: &Manifest) -> Vec<String> {
+    let mut out: Vec<String> =
+        policy.asked.iter().filter(|rule| !account.used(rule)).map(|rule| format!("network: {rule}")).collect();
+    let credentials = manifest.asks.credentials.iter().filter(|asked| !account.credentials_used.contains(&asked.name));
+    out.extend(credentials.map(|asked| format!("credentials: {}", asked.name)));
+    if manifest.asks.git && !seen.git_used {
+        out.push("git: true".to_owned());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let document = json!({
+            "schema": 1, "name": "m", "version": "1.0.0", "ref_type": "m", "config": {"type": "object"},
+            "asks": {"network": [{"host": "used.example"}, {"host": "idle.example"}], "credentials": [{"name": "idle"}], "git": true},
+        });
+        Manifest::parse(&document.to_string()).expect("a manifest")
+    }
+
+    fn denial(lacks: Vec<Lack>) -> Denial {
+        Denial { method: "GET".into(), url: "http://h/".into(), lacks, told: "no".into(), count: 1 }
+    }
+
+    #[test]
+    fn what_is_lacking_can_be_pasted() {
+        let rule = |text: &str| Lack::Granted(text.to_owned());
+        let denials = vec![
+            denial(vec![rule("http://127.0.0.1:80/a GET"), Lack::PrivateHost("127.0.0.1".into())]),
+            denial(vec![rule("http://127.0.0.1:80/a POST")]),
+            denial(vec![
+                Lack::Asked("https://odd.example/x GET".into()),
+                Lack::Credential { name: "my-token".into(), host: "odd.example".into() },
+            ]),
+        ];
+        let account = Account { denials, ..Account::default() };
+        let permissions = Permissions::of(&account, &Seen::default(), &Policy::default(), &manifest());
+        assert_eq!(
+            permissions.grants_yaml,
+            "grants:\n  network:\n    - \"http://127.0.0.1/a GET,POST\"\n  private_hosts:\n    - \"127.0.0.1\"\n  credentials:\n    \
+             \"my-token\": {env: MY_TOKEN, bearer: true, hosts: [\"odd.example\"]}\n"
+        );
+        assert_eq!(
+            permissions.flags,
+            [
+                "--allow 'http://127.0.0.1/a GET,POST'",
+                "--allow-private '127.0.0.1'",
+                "--credential 'my-token=env:MY_TOKEN@odd.example'",
+            ]
+        );
+        assert_eq!(permissions.not_asked, ["credentials: my-token", "network: https://odd.example/x GET"]);
+        assert_eq!(permissions.not_used, ["credentials: idle", "git: true"]);
+    }
+
+    #[test]
+    fn too_many_rules_become_rules_for_hosts() {
+        let rules: Vec<String> = (0..=RULES_MAX).map(|i| format!("https://a.example/{i} GET")).collect();
+        assert_eq!(merged(&rules), ["https://a.example GET"]);
+        assert_eq!(merged(&rules[1..]).len(), RULES_MAX);
+    }
+}

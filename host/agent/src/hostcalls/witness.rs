@@ -1,0 +1,89 @@
+//! What one run of a guest asked of the host, by name, for the author who runs it alone. Kept only where somebody asks for
+//! it; it decides nothing, and the door is the same without it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::log::GuestLog;
+
+/// What a witness has seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Host calls by name, as the contract names them: `session.send`, `http.pending.take`.
+    pub calls: BTreeMap<&'static str, u64>,
+    /// The last of them.
+    pub last: Option<&'static str>,
+    /// Whether the last had not returned yet.
+    pub inside: bool,
+    /// How long the guest waited for the network.
+    pub network: Duration,
+    /// Repositories that were refused because the manifest does not ask for git.
+    pub git_refused: u64,
+    /// Whether a repository was queued, or would have been.
+    pub git_used: bool,
+    /// Lines in the log, those from standard output and error included.
+    pub log_lines: u64,
+    /// Lines that were not kept, because the run had logged all it may.
+    pub log_lines_suppressed: u64,
+    /// What it said last, on standard error or logged as an error.
+    pub last_lines: Vec<String>,
+    /// Bytes of records that the guest sent, taken or not.
+    pub record_bytes: u64,
+}
+
+/// Looks on.
+#[derive(Debug, Default)]
+pub struct Witness {
+    seen: Mutex<Seen>,
+}
+
+impl Witness {
+    /// What has been seen so far.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        self.lock().clone()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A host call begins.
+    pub(super) fn enters(&self, name: &'static str) {
+        let mut seen = self.lock();
+        *seen.calls.entry(name).or_default() += 1;
+        seen.last = Some(name);
+        seen.inside = true;
+    }
+
+    /// The run is over, and this is its log.
+    pub(crate) fn logged(&self, log: &GuestLog) {
+        let mut seen = self.lock();
+        (seen.log_lines, seen.log_lines_suppressed) = log.lines();
+        seen.last_lines = log.last_lines();
+    }
+
+    /// The host returns to the guest.
+    pub(crate) fn leaves(&self) {
+        self.lock().inside = false;
+    }
+}
+
+impl super::Guest {
+    /// Notes a host call, where somebody looks on. Each begins with this.
+    pub(super) fn enters(&self, name: &'static str) {
+        if let Some(witness) = &self.door.witness {
+            witness.enters(name);
+        }
+    }
+
+    /// Runs what waits for the network, and notes how long.
+    pub(super) async fn waiting<T>(witness: Option<std::sync::Arc<Witness>>, network: impl Future<Output = T>) -> T {
+        let Some(witness) = witness else { return network.await };
+        let began = std::time::Instant::now();
+        let answer = network.await;
+        witness.lock().network += began.elapsed();
+        answer
+    }
+}

@@ -1,0 +1,292 @@
+//! `agent new`, and the tutorial of docs/authors.md as a stranger would follow it: a project is made, tested, built and run,
+//! then changed as the paper says, against a server on this machine that answers as the paper's API does. All commands
+//! and changes are read from the paper, so that it cannot say what does not work.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tests::{Bench, Sink, guests, repository};
+
+const API: &str = "https://api.github.com";
+const PAPER: &str = "docs/authors.md";
+
+/// What the server has, and what it was asked.
+#[derive(Default)]
+struct GitHub {
+    issues: Vec<Value>,
+    comments: Vec<Value>,
+    asked: Vec<String>,
+    tokens: Vec<String>,
+}
+
+impl GitHub {
+    fn add(&mut self, issues: std::ops::Range<u64>, comments: std::ops::Range<u64>, updated_at: &str) {
+        for id in issues {
+            self.issues.push(json!({
+                "id": 1000 + id, "number": id, "title": format!("Issue {id}"), "state": "open",
+                "user": { "login": "ada" }, "created_at": "2026-01-01T00:00:00Z", "updated_at": updated_at,
+                "html_url": format!("https://github.com/rust-lang/log/issues/{id}"), "body": "passed over"
+            }));
+        }
+        for id in comments {
+            self.comments.push(json!({
+                "id": id, "body": "So it is.", "user": null, "created_at": "2026-01-01T00:00:00Z",
+                "updated_at": updated_at, "html_url": format!("https://github.com/c/{id}"),
+                "issue_url": "https://api.github.com/repos/rust-lang/log/issues/1"
+            }));
+        }
+    }
+
+    /// The status, the header fields and the body for a path with its query.
+    fn answer(&mut self, target: &str) -> (u16, String, Value) {
+        self.asked.push(target.to_owned());
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
+        let list = match path {
+            "/repos/rust-lang/log/issues" => &self.issues,
+            "/repos/rust-lang/log/issues/comments" => &self.comments,
+            _ => return (404, String::new(), json!({ "message": "Not Found" })),
+        };
+        // Times of one form and zone compare as texts.
+        let since = parameter("since").map(|since| since.replace("%3A", ":")).unwrap_or_default();
+        let found: Vec<&Value> = list.iter().filter(|item| item["updated_at"].as_str() >= Some(&since)).collect();
+        let page: usize = parameter("page").map_or(1, |page| page.parse().unwrap());
+        let per_page: usize = parameter("per_page").unwrap().parse().unwrap();
+        let items = found.chunks(per_page).nth(page - 1).unwrap_or_default();
+        let mut headers = "date: Sat, 21 Nov 2026 09:30:00 GMT\r\n".to_owned();
+        if found.len() > page * per_page {
+            let rest: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("page=")).collect();
+            let _ = write!(headers, "link: <{path}?{}&page={}>; rel=\"next\"\r\n", rest.join("&"), page + 1);
+        }
+        (200, headers, json!(items))
+    }
+}
+
+/// Serves until the process ends. One connection after the other is enough.
+fn serve(github: Arc<Mutex<GitHub>>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let Ok(mut connection) = connection else { continue };
+            let mut lines = BufReader::new(&connection).lines().map_while(Result::ok);
+            let Some(first) = lines.next() else { continue };
+            let fields: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            let mut github = github.lock().unwrap();
+            github.tokens.extend(fields.iter().filter_map(|field| {
+                let (name, value) = field.split_once(": ")?;
+                name.eq_ignore_ascii_case("authorization").then(|| value.to_owned())
+            }));
+            let (status, headers, body) = github.answer(first.split(' ').nth(1).unwrap());
+            let body = body.to_string();
+            // A guest that was interrupted has gone away; that is its affair.
+            let _ = write!(
+                connection,
+                "HTTP/1.1 {status} X\r\n{headers}content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    port
+}
+
+/// A block of code of the paper: the words after its three backticks, and its text.
+struct Block {
+    info: String,
+    text: String,
+}
+
+/// The blocks of the paper's tutorial that say what to do, in order.
+fn blocks() -> Vec<Block> {
+    let paper = fs::read_to_string(repository().join(PAPER)).unwrap();
+    let (mut blocks, mut open): (Vec<Block>, bool) = (Vec::new(), false);
+    for line in paper.lines() {
+        match line.strip_prefix("```") {
+            Some(info) if !open => {
+                blocks.push(Block { info: info.to_owned(), text: String::new() });
+                open = true;
+            }
+            Some(_) => open = false,
+            None if open => blocks.last_mut().unwrap().text.push_str(&format!("{line}\n")),
+            None => {}
+        }
+    }
+    blocks.retain(|block| block.info.contains(' '));
+    blocks
+}
+
+/// A project, and the server that stands for the paper's API.
+struct Stranger {
+    bench: Bench,
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Stranger {
+    /// What the paper says, with this machine's server in place of the API.
+    fn local(&self, text: &str) -> String {
+        let host = format!("127.0.0.1:{}", self.port);
+        text.replace(API, &format!("http://{host}"))
+            .replace(
+                "NetworkRule::https(\"api.github.com\")",
+                &format!("NetworkRule::http(\"127.0.0.1\").port({})", self.port),
+            )
+            .replace("@api.github.com", "@127.0.0.1")
+            .replace("hosts: [api.github.com]", "hosts: [127.0.0.1]")
+    }
+
+    /// Rewrites a file of the project so that it reaches this machine's server.
+    fn redirect(&self, path: &str) {
+        let file = self.folder.join(path);
+        let text = self.local(&fs::read_to_string(&file).unwrap());
+        let text = text.replace("    grants:\n", "    grants:\n      private_hosts: [127.0.0.1]\n");
+        fs::write(file, text).unwrap();
+    }
+
+    /// A line of the paper, run in the project's folder; what it printed, and whether it succeeded.
+    fn run(&self, line: &str) -> (bool, String) {
+        let line = self.local(line).replace("agent run-wasm", "agent run-wasm --allow-private 127.0.0.1");
+        let path = format!("{}:{}", tests::binary().parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new("sh");
+        command.args(["-c", &line]).current_dir(&self.folder).env("PATH", path).env("CARGO_NET_OFFLINE", "true");
+        command.env("GITHUB_TOKEN", "ghp_of_a_stranger").env_remove("CARGO_TARGET_DIR");
+        let output = command.output().unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("\n");
+        (output.status.success(), text)
+    }
+
+    #[track_caller]
+    fn runs(&self, line: &str) -> String {
+        let (good, text) = self.run(line);
+        assert!(good, "{line}\n{text}");
+        text
+    }
+
+    /// Applies the changes of a block of the paper, with `@@` between them, to a file of the project.
+    fn change(&self, path: &str, diff: &str) {
+        diff.split("@@\n").for_each(|one| self.change_one(path, one));
+    }
+
+    fn change_one(&self, path: &str, diff: &str) {
+        let file = self.folder.join(path);
+        let text = fs::read_to_string(&file).unwrap();
+        let lines = |sign: char| -> String {
+            let of = diff.lines().filter(|line| line.starts_with([sign, ' ']) || line.is_empty());
+            of.map(|line| format!("{}\n", line.get(1..).unwrap_or_default())).collect()
+        };
+        let (old, new) = (self.local(&lines('-')), self.local(&lines('+')));
+        assert_eq!(text.matches(&old).count(), 1, "{PAPER} changes what {path} does not have once:\n{old}\n{text}");
+        fs::write(file, text.replace(&old, &new)).unwrap();
+    }
+
+    fn sink(&self) -> Sink {
+        Sink::read(&self.folder.join("out"))
+    }
+}
+
+/// A place that stays the same, so that what cargo built is used again: `target/new/my-issues`.
+fn place() -> PathBuf {
+    guests().ancestors().nth(2).unwrap().join("new/my-issues")
+}
+
+/// Makes the project where the last run had it, and gives it what was built then.
+fn made() -> (Bench, PathBuf) {
+    let (bench, folder) = (Bench::new(), place());
+    let kept = folder.with_extension("kept");
+    fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    if folder.join("target").exists() {
+        let _ = fs::remove_dir_all(&kept);
+        fs::rename(folder.join("target"), &kept).unwrap();
+    }
+    let _ = fs::remove_dir_all(&folder);
+    let made = bench.run(&["new", "my-issues", "--dir", folder.to_str().unwrap()]).code(0);
+    made.says("cargo test").says("cargo wasm").says("agent run-wasm");
+    if kept.exists() {
+        fs::rename(&kept, folder.join("target")).unwrap();
+    }
+    // The versions that this repository is built with: they are on this machine.
+    fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    (bench, folder)
+}
+
+#[test]
+fn new_makes_a_project_and_the_tutorial_is_true() {
+    let github = Arc::new(Mutex::new(GitHub::default()));
+    github.lock().unwrap().add(1..131, 1..4, "2026-01-02T00:00:00Z");
+    let port = serve(Arc::clone(&github));
+    let (bench, folder) = made();
+    let stranger = Stranger { bench, folder, port };
+    stranger.runs("cargo fmt --check");
+    stranger.runs("cargo test --quiet");
+    for path in ["src/lib.rs", "src/tests.rs", "agent.yaml"] {
+        stranger.redirect(path);
+    }
+    let mut said = String::new();
+    for block in blocks() {
+        match block.info.split_once(' ').unwrap() {
+            ("sh", "made") => {}
+            ("sh", expected) => {
+                for line in block.text.lines() {
+                    said = tutorial_step(&stranger, &github, line, expected);
+                }
+            }
+            ("text", "said") => {
+                for line in stranger.local(&block.text).lines() {
+                    assert!(said.contains(line.trim()), "{PAPER} has `{line}`, and what is said is:\n{said}");
+                }
+            }
+            ("diff", path) => stranger.change(path, &block.text),
+            (_, path) => fs::write(stranger.folder.join(path), stranger.local(&block.text)).unwrap(),
+        }
+    }
+    let sink = stranger.sink();
+    assert_eq!((sink.ids("my-issues/my-issues.Issue").len(), sink.count("my-issues")), (131, 131 + 4));
+    let github = github.lock().unwrap();
+    assert!(github.tokens.iter().all(|token| token == "Bearer ghp_of_a_stranger"), "{:?}", github.tokens);
+    assert!(!github.tokens.is_empty(), "the credential was put in");
+    stranger.bench.run(&["new", "my-issues", "--dir", place().to_str().unwrap()]).code(2).says("is not empty");
+}
+
+/// Runs a line of the paper; `expected` is the word behind `sh`: `works`, `fails`, `again`, where nothing is new, or `later`,
+/// before which something happens on the server.
+fn tutorial_step(stranger: &Stranger, github: &Mutex<GitHub>, line: &str, expected: &str) -> String {
+    assert!(["works", "fails", "again", "later"].contains(&expected), "{PAPER}: `sh {expected}`");
+    if expected == "later" {
+        let id = github.lock().unwrap().issues.len() as u64 + 1;
+        github.lock().unwrap().add(id..id + 1, 9..10, "2026-11-21T09:29:00Z");
+    }
+    let (good, text) = stranger.run(line);
+    assert_eq!(good, expected != "fails", "{line}\n{text}");
+    let records = text.lines().filter(|line| line.contains("\"record\":")).count();
+    match expected {
+        "again" => assert_eq!(records, 0, "{line}\n{text}"),
+        "later" => assert!(records == 1 && text.contains("Issue 131"), "{line}\n{text}"),
+        _ => {}
+    }
+    text
+}
+
+#[test]
+fn new_says_what_is_wrong() {
+    let bench = Bench::new();
+    for (arguments, expected) in [
+        (&["new", "My Issues"][..], "`my-issues` would do"),
+        (&["new", "git"], "means something else already"),
+        (&["new", "x", "--lang", "cobol"], "possible values: rust"),
+        (&["new", "x", "--sdk", "nowhere"], "--sdk nowhere"),
+    ] {
+        bench.run(arguments).code(2).says(expected);
+        assert!(!bench.path("x").exists() && !Path::new("git").exists());
+    }
+    let report = bench.run(&["new", "x", "--json"]).code(0).json();
+    assert_eq!(report["next"][0], "cd x");
+    for file in report["files"].as_array().unwrap() {
+        assert!(bench.path("x").join(file.as_str().unwrap()).is_file(), "{file}");
+    }
+}
