@@ -60,7 +60,12 @@ pub async fn export(
     logs.open_files(&config.root.join("logs"));
     let egress = Egress::new();
     let cache = config.root.join("cache");
-    let sandbox = Sandbox::new(&cache.join("components"), &sandbox::Options::default())
+    let sandbox_options = sandbox::Options {
+        compile: config.compile.clone(),
+        shutdown: shutdown.clone(),
+        ..sandbox::Options::default()
+    };
+    let sandbox = Sandbox::new(&cache.join("components"), &sandbox_options)
         .map_err(|e| AppError::Failed(error_chain(&e)))?;
     if let Some(host_calls) = options.kill_after {
         kill::after(host_calls);
@@ -315,7 +320,7 @@ impl OutcomeKind {
         }
     }
 
-    fn from_name(name: &str) -> Option<OutcomeKind> {
+    pub(super) fn from_name(name: &str) -> Option<OutcomeKind> {
         OutcomeKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }

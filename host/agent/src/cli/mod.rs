@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand; prints; decides nothing. What is done is in `app`, what a result is
 //! worth as an exit code is in `exit`.
 
+mod compile;
 mod config;
 mod doctor;
 mod exit;
@@ -58,6 +59,8 @@ enum Command {
     Doctor(doctor::Arguments),
     Config(config::Arguments),
     Version(version::Arguments),
+    #[command(hide = true, name = crate::sandbox::SUBCOMMAND)]
+    Compile(compile::Arguments),
 }
 
 /// What every subcommand takes.
@@ -135,6 +138,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Doctor(arguments) => doctor::run(&arguments, &global),
         Command::Config(arguments) => config::run(&arguments),
         Command::Version(arguments) => version::run(&arguments, &global),
+        Command::Compile(arguments) => Ok(compile::run(&arguments)),
     };
     result.unwrap_or_else(|error| {
         if global.json {

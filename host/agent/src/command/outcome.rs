@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::runner::PrepareError;
 use crate::export::SessionSummary;
 use crate::git::RepoOutcome;
-use crate::sandbox::{CallEnd, CallReport};
+use crate::sandbox::{CallEnd, CallReport, LoadError};
 
 /// How a call of an integration ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -81,6 +81,9 @@ impl Outcome {
 impl From<&PrepareError> for Outcome {
     fn from(error: &PrepareError) -> Outcome {
         let kind = match error {
+            PrepareError::Load(LoadError::Interrupted { .. }) => return Outcome::Cancelled,
+            // The machine's fault and not the component's.
+            PrepareError::Load(LoadError::CompileStart { .. }) => "unavailable",
             PrepareError::Load(_) => "component",
             PrepareError::Lost => "other",
             PrepareError::Manifest(_) => "manifest",
@@ -103,10 +106,13 @@ fn trapped(reason: &str) -> String {
     format!("the integration broke down: {reason}")
 }
 
+/// Limits that no configuration changes, without what their names end with.
+const FIXED: [&str; 3] = ["stack", "random", "result"];
+
 fn limit(name: &str, value: &str) -> String {
-    // The name that a configuration has for it; the stack has none.
+    // The name that a configuration has for it.
     match name.strip_suffix("_bytes_max").or_else(|| name.strip_suffix("_max")) {
-        Some(key) if key != "stack" => format!(
+        Some(key) if !FIXED.contains(&key) => format!(
             "the limit {name} ({value}) was reached; raise `{key}` in the integration's `limits` if its work needs more"
         ),
         _ => format!("the limit {name} ({value}) was reached; it is fixed, so the integration has to do with less"),

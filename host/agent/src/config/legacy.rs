@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::fault::{Faults, Place, nearest, quoted};
 use super::lift::{self, Names, Paths, Section, boolean, text};
 use super::read::{Node, Value};
-use super::{Config, FolderOrigin, Grants, Integration, Limits, Surroundings, components};
+use super::{CompileLimits, Config, FolderOrigin, Grants, Integration, Limits, Surroundings, components};
 
 pub(super) const AGENT_KEYS: &[&str] =
     &["customer_id", "pinpoint_root", "skip_git", "integrations_dir", "dev_use_compiled_integrations", "backend"];
@@ -103,6 +103,7 @@ pub(super) fn integrations(node: &Node, agent: Agent, around: &Surroundings, fau
         skip_git: agent.skip_git,
         integrations: lifted.into_iter().collect::<Option<Vec<_>>>()?,
         outbox_bytes_max: lift::OUTBOX_BYTES_DEFAULT,
+        compile: CompileLimits::default(),
     })
 }
 

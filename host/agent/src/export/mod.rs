@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::shutdown::Shutdown;
 use crate::store::{Commit, NewJob, Store, StoreError};
-use staging::{RECORD_BYTES_MAX, SEND_BYTES_MAX, Staging};
+use staging::{OpenSegments, RECORD_BYTES_MAX, SEND_BYTES_MAX, Staging};
 use state::State;
 use tree::{Place, Session, Tree};
 
@@ -154,6 +154,7 @@ pub struct ExportRun {
     models: HashMap<String, Model>,
     tree: Mutex<Tree>,
     state: Mutex<State>,
+    segments_open: OpenSegments,
 }
 
 impl From<StoreError> for SessionError {
@@ -176,6 +177,7 @@ impl ExportRun {
             models,
             tree: Mutex::default(),
             state: Mutex::new(state),
+            segments_open: OpenSegments::default(),
         }))
     }
 
@@ -215,8 +217,10 @@ impl ExportRun {
             None => None,
             Some(model) => {
                 let marks = if model.dedup { Some(self.store.mark_set(self.scope, &model.name)?) } else { None };
-                let marks = Staging::new(self.store.clone(), self.shutdown.clone(), model, self.store.codec(), marks);
-                Some(Arc::new(tokio::sync::Mutex::new(marks)))
+                let (store, shutdown) = (self.store.clone(), self.shutdown.clone());
+                let open = Arc::clone(&self.segments_open);
+                let staging = Staging::new(store, shutdown, model, self.store.codec(), marks, open);
+                Some(Arc::new(tokio::sync::Mutex::new(staging)))
             }
         };
         self.tree().open(place, Session::new(model.map(|m| m.name.clone()), cursor, staging, job))
@@ -257,6 +261,16 @@ impl ExportRun {
         self.tree().staged(session, ack, bytes);
         staging.keep_pace().await?;
         Ok(ack)
+    }
+
+    /// Records accepted so far, committed or not, and their bytes.
+    pub fn output(&self) -> (u64, u64) {
+        self.tree().output()
+    }
+
+    /// Records staged and not committed, over all sessions, and their bytes.
+    pub fn staged(&self) -> (u64, u64) {
+        self.tree().staged_in_all()
     }
 
     async fn wait_for_room(&self) -> Result<(), SessionError> {

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_configuration_is_one_that_the_engine_takes() {
-        let engine = Engine::new(&config()).expect("an engine");
+        let engine = Engine::new(&config(false)).expect("an engine");
         assert!(engine.get_epoch_interruption());
         assert!(!engine.get_concurrency_support());
     }

@@ -16,7 +16,8 @@ use crate::bindings::agent::integration::types;
 use crate::bindings::exports::agent::integration::integration::{MutateError, OnboardError};
 use crate::bindings::{AgentIntegration, AgentIntegrationPre};
 use crate::config::Limits;
-use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords};
+use crate::cut;
+use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords, OutputSpent};
 
 /// What a store holds beside the instance.
 pub(super) struct Cell {
@@ -62,7 +63,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cell>> {
 pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Meter>) -> Store<Cell> {
     let wasi = wasi::context(door.log());
     let cell = Cell {
-        guest: Guest::new(door, limits.handles_max),
+        guest: Guest::new(door, limits),
         wasi,
         memory: Memory::new(limits.memory_bytes_max),
         meter: Arc::clone(meter),
@@ -106,6 +107,31 @@ pub(super) fn count_instructions(store: &mut Store<Cell>) {
 /// The instructions that have been run, if they are counted.
 pub(super) fn instructions(store: &Store<Cell>) -> Option<u64> {
     store.get_fuel().ok().map(|left| u64::MAX - left)
+}
+
+/// Bytes of a guest's document: lists to choose from are the largest, and far below.
+const RESULT_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of a guest's error that are kept: it is shown in one place with everybody else's.
+const ERROR_BYTES_MAX: usize = 4 << 10;
+
+/// The call's end where the guest returned.
+pub(super) fn answered(answer: Answer, limits: &Limits) -> CallEnd {
+    match answer {
+        Ok(document) if document.len() > RESULT_BYTES_MAX => {
+            let name = "result_bytes_max";
+            CallEnd::Limit { name, value: limit_value(name, limits) }
+        }
+        Ok(document) => CallEnd::Ok(document),
+        Err((kind, mut message)) => {
+            if message.len() > ERROR_BYTES_MAX {
+                let all = message.len();
+                message.truncate(cut(&message, ERROR_BYTES_MAX).len());
+                message.push_str(&format!("… (cut: {all} bytes)"));
+            }
+            CallEnd::Failed { kind, message }
+        }
+    }
 }
 
 /// What a guest answered: its document, or the case and text of its error.
@@ -184,7 +210,8 @@ impl<F: Future> Future for Metered<'_, F> {
 }
 
 /// How the engine words a limit for which it has no type of its own, and which of ours that is.
-const WORDED_LIMITS: [(&str, &str); 4] = [
+const WORDED_LIMITS: [(&str, &str); 5] = [
+    ("requested len ", "random_bytes_max"),
     ("too much data is being copied between the host and the guest", "hostcall_bytes_max"),
     ("store handle limit exceeded", "handles_max"),
     ("resource limit exceeded: ", "memory_bytes_max"),
@@ -204,6 +231,9 @@ pub(super) fn trapped(error: &wasmtime::Error, limits: &Limits, memory: &Memory,
 fn broken_limit(error: &wasmtime::Error, memory: &Memory) -> Option<&'static str> {
     if error.downcast_ref::<CpuSpent>().is_some() {
         return Some("cpu_time_max");
+    }
+    if let Some(OutputSpent { name }) = error.downcast_ref() {
+        return Some(name);
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
         return Some("handles_max");
@@ -225,6 +255,10 @@ pub(super) fn limit_value(name: &'static str, limits: &Limits) -> String {
         "wall_time_max" => format!("{} s", limits.wall_time_max.as_secs_f64()),
         "hostcall_bytes_max" => format!("{} bytes", limits.hostcall_bytes_max),
         "handles_max" => format!("{} handles", limits.handles_max),
+        "output_bytes_max" => format!("{} bytes", limits.output_bytes_max),
+        "records_max" => format!("{} records", limits.records_max.unwrap_or(u64::MAX)),
+        "random_bytes_max" => format!("{} bytes", wasi::RANDOM_BYTES_MAX),
+        "result_bytes_max" => format!("{RESULT_BYTES_MAX} bytes"),
         _ => format!("{} bytes", engine::STACK_BYTES_MAX),
     }
 }

@@ -6,9 +6,11 @@
 //! while one of our host calls works, and while the guest is suspended: waiting, or having yielded. Each turn on a thread
 //! counts at most as much as that thread's CPU clock went on in it, so a busy machine does not charge its guests.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use wasmtime::ResourceLimiter;
 
 /// Core instances that one component may be made of. Python's toolchain makes one for each native module.
@@ -115,17 +117,59 @@ pub(super) struct CpuSpent;
 pub(super) enum Clock {
     /// The machine's, from this moment.
     Real(Instant),
-    /// A test's: time that passes, and this thread's own, in nanoseconds.
-    #[cfg(test)]
-    Manual(std::sync::Arc<(AtomicU64, AtomicU64)>),
+    /// A test's.
+    Manual(ManualTime),
+}
+
+/// A time that stands until it is told to go on, for tests: what they say about time then depends on no clock.
+#[derive(Debug, Clone, Default)]
+pub struct ManualTime {
+    shared: Arc<ManualShared>,
+}
+
+#[derive(Debug, Default)]
+struct ManualShared {
+    /// Nanoseconds that have passed.
+    passed: AtomicU64,
+    /// Nanoseconds in which the thread that asks has worked.
+    worked: AtomicU64,
+    moved: Notify,
+}
+
+impl ManualTime {
+    /// Lets time pass, in which every thread works.
+    pub fn advance(&self, by: Duration) {
+        self.shared.worked.fetch_add(nanos(by), Ordering::SeqCst);
+        self.pass(by);
+    }
+
+    fn pass(&self, by: Duration) {
+        self.shared.passed.fetch_add(nanos(by), Ordering::SeqCst);
+        self.shared.moved.notify_waiters();
+    }
+
+    fn now(&self) -> u64 {
+        self.shared.passed.load(Ordering::SeqCst)
+    }
+
+    /// Ends when so much has passed from now on.
+    pub(super) async fn sleep(&self, duration: Duration) {
+        let until = self.now().saturating_add(nanos(duration));
+        loop {
+            let moved = self.shared.moved.notified();
+            if self.now() >= until {
+                return;
+            }
+            moved.await;
+        }
+    }
 }
 
 impl Clock {
     fn now(&self) -> u64 {
         match self {
             Clock::Real(start) => nanos(start.elapsed()),
-            #[cfg(test)]
-            Clock::Manual(times) => times.0.load(Ordering::Relaxed),
+            Clock::Manual(time) => time.now(),
         }
     }
 
@@ -133,8 +177,7 @@ impl Clock {
     fn thread(&self) -> u64 {
         match self {
             Clock::Real(_) => thread_cpu_nanos(),
-            #[cfg(test)]
-            Clock::Manual(times) => times.1.load(Ordering::Relaxed),
+            Clock::Manual(time) => time.shared.worked.load(Ordering::SeqCst),
         }
     }
 }
@@ -293,8 +336,6 @@ impl Meter {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     const PAGE: usize = 64 << 10;
@@ -337,26 +378,25 @@ mod tests {
     }
 
     struct Bench {
-        times: Arc<(AtomicU64, AtomicU64)>,
+        time: ManualTime,
         meter: Meter,
     }
 
     impl Bench {
         fn new(budget: u64) -> Bench {
-            let times = Arc::<(AtomicU64, AtomicU64)>::default();
-            let meter = Meter::new(Clock::Manual(Arc::clone(&times)), Duration::from_nanos(budget));
-            Bench { times, meter }
+            let time = ManualTime::default();
+            let meter = Meter::new(Clock::Manual(time.clone()), Duration::from_nanos(budget));
+            Bench { time, meter }
         }
 
         /// Lets time pass in which the thread works.
         fn works(&self, nanos: u64) {
-            self.times.0.fetch_add(nanos, Ordering::Relaxed);
-            self.times.1.fetch_add(nanos, Ordering::Relaxed);
+            self.time.advance(Duration::from_nanos(nanos));
         }
 
         /// Lets time pass in which another thread has the processor.
         fn preempted(&self, nanos: u64) {
-            self.times.0.fetch_add(nanos, Ordering::Relaxed);
+            self.time.pass(Duration::from_nanos(nanos));
         }
 
         fn used(&self) -> u64 {
