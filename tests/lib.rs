@@ -59,7 +59,8 @@ fn target() -> PathBuf {
 }
 
 /// The binary. One that is older than its sources would be tested in vain, so it is refused.
-fn binary() -> &'static Path {
+#[must_use]
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let binary = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("agent");
@@ -209,6 +210,20 @@ impl Running {
     pub fn interrupt(&self) {
         let kill = format!("kill -INT {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Waits for the end; its exit code, and the most memory that it had in use, bytes. What it takes in its last
+    /// milliseconds is missed.
+    pub fn code_and_peak(mut self) -> (i32, u64) {
+        let status = PathBuf::from(format!("/proc/{}/status", self.child.id()));
+        let mut peak = 0;
+        wait_until("the process ends", || {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let kib = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+            peak = peak.max(kib.unwrap_or(0_u64) << 10);
+            self.child.try_wait().unwrap().is_some()
+        });
+        (self.child.wait().unwrap().code().unwrap_or(-1), peak)
     }
 
     /// Waits for the end; its exit code.

@@ -195,7 +195,10 @@ fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
         Outcome::Denied { .. } => (OutcomeKind::Denied, ended.outcome.reason()),
     };
     if let Outcome::Trapped { backtrace, .. } = &ended.outcome {
-        tracing::error!(integration = name, backtrace, "the integration broke down");
+        tracing::error!(integration = name, "the integration broke down; where, innermost first:");
+        for frame in backtrace.lines() {
+            tracing::error!(integration = name, "{}", frame.trim_end());
+        }
     }
     IntegrationReport {
         outcome,

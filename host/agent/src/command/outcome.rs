@@ -107,7 +107,7 @@ fn trapped(reason: &str) -> String {
 }
 
 /// Limits that no configuration changes, without what their names end with.
-const FIXED: [&str; 3] = ["stack", "random", "result"];
+const FIXED: [&str; 6] = ["stack", "random", "result", "instances", "memories", "tables"];
 
 fn limit(name: &str, value: &str) -> String {
     // The name that a configuration has for it.

@@ -11,7 +11,7 @@ use wasmtime::{CallHook, Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
 use super::limits::{CpuSpent, Memory, Meter};
-use super::{Call, CallEnd, engine, kill, wasi};
+use super::{Call, CallEnd, engine, kill, limits, wasi};
 use crate::bindings::agent::integration::types;
 use crate::bindings::exports::agent::integration::integration::{MutateError, OnboardError};
 use crate::bindings::{AgentIntegration, AgentIntegrationPre};
@@ -210,7 +210,10 @@ impl<F: Future> Future for Metered<'_, F> {
 }
 
 /// How the engine words a limit for which it has no type of its own, and which of ours that is.
-const WORDED_LIMITS: [(&str, &str); 5] = [
+const WORDED_LIMITS: [(&str, &str); 8] = [
+    ("instance count too high", "instances_max"),
+    ("memory count too high", "memories_max"),
+    ("table count too high", "tables_max"),
     ("requested len ", "random_bytes_max"),
     ("too much data is being copied between the host and the guest", "hostcall_bytes_max"),
     ("store handle limit exceeded", "handles_max"),
@@ -248,15 +251,18 @@ fn broken_limit(error: &wasmtime::Error, memory: &Memory) -> Option<&'static str
 }
 
 /// A limit's value, for a person.
-pub(super) fn limit_value(name: &'static str, limits: &Limits) -> String {
+pub(super) fn limit_value(name: &'static str, configured: &Limits) -> String {
     match name {
-        "memory_bytes_max" => format!("{} bytes", limits.memory_bytes_max),
-        "cpu_time_max" => format!("{} s", limits.cpu_time_max.as_secs_f64()),
-        "wall_time_max" => format!("{} s", limits.wall_time_max.as_secs_f64()),
-        "hostcall_bytes_max" => format!("{} bytes", limits.hostcall_bytes_max),
-        "handles_max" => format!("{} handles", limits.handles_max),
-        "output_bytes_max" => format!("{} bytes", limits.output_bytes_max),
-        "records_max" => format!("{} records", limits.records_max.unwrap_or(u64::MAX)),
+        "memory_bytes_max" => format!("{} bytes", configured.memory_bytes_max),
+        "cpu_time_max" => format!("{} s", configured.cpu_time_max.as_secs_f64()),
+        "wall_time_max" => format!("{} s", configured.wall_time_max.as_secs_f64()),
+        "hostcall_bytes_max" => format!("{} bytes", configured.hostcall_bytes_max),
+        "handles_max" => format!("{} handles", configured.handles_max),
+        "output_bytes_max" => format!("{} bytes", configured.output_bytes_max),
+        "records_max" => format!("{} records", configured.records_max.unwrap_or(u64::MAX)),
+        "instances_max" => format!("{} core instances", limits::INSTANCES_MAX),
+        "memories_max" => format!("{} memories", limits::MEMORIES_MAX),
+        "tables_max" => format!("{} tables", limits::TABLES_MAX),
         "random_bytes_max" => format!("{} bytes", wasi::RANDOM_BYTES_MAX),
         "result_bytes_max" => format!("{RESULT_BYTES_MAX} bytes"),
         _ => format!("{} bytes", engine::STACK_BYTES_MAX),
@@ -283,5 +289,47 @@ fn message(error: &wasmtime::Error, log: &GuestLog) -> String {
 fn backtrace(trace: &WasmBacktrace) -> String {
     // The engine's own text, which undoes the mangling of names, without its headline.
     let text = trace.to_string();
-    text.split_once('\n').map_or("", |(_, frames)| frames).to_owned()
+    let frames = text.split_once('\n').map_or("", |(_, frames)| frames);
+    frames.lines().map(without_hashes).collect::<Vec<_>>().join("\n")
+}
+
+/// A frame without the hashes by which Rust's linker tells copies apart: `std[d123b7a1a2ed1472]::x` and `x::h0123456789abcdef`.
+fn without_hashes(frame: &str) -> String {
+    let hash = |text: &str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let frame = match frame.rsplit_once("::h") {
+        Some((before, last)) if hash(last) => before,
+        _ => frame,
+    };
+    let mut out = String::with_capacity(frame.len());
+    let mut rest = frame;
+    while let Some((before, after)) = rest.split_once('[') {
+        out.push_str(before);
+        rest = match after.split_once(']') {
+            Some((inner, after)) if hash(inner) => after,
+            _ => {
+                out.push('[');
+                after
+            }
+        };
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_hashes;
+
+    #[test]
+    fn frames_are_without_hashes() {
+        for (frame, expected) in [
+            ("x.wasm!std[d123b7a1a2ed1472]::abort", "x.wasm!std::abort"),
+            ("x.wasm!core::call_once::hda383967d63e2746", "x.wasm!core::call_once"),
+            ("x.wasm!<[u8; 4] as a[0123456789abcdef]::B>::c", "x.wasm!<[u8; 4] as a::B>::c"),
+            ("x.wasm!agent:integration/integration@0.1.0#export", "x.wasm!agent:integration/integration@0.1.0#export"),
+            ("a[b", "a[b"),
+        ] {
+            assert_eq!(without_hashes(frame), expected);
+        }
+    }
 }

@@ -14,11 +14,11 @@ use tokio::sync::Notify;
 use wasmtime::ResourceLimiter;
 
 /// Core instances that one component may be made of. Python's toolchain makes one for each native module.
-const INSTANCES_MAX: usize = 256;
+pub(super) const INSTANCES_MAX: usize = 256;
 /// Memories: toolchains use one or two.
-const MEMORIES_MAX: usize = 32;
+pub(super) const MEMORIES_MAX: usize = 32;
 /// Tables: one for each core module and one for each shim between them.
-const TABLES_MAX: usize = 256;
+pub(super) const TABLES_MAX: usize = 256;
 /// What an element of a table takes: a pointer.
 const TABLE_ELEMENT_BYTES: u64 = 8;
 

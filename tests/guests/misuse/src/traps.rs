@@ -31,6 +31,13 @@ pub const CASES: &[Case] = &[
         Err(hole("the day is over"))
     }),
     ("eat-memory", eat_memory),
+    ("send-after-done", || {
+        let session = root_model(MODEL)?;
+        // SAFETY: none; that the host survives two owners of one handle is what is tested.
+        let twin = unsafe { Session::from_handle(session.handle()) };
+        Session::done(session, None)?;
+        twin.send(b"{\"ref_id\": \"late\"}\n").map(drop)
+    }),
     ("forged-session", || {
         // SAFETY: none; that the host survives this is what is tested.
         let session = unsafe { Session::from_handle(FORGED_HANDLE) };
