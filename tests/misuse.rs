@@ -128,6 +128,8 @@ const CASES: &[(&str, End, &str, &[&str])] = &[
     ("overflow-stack", Limit, "stack_bytes_max", &[]),
     ("loop", Limit, "cpu_time_max (0.5 s)", &[]),
     ("loop-with-host-calls", Limit, "cpu_time_max (0.5 s)", &[]),
+    ("loop-and-log", Limit, "cpu_time_max (0.5 s)", &[]),
+    ("loop-and-send", Limit, "host_time_max (5 s)", &[]),
     ("sleep", Limit, "wall_time_max (1 s)", &[]),
     ("eat-memory", Limit, "memory_bytes_max (67108864 bytes)", &[]),
     ("send-after-done", Trap, "unknown handle index", &[]),
@@ -143,7 +145,8 @@ fn bench() -> Bench {
         // And the running time where it is: others have work to do until they meet another limit.
         let cpu = if case.starts_with("loop") { "500ms" } else { "1m" };
         let output = if *case == "staged" { "staged: 16MiB" } else { "output: 20MiB" };
-        let limits = format!("{{memory: 64MiB, cpu_time: {cpu}, wall_time: {wall}, {output}}}");
+        let memory = if *case == "huge-result" { "256MiB" } else { "64MiB" };
+        let limits = format!("{{memory: {memory}, cpu_time: {cpu}, wall_time: {wall}, {output}}}");
         integration(case, "${GUESTS}/guest_misuse.wasm", &format!("{{do: {case}}}"), &limits)
     });
     let mock = mock("mock", "{}");

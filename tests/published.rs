@@ -3,7 +3,7 @@
 
 use agent::config::Limits;
 use agent::logs::{LogConfig, Logs};
-use agent::sandbox::{self, Call, CallEnd, Door, Sandbox};
+use agent::sandbox::{self, Call, CallEnd, Compiler, Door, Sandbox};
 use agent::shutdown::Shutdown;
 use serde_json::Value;
 use tests::{Bench, files_below, guests, mock, repository};
@@ -12,7 +12,8 @@ use tracing::Level;
 /// The manifest of a guest, as the agent asks for it: in a cage with nothing granted. Not judged.
 pub fn describe(guest: &str) -> Value {
     let folder = tempfile::tempdir().unwrap();
-    let sandbox = Sandbox::new(&folder.path().join("cache"), &sandbox::Options::default()).unwrap();
+    let options = sandbox::Options { compiler: Compiler::InProcess, ..sandbox::Options::default() };
+    let sandbox = Sandbox::new(&folder.path().join("cache"), &options).unwrap();
     let loaded = sandbox.load(&guests().join(guest)).unwrap();
     let (level, command) = (Level::ERROR, "describe".to_owned());
     let logs = Logs::without_subscriber(LogConfig { dir: None, command, level, json: false, quiet: true });

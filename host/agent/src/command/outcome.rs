@@ -106,26 +106,38 @@ fn trapped(reason: &str) -> String {
     format!("the integration broke down: {reason}")
 }
 
-/// Limits that no configuration changes, without what their names end with.
-const FIXED: [&str; 6] = ["stack", "random", "result", "instances", "memories", "tables"];
+/// Limits that no configuration changes.
+const FIXED: [&str; 6] =
+    ["stack_bytes_max", "random_bytes_max", "result_bytes_max", "instances_max", "memories_max", "tables_max"];
 
-fn limit(name: &str, value: &str) -> String {
-    // The name that a configuration has for it.
-    match name.strip_suffix("_bytes_max").or_else(|| name.strip_suffix("_max")) {
-        Some(key) if !FIXED.contains(&key) => format!(
-            "the limit {name} ({value}) was reached; raise `{key}` in the integration's `limits` if its work needs more"
-        ),
-        _ => format!("the limit {name} ({value}) was reached; it is fixed, so the integration has to do with less"),
+/// The key by which a configuration sets a limit.
+fn key(name: &str) -> Option<&str> {
+    match name {
+        // A multiple of the guest's own.
+        "host_time_max" => Some("cpu_time"),
+        name if FIXED.contains(&name) => None,
+        name => name.strip_suffix("_bytes_max").or_else(|| name.strip_suffix("_max")),
     }
 }
 
-/// A call's end, for a person.
+fn limit(name: &str, value: &str) -> String {
+    match key(name) {
+        Some(key) => format!(
+            "the limit {name} ({value}) was reached; raise `{key}` in the integration's `limits` if its work needs more"
+        ),
+        None => format!("the limit {name} ({value}) was reached; it is fixed, so the integration has to do with less"),
+    }
+}
+
+/// How a call of `describe` ended, for a person: its limits are not the configuration's.
 pub(super) fn told(end: &CallEnd) -> String {
     match end {
         CallEnd::Ok(_) => "it returned".to_owned(),
         CallEnd::Failed { message, .. } => message.clone(),
         CallEnd::Trapped { message, .. } => trapped(message),
-        CallEnd::Limit { name, value } => limit(name, value),
+        CallEnd::Limit { name, value } => {
+            format!("the limit {name} ({value}) was reached; it is fixed here, so the integration has to do with less")
+        }
         CallEnd::Cancelled => CANCELLED.to_owned(),
     }
 }
