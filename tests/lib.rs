@@ -219,7 +219,8 @@ impl Running {
         let mut peak = 0;
         wait_until("the process ends", || {
             let text = fs::read_to_string(&status).unwrap_or_default();
-            let kib = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+            let kib =
+                text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
             peak = peak.max(kib.unwrap_or(0_u64) << 10);
             self.child.try_wait().unwrap().is_some()
         });

@@ -24,7 +24,16 @@ use crate::{Result, component};
 
 /// What the ten do. Endless but for the floods, which go on with something else after theirs.
 const MISBEHAVING: [&str; 10] = [
-    "loop", "loop", "loop", "loop", "loop", "loop-with-host-calls", "loop-with-host-calls", "loop-and-log", "loop-and-log", "loop-and-send",
+    "loop",
+    "loop",
+    "loop",
+    "loop",
+    "loop",
+    "loop-with-host-calls",
+    "loop-with-host-calls",
+    "loop-and-log",
+    "loop-and-log",
+    "loop-and-send",
 ];
 
 /// Records of the export: some seconds of work.
@@ -73,8 +82,7 @@ impl Bench {
             let (cpu, wall) = (cpu_secs(), Instant::now());
             let (exporter, of) = (Arc::clone(&self.exporter), Arc::clone(&run));
             // A task like every other, and not the thread that waits for it.
-            let ended =
-                Shutdown::default().spawn(async move { exporter.run_export(&prepared, &of).await }).await?;
+            let ended = Shutdown::default().spawn(async move { exporter.run_export(&prepared, &of).await }).await?;
             let used = (cpu_secs() - cpu, wall.elapsed().as_secs_f64());
             if !ended.outcome.is_ok() {
                 return Err(format!("the export ended: {:?}", ended.outcome).into());
@@ -129,12 +137,17 @@ pub fn fairness(report: &mut Report) -> Result<()> {
         let (records, cpu, wall) = bench.export(&format!("-beside{round}"))?;
         let fair = cpu / (MISBEHAVING.len() + 1) as f64;
         let got = records as f64 * cost;
-        println!("{records} records: worth {got:.2} s alone; the process used {cpu:.2} s of CPU in {wall:.2} s: a fair share is {fair:.2} s");
+        println!(
+            "{records} records: worth {got:.2} s alone; the process used {cpu:.2} s of CPU in {wall:.2} s: a fair share is {fair:.2} s"
+        );
         shares.push(got / fair);
         walls.push(records as f64 / wall);
     }
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
-    report.add(Row::higher("export beside ten that misbehave, of its fair share of CPU", median(&mut shares), "×", 0.8).aim("0.95"));
+    report.add(
+        Row::higher("export beside ten that misbehave, of its fair share of CPU", median(&mut shares), "×", 0.8)
+            .aim("0.95"),
+    );
     report.add(
         Row::new("export beside ten that misbehave: records a second", median(&mut walls), "")
             .peer("alone", median(&mut rate_alone)),

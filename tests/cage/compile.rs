@@ -176,7 +176,8 @@ fn a_warm_cache_needs_no_compiler() {
     case.options.compiler = Compiler::Child("/not/there".into());
     case.load().unwrap();
     // An engine that counts has another form of it, and so another entry.
-    case.options = Options { count_instructions: true, compiler: Compiler::Child(binary().into()), ..Default::default() };
+    case.options =
+        Options { count_instructions: true, compiler: Compiler::Child(binary().into()), ..Default::default() };
     case.load().unwrap();
     assert_eq!(case.kept().len(), 2);
 }

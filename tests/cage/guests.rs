@@ -120,7 +120,12 @@ pub fn component(module: &str) -> Vec<u8> {
     let package = resolve.push_str("cage.wit", WORLD).unwrap();
     let world = resolve.select_world(&[package], Some("guest")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
-    ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap_or_else(|error| panic!("{error:?}"))
+    ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .unwrap()
+        .encode()
+        .unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 /// Does nothing wrong.

@@ -51,9 +51,9 @@ impl Cage {
         let (sandbox, loaded, limits) = (self.sandbox.clone(), loaded.clone(), limits.clone());
         let (shutdown, config) = (self.shutdown.clone(), config.to_owned());
         let _inside = self.runtime.enter();
-        let call = self.shutdown.spawn(async move {
-            sandbox.call(&loaded, door, &limits, Call::Export { config }, &shutdown).await
-        });
+        let call = self
+            .shutdown
+            .spawn(async move { sandbox.call(&loaded, door, &limits, Call::Export { config }, &shutdown).await });
         wait_until("the call ends", || {
             self.time.advance(STEP);
             self.sandbox.tick();
@@ -124,8 +124,7 @@ fn a_blocked_host_call_ends_with_its_run_and_leaves_no_task() {
     let cage = Cage::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let rule =
-        NetworkRule { scheme: "http".into(), host: "127.0.0.1".into(), port, methods: vec![], path: "/".into() };
+    let rule = NetworkRule { scheme: "http".into(), host: "127.0.0.1".into(), port, methods: vec![], path: "/".into() };
     let policy = Arc::new(Policy {
         asked: vec![rule.clone()],
         granted: vec![rule],

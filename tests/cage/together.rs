@@ -47,9 +47,9 @@ fn bench() -> Bench {
     let limits = "{memory: 32MiB, cpu_time: 500ms, wall_time: 10m}";
     let worse = "{memory: 64MiB, cpu_time: 1m, wall_time: 10m, output: 20MiB}";
     let each = CASES.iter().map(|(name, ..)| integration(name, &format!("./{name}.wasm"), "{}", limits));
-    let worst = WORST.iter().map(|(name, _)| {
-        integration(name, "${GUESTS}/guest_misuse.wasm", &format!("{{do: {name}}}"), worse)
-    });
+    let worst = WORST
+        .iter()
+        .map(|(name, _)| integration(name, "${GUESTS}/guest_misuse.wasm", &format!("{{do: {name}}}"), worse));
     let all: String = each.chain(worst).chain([mock("mock", "{}")]).collect();
     let bench = Bench::new().config(&format!("{HEAD}{all}"));
     for (name, make, ..) in CASES {
@@ -88,6 +88,7 @@ fn each_ends_its_own_run_and_the_agent_stays_small() {
     assert_eq!(bench.sink().ids("output/misuse.Thing"), ["committed"]);
     // A trap is told with the way to it, a line for each frame.
     let log = bench.read("root/logs/integrations/traps-by-name.log");
-    let place = |name: &str| log.lines().position(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {log}"));
+    let place =
+        |name: &str| log.lines().position(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {log}"));
     assert!(place("innermost_of_all") < place("in_between"), "{log}");
 }

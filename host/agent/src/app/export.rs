@@ -60,13 +60,10 @@ pub async fn export(
     logs.open_files(&config.root.join("logs"));
     let egress = Egress::new();
     let cache = config.root.join("cache");
-    let sandbox_options = sandbox::Options {
-        compile: config.compile.clone(),
-        shutdown: shutdown.clone(),
-        ..sandbox::Options::default()
-    };
-    let sandbox = Sandbox::new(&cache.join("components"), &sandbox_options)
-        .map_err(|e| AppError::Failed(error_chain(&e)))?;
+    let sandbox_options =
+        sandbox::Options { compile: config.compile.clone(), shutdown: shutdown.clone(), ..sandbox::Options::default() };
+    let sandbox =
+        Sandbox::new(&cache.join("components"), &sandbox_options).map_err(|e| AppError::Failed(error_chain(&e)))?;
     if let Some(host_calls) = options.kill_after {
         kill::after(host_calls);
     }

@@ -105,7 +105,9 @@ impl Quota {
         let refuse = |what: String| Err(types::Error::Limit(format!("{what}: checkpoint, and send it then")));
         if staged.saturating_add(bytes as u64) > self.staged_bytes_max {
             let max = self.staged_bytes_max;
-            return refuse(format!("{staged} bytes are staged and not committed; at most {max} may be (staged_bytes_max)"));
+            return refuse(format!(
+                "{staged} bytes are staged and not committed; at most {max} may be (staged_bytes_max)"
+            ));
         }
         if records >= STAGED_RECORDS_MAX {
             return refuse(format!("{records} records are staged and not committed (staged_records_max)"));

@@ -42,7 +42,9 @@ struct Config {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [records::CASES, sessions::CASES, cursors::CASES, quotas::CASES, logs::CASES, doors::CASES, traps::CASES].into_iter().flatten()
+    [records::CASES, sessions::CASES, cursors::CASES, quotas::CASES, logs::CASES, doors::CASES, traps::CASES]
+        .into_iter()
+        .flatten()
 }
 
 fn hole(text: impl std::fmt::Display) -> Error {

@@ -93,10 +93,10 @@ fn loop_with_host_calls() -> End {
 /// work for the guest, and much for the host each time.
 fn loop_and_send() -> End {
     let session = root_model(MODEL)?;
-    let mut batch = b"{\"ref_id\":\"1\"}\n".repeat(30_000);
-    batch.extend_from_slice(b"nonsense\n");
+    let mut batch = "{\"ref_id\":\"1\"}\n".repeat(30_000);
+    batch.push_str("nonsense\n");
     loop {
-        if session.send(&batch).is_ok() {
+        if session.send_text(&batch).is_ok() {
             return Err(hole("a line that is not JSON was taken"));
         }
     }
