@@ -123,7 +123,9 @@ impl Cache {
     pub(super) fn adopt(&self, digest: &str, mut file: tempfile::NamedTempFile) -> io::Result<()> {
         // Whoever wrote it is gone by now, and only this user could have.
         // SAFETY: a mapping is sound while nobody changes the file.
-        let sum = checksum(&*unsafe { memmap2::Mmap::map(file.as_file()) }?);
+        let code = unsafe { memmap2::Mmap::map(file.as_file()) }?;
+        let sum = checksum(&code);
+        drop(code);
         file.seek(SeekFrom::End(0))?;
         file.write_all(&sum)?;
         file.persist(self.path(digest)).map_err(|error| error.error)?;
