@@ -1,6 +1,7 @@
 //! The one test binary: each module is a subject, and sees what users see. How the binary is driven is in `lib.rs`, and how
 //! the house is built is `tidy`.
 mod bad_input;
+mod cage;
 mod commands;
 mod config;
 mod contract;

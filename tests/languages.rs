@@ -15,7 +15,7 @@ use agent::command::runner::Runner;
 use agent::config::{self, Source, Surroundings};
 use agent::egress::Egress;
 use agent::logs::{LogConfig, Logs};
-use agent::sandbox::{self, Call, Sandbox};
+use agent::sandbox::{self, Call, Compiler, Sandbox};
 use agent::shutdown::Shutdown;
 use serde_json::{Value, json};
 use tests::{Bench, HEAD, files_below, guests};
@@ -407,8 +407,9 @@ async fn call(bench: &Bench, call: impl FnOnce(String) -> Call) -> Result<Value,
     let around = Surroundings::of_process(None, Some(&guests())).unwrap();
     let config = config::load(&Source::File(bench.path("agent.yaml")), &around).unwrap().config;
     let (level, command, shutdown) = (Level::ERROR, "call".to_owned(), Shutdown::default());
+    let options = sandbox::Options { compiler: Compiler::InProcess, ..sandbox::Options::default() };
     let runner = Runner {
-        sandbox: Sandbox::new(compiled(), &sandbox::Options::default()).unwrap(),
+        sandbox: Sandbox::new(compiled(), &options).unwrap(),
         egress: Egress::new(),
         logs: Logs::without_subscriber(LogConfig { dir: None, command, level, json: false, quiet: true }),
         shutdown,

@@ -271,6 +271,21 @@ impl Running {
         stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z') && !rest.is_empty())
     }
 
+    /// Waits for the end; its exit code, and the most memory that it had in use, bytes. What it takes in its last
+    /// milliseconds is missed.
+    pub fn code_and_peak(mut self) -> (i32, u64) {
+        let status = PathBuf::from(format!("/proc/{}/status", self.child.id()));
+        let mut peak = 0;
+        wait_until("the process ends", || {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let kib =
+                text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+            peak = peak.max(kib.unwrap_or(0_u64) << 10);
+            self.child.try_wait().unwrap().is_some()
+        });
+        (self.child.wait().unwrap().code().unwrap_or(-1), peak)
+    }
+
     /// Waits for the end; its exit code.
     pub fn code(mut self) -> i32 {
         wait_until("the process ends", || self.child.try_wait().unwrap().is_some());

@@ -60,8 +60,6 @@ const CASES: &[(&str, End, &str, &[&str])] = &[
     ("done-with-open-children", Refused, "`misuse` has 1 open children; end them first", &[]),
     ("drop-session", Partly, "2 sessions were rolled back", &["1", "2", "3"]),
     ("rollback", Refused, "the session is not open any more", &[]),
-    ("huge-cursor", Refused, "the cursor has 65537 bytes; at most 65536", &[]),
-    ("huge-done-cursor", Refused, "the cursor has 65537 bytes; at most 65536", &[]),
     ("same-path-twice", Refused, "a session is already open at `misuse.Thing`", &[]),
     ("too-deep", Refused, "at most 16 levels deep", &[]),
     ("too-many-sessions", Refused, "1024 sessions are open", &[]),
@@ -73,6 +71,18 @@ const CASES: &[(&str, End, &str, &[&str])] = &[
     ("path-traversal", Well, "", &["1", "2", "3"]),
     ("child-of-closed-parent", Refused, "the session is not open any more", &[]),
     ("progress-backwards", Well, "", &[]),
+    ("huge-cursor", Refused, "the cursor has 65537 bytes; at most 65536", &[]),
+    ("huge-done-cursor", Refused, "the cursor has 65537 bytes; at most 65536", &[]),
+    ("odd-cursor", Partly, "sessions were rolled back", &[]),
+    ("cursor-of-another", Partly, "sessions were rolled back", &[]),
+    ("output", Limit, "output_bytes_max (20971520 bytes)", &["committed"]),
+    ("staged", Refused, "at most 16777216 may be (staged_bytes_max): checkpoint", &[]),
+    ("many-strings", Limit, "hostcall_bytes_max (25165824 bytes)", &[]),
+    ("some-strings", Well, "", &[]),
+    ("state-churn", Refused, "4096 keys have changed (state_changes_max); checkpoint", &[]),
+    ("long-paths", Refused, "67108864 bytes of names and cursors (sessions_bytes_max)", &[]),
+    ("huge-result", Limit, "result_bytes_max (16777216 bytes)", &[]),
+    ("huge-error", Refused, "… (cut: 5242880 bytes)", &[]),
     ("log-flood", Well, "", &[]),
     ("forged-log", Well, "", &[]),
     ("long-log", Well, "", &[]),
@@ -118,8 +128,11 @@ const CASES: &[(&str, End, &str, &[&str])] = &[
     ("overflow-stack", Limit, "stack_bytes_max", &[]),
     ("loop", Limit, "cpu_time_max (0.5 s)", &[]),
     ("loop-with-host-calls", Limit, "cpu_time_max (0.5 s)", &[]),
+    ("loop-and-log", Limit, "cpu_time_max (0.5 s)", &[]),
+    ("loop-and-send", Limit, "host_time_max (5 s)", &[]),
     ("sleep", Limit, "wall_time_max (1 s)", &[]),
     ("eat-memory", Limit, "memory_bytes_max (67108864 bytes)", &[]),
+    ("send-after-done", Trap, "unknown handle index", &[]),
     ("forged-session", Trap, "unknown handle index 7777", &[]),
     ("forged-pending", Trap, "unknown handle index 7777", &[]),
 ];
@@ -129,7 +142,11 @@ fn bench() -> Bench {
     let each = CASES.iter().map(|(case, ..)| {
         // Only where the wall clock is the limit is it short: others wait for a processor when all run together.
         let wall = if *case == "sleep" { "1s" } else { "10m" };
-        let limits = format!("{{memory: 64MiB, cpu_time: 500ms, wall_time: {wall}}}");
+        // And the running time where it is: others have work to do until they meet another limit.
+        let cpu = if case.starts_with("loop") { "500ms" } else { "1m" };
+        let output = if *case == "staged" { "staged: 16MiB" } else { "output: 20MiB" };
+        let memory = if *case == "huge-result" { "256MiB" } else { "64MiB" };
+        let limits = format!("{{memory: {memory}, cpu_time: {cpu}, wall_time: {wall}, {output}}}");
         integration(case, "${GUESTS}/guest_misuse.wasm", &format!("{{do: {case}}}"), &limits)
     });
     let mock = mock("mock", "{}");

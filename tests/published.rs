@@ -5,7 +5,7 @@ use std::path::Path;
 
 use agent::config::Limits;
 use agent::logs::{LogConfig, Logs};
-use agent::sandbox::{self, Call, CallEnd, Door, Sandbox};
+use agent::sandbox::{self, Call, CallEnd, Compiler, Door, Sandbox};
 use agent::shutdown::Shutdown;
 use serde_json::Value;
 use tests::{Bench, files_below, guests, mock, repository};
@@ -18,7 +18,8 @@ pub fn describe(guest: &str) -> Value {
 
 /// The same, with compiled components in this folder.
 pub fn describe_cached(guest: &str, cache: &Path) -> Value {
-    let sandbox = Sandbox::new(cache, &sandbox::Options::default()).unwrap();
+    let options = sandbox::Options { compiler: Compiler::InProcess, ..sandbox::Options::default() };
+    let sandbox = Sandbox::new(cache, &options).unwrap();
     let loaded = sandbox.load(&guests().join(guest)).unwrap();
     let (level, command) = (Level::ERROR, "describe".to_owned());
     let logs = Logs::without_subscriber(LogConfig { dir: None, command, level, json: false, quiet: true });

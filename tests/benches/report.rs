@@ -113,6 +113,10 @@ impl Row {
         Row { bar: Some(bar), met: Some(value <= bar), ..Row::new(name, value, unit) }
     }
 
+    pub fn higher(name: &str, value: f64, unit: &'static str, bar: f64) -> Row {
+        Row { bar: Some(bar), better: "higher", met: Some(value >= bar), ..Row::new(name, value, unit) }
+    }
+
     pub fn ratio(name: &str, value: f64, bar: f64) -> Row {
         Row::lower(name, value, "×", bar)
     }

@@ -1,6 +1,8 @@
 //! `make bench AREA=runtime`: what a call, a commit, a million records and ten loaded integrations cost, beside peers that are
 //! measured in the same run. Prints a table and writes `target/bench/runtime.json`. It judges no test: figures are for people.
 
+#[path = "fairness.rs"]
+mod fairness;
 #[path = "report.rs"]
 mod report;
 
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 use agent::config::Limits;
 use agent::export::{ExportRun, Model, RunSpec, SessionKind};
 use agent::logs::Logs;
-use agent::sandbox::{self, Call, CallEnd, Door, Sandbox};
+use agent::sandbox::{self, Call, CallEnd, Compiler, Door, Sandbox};
 use agent::shutdown::Shutdown;
 use agent::store::{Codec, Store};
 use report::{Process, Report, Row, median, quantile};
@@ -49,6 +51,10 @@ fn main() -> Result<()> {
             let mut report = Report::default();
             return run_wasm(&mut report).and_then(|()| report.finish("run-wasm"));
         }
+        Some("fairness") => {
+            let mut report = Report::default();
+            return fairness::fairness(&mut report).and_then(|()| report.finish("fairness"));
+        }
         _ => {}
     }
     let mut report = Report::default();
@@ -60,7 +66,13 @@ fn main() -> Result<()> {
     commits(&mut report)?;
     ten_integrations(&mut report)?;
     languages(&mut report)?;
+    fairness::fairness(&mut report)?;
     report.finish("runtime")
+}
+
+/// Compiled in this process: the benchmark is no agent, and cannot be its own child.
+fn options() -> sandbox::Options {
+    sandbox::Options { compiler: Compiler::InProcess, ..sandbox::Options::default() }
 }
 
 fn component(name: &str) -> PathBuf {
@@ -99,7 +111,7 @@ fn refuse_host_calls(engine: &wasmtime::Engine, component: &Component, linker: &
 /// Instantiate, call, drop: in the cage, and by bare wasmtime with the same WASI linked.
 fn warm_call(report: &mut Report) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let sandbox = Sandbox::new(folder.path(), &sandbox::Options::default())?;
+    let sandbox = Sandbox::new(folder.path(), &options())?;
     let loaded = sandbox.load(&component("guest_hello"))?;
     let (logs, shutdown, limits) = (Logs::none(), Shutdown::default(), Limits::default());
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -450,7 +462,7 @@ fn ten_integrations(report: &mut Report) -> Result<()> {
 fn hold_ten(folder: &Path) -> Result<()> {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let _store = Store::open(&folder.join("root"), Codec::Plain, u64::MAX)?;
-    let sandbox = Sandbox::new(&folder.join("cache"), &sandbox::Options::default())?;
+    let sandbox = Sandbox::new(&folder.join("cache"), &options())?;
     let loaded = (0..10)
         .map(|at| sandbox.load(&folder.join(format!("{at}.wasm"))))
         .collect::<std::result::Result<Vec<_>, _>>()?;

@@ -12,7 +12,7 @@ use super::{AppError, OutcomeKind};
 use crate::command::manifest::{ConfigError, Manifest};
 use crate::command::outcome::{CallOutcome, Outcome, UNAUTHENTICATED};
 use crate::command::runner::{PrepareError, Prepared, Runner};
-use crate::config::{Config, ConfigFault, Integration, nearest};
+use crate::config::{CompileLimits, Config, ConfigFault, Integration, nearest};
 use crate::egress::Egress;
 use crate::error_chain;
 use crate::logs::Logs;
@@ -64,8 +64,15 @@ pub struct ValidateReport {
 ///
 /// # Errors
 /// The caches cannot be written, or the engine does not run here.
-pub(super) fn runner(root: &Path, logs: &Logs, shutdown: &Shutdown) -> Result<Runner, AppError> {
-    let sandbox = Sandbox::new(&root.join("cache/components"), &sandbox::Options::default())
+pub(super) fn runner(
+    root: &Path,
+    compile: &CompileLimits,
+    logs: &Logs,
+    shutdown: &Shutdown,
+) -> Result<Runner, AppError> {
+    let options =
+        sandbox::Options { compile: compile.clone(), shutdown: shutdown.clone(), ..sandbox::Options::default() };
+    let sandbox = Sandbox::new(&root.join("cache/components"), &options)
         .map_err(|error| AppError::Failed(error_chain(&error)))?;
     logs.open_file_for_all(&root.join("logs"));
     Ok(Runner { sandbox, egress: Egress::new(), logs: logs.clone(), shutdown: shutdown.clone() })
@@ -77,7 +84,7 @@ pub(super) fn runner(root: &Path, logs: &Logs, shutdown: &Shutdown) -> Result<Ru
 /// What keeps the calls from being made at all. An integration that fails is no error.
 pub async fn validate(config: Config, logs: Logs, shutdown: Shutdown) -> Result<ValidateReport, AppError> {
     let began = Instant::now();
-    let runner = runner(&config.root, &logs, &shutdown)?;
+    let runner = runner(&config.root, &config.compile, &logs, &shutdown)?;
     let config = Arc::new(config);
     let tasks: Vec<_> = config
         .integrations
@@ -131,7 +138,7 @@ pub async fn call(
     shutdown: Shutdown,
 ) -> Result<CallReport, AppError> {
     let began = Instant::now();
-    let runner = runner(&config.root, &logs, &shutdown)?;
+    let runner = runner(&config.root, &config.compile, &logs, &shutdown)?;
     let report = match prepare(&runner, &config, &integration).await {
         Ok(prepared) => match refusal(&request, &integration.name, &prepared.manifest) {
             Some(reason) => CallReport::refused(&integration.name, reason),

@@ -11,7 +11,7 @@ use super::call::runner;
 use crate::command::manifest::{Asks, Manifest};
 use crate::command::outcome::Outcome;
 use crate::command::runner::{PrepareError, Runner};
-use crate::config::AGENT_CONFIG_SCHEMA;
+use crate::config::{AGENT_CONFIG_SCHEMA, CompileLimits};
 use crate::logs::Logs;
 use crate::shutdown::Shutdown;
 
@@ -80,11 +80,12 @@ pub struct DiscoveredModel {
 /// What keeps anything from being asked at all. A component that cannot be asked is told with its reason.
 pub async fn discover(
     root: &Path,
+    compile: &CompileLimits,
     candidates: Vec<Candidate>,
     logs: Logs,
     shutdown: Shutdown,
 ) -> Result<DiscoverReport, AppError> {
-    let runner = runner(root, &logs, &shutdown)?;
+    let runner = runner(root, compile, &logs, &shutdown)?;
     let tasks: Vec<_> = candidates
         .into_iter()
         .map(|candidate| {

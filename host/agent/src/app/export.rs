@@ -61,8 +61,10 @@ pub async fn export(
     logs.open_files(&config.root.join("logs"));
     let egress = Egress::new();
     let cache = config.root.join("cache");
-    let sandbox = Sandbox::new(&cache.join("components"), &sandbox::Options::default())
-        .map_err(|e| AppError::Failed(error_chain(&e)))?;
+    let sandbox_options =
+        sandbox::Options { compile: config.compile.clone(), shutdown: shutdown.clone(), ..sandbox::Options::default() };
+    let sandbox =
+        Sandbox::new(&cache.join("components"), &sandbox_options).map_err(|e| AppError::Failed(error_chain(&e)))?;
     if let Some(host_calls) = options.kill_after {
         kill::after(host_calls);
     }
@@ -190,7 +192,10 @@ fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
         None => (OutcomeKind::of(&ended.outcome), ended.outcome.reason()),
     };
     if let Outcome::Trapped { backtrace, .. } = &ended.outcome {
-        tracing::error!(integration = name, backtrace, "the integration broke down");
+        tracing::error!(integration = name, "the integration broke down; where, innermost first:");
+        for frame in backtrace.lines() {
+            tracing::error!(integration = name, "{}", frame.trim_end());
+        }
     }
     IntegrationReport {
         outcome,

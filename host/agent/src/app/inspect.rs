@@ -52,7 +52,7 @@ pub async fn inspect(
     if !describe || report.obstacle.is_some() {
         return Ok(report);
     }
-    let options = sandbox::Options::default();
+    let options = sandbox::Options { shutdown: shutdown.clone(), ..sandbox::Options::default() };
     let sandbox = Sandbox::new(&cache, &options).map_err(|error| AppError::Failed(error_chain(&error)))?;
     let runner = Runner { sandbox, egress: Egress::new(), logs, shutdown };
     let name = report.file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();

@@ -205,7 +205,11 @@ pub struct RunWasmReport {
 /// What keeps it from being tried at all: see [`AppError`].
 pub async fn run_wasm(request: RunWasm, logs: Logs, shutdown: Shutdown) -> Result<RunWasmReport, AppError> {
     let began = Instant::now();
-    let options = sandbox::Options { count_instructions: request.count_instructions };
+    let options = sandbox::Options {
+        count_instructions: request.count_instructions,
+        shutdown: shutdown.clone(),
+        ..sandbox::Options::default()
+    };
     let sandbox = Sandbox::new(&request.cache, &options).map_err(|e| AppError::Failed(error_chain(&e)))?;
     let (egress, ledger) = Egress::with_ledger();
     let alone = Alone {

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::source::SourceArguments;
 use super::{CommandError, Exit, Global, discover, print};
 use crate::app::{self, Candidate};
-use crate::config::{self, AGENT_CONFIG_SCHEMA};
+use crate::config::{self, AGENT_CONFIG_SCHEMA, CompileLimits};
 
 /// About the configuration itself
 #[derive(Debug, Args)]
@@ -66,7 +66,7 @@ impl Schema {
             // A file that is being written has faults; the schema is to help with them.
             Err(error) => self.source.surroundings(global)?.default_root().ok_or(error)?,
         };
-        let report = discover::discover(global, "config", &root, candidates)?;
+        let report = discover::discover(global, "config", &root, &CompileLimits::default(), candidates)?;
         for found in &report.integrations {
             if let Some(error) = &found.error {
                 eprintln!("warning: {} is left out: {}", found.name, super::summary::indented(error));

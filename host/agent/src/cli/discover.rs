@@ -8,7 +8,7 @@ use super::running::Running;
 use super::source::SourceArguments;
 use super::{CommandError, Global, print};
 use crate::app::{self, AppError, Candidate, Described, DiscoverReport, Discovered};
-use crate::config::{self, Loaded, show_size};
+use crate::config::{self, CompileLimits, Loaded, show_size};
 use crate::logs::escape;
 
 const EXAMPLES: &str = "\
@@ -40,11 +40,11 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Comman
         let fault = "there is no agent.yaml and no component is installed; name a component, or a folder with --integrations-dir";
         return Err(AppError::Usage(fault.to_owned()).into());
     }
-    let root = match loaded {
-        Some(loaded) => loaded.config.root,
-        None => global.root()?,
+    let (root, compile) = match loaded {
+        Some(loaded) => (loaded.config.root, loaded.config.compile),
+        None => (global.root()?, CompileLimits::default()),
     };
-    let report = discover(global, "discover", &root, candidates)?;
+    let report = discover(global, "discover", &root, &compile, candidates)?;
     let exit = Exit::of_discover(&report);
     if global.json {
         let mut json = json!(report);
@@ -63,11 +63,12 @@ pub(super) fn discover(
     global: &Global,
     command: &str,
     root: &std::path::Path,
+    compile: &CompileLimits,
     candidates: Vec<Candidate>,
 ) -> Result<DiscoverReport, CommandError> {
     let running = Running::begin()?;
     let logs = global.logs(command)?;
-    let work = app::discover(root, candidates, logs.clone(), running.shutdown.clone());
+    let work = app::discover(root, compile, candidates, logs.clone(), running.shutdown.clone());
     let report = running.drive(work, None);
     logs.flush();
     report

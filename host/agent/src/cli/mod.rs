@@ -3,6 +3,7 @@
 
 mod calls;
 mod check;
+mod compile;
 mod config;
 mod discover;
 mod doctor;
@@ -90,6 +91,8 @@ enum Command {
     Config(config::Arguments),
     New(new::Arguments),
     Version(version::Arguments),
+    #[command(hide = true, name = crate::sandbox::SUBCOMMAND)]
+    Compile(compile::Arguments),
 }
 
 /// What every subcommand takes.
@@ -187,6 +190,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Config(arguments) => config::run(&arguments, &global),
         Command::New(arguments) => new::run(arguments, &global),
         Command::Version(arguments) => version::run(&arguments, &global),
+        Command::Compile(arguments) => Ok(compile::run(&arguments)),
     };
     result.unwrap_or_else(|error| {
         if global.json {

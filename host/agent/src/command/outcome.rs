@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::runner::PrepareError;
 use crate::export::{ModelMisfits, SessionSummary};
 use crate::git::RepoOutcome;
-use crate::sandbox::{CallEnd, CallReport};
+use crate::sandbox::{CallEnd, CallReport, LoadError};
 
 /// How a call of an integration ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -84,6 +84,9 @@ impl Outcome {
 impl From<&PrepareError> for Outcome {
     fn from(error: &PrepareError) -> Outcome {
         let kind = match error {
+            PrepareError::Load(LoadError::Interrupted { .. }) => return Outcome::Cancelled,
+            // The machine's fault and not the component's.
+            PrepareError::Load(LoadError::CompileStart { .. }) => "unavailable",
             PrepareError::Load(_) => "component",
             PrepareError::Lost => "other",
             PrepareError::Manifest(_) => "manifest",
@@ -111,23 +114,38 @@ fn trapped(reason: &str) -> String {
     format!("the integration broke down: {reason}")
 }
 
-fn limit(name: &str, value: &str) -> String {
-    // The name that a configuration has for it; the stack has none.
-    match name.strip_suffix("_bytes_max").or_else(|| name.strip_suffix("_max")) {
-        Some(key) if key != "stack" => format!(
-            "the limit {name} ({value}) was reached; raise `{key}` in the integration's `limits` if its work needs more"
-        ),
-        _ => format!("the limit {name} ({value}) was reached; it is fixed, so the integration has to do with less"),
+/// Limits that no configuration changes.
+const FIXED: [&str; 6] =
+    ["stack_bytes_max", "random_bytes_max", "result_bytes_max", "instances_max", "memories_max", "tables_max"];
+
+/// The key by which a configuration sets a limit.
+fn key(name: &str) -> Option<&str> {
+    match name {
+        // A multiple of the guest's own.
+        "host_time_max" => Some("cpu_time"),
+        name if FIXED.contains(&name) => None,
+        name => name.strip_suffix("_bytes_max").or_else(|| name.strip_suffix("_max")),
     }
 }
 
-/// A call's end, for a person.
+fn limit(name: &str, value: &str) -> String {
+    match key(name) {
+        Some(key) => format!(
+            "the limit {name} ({value}) was reached; raise `{key}` in the integration's `limits` if its work needs more"
+        ),
+        None => format!("the limit {name} ({value}) was reached; it is fixed, so the integration has to do with less"),
+    }
+}
+
+/// How a call of `describe` ended, for a person: its limits are not the configuration's.
 pub(super) fn told(end: &CallEnd) -> String {
     match end {
         CallEnd::Ok(_) => "it returned".to_owned(),
         CallEnd::Failed { message, .. } => message.clone(),
         CallEnd::Trapped { message, .. } => trapped(message),
-        CallEnd::Limit { name, value } => limit(name, value),
+        CallEnd::Limit { name, value } => {
+            format!("the limit {name} ({value}) was reached; it is fixed here, so the integration has to do with less")
+        }
         CallEnd::Cancelled => CANCELLED.to_owned(),
     }
 }

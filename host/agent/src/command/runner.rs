@@ -15,8 +15,9 @@ use crate::logs::Logs;
 use crate::sandbox::{Call, CallEnd, Door, LoadError, Loaded, Sandbox, Seen, Witness};
 use crate::shutdown::Shutdown;
 
-/// What `describe` may take: it has a document to return and nothing to wait for.
-const DESCRIBE_SECS_MAX: u64 = 10;
+/// What `describe` may take: it has a document to return and nothing to wait for but a processor.
+const DESCRIBE_CPU_SECS_MAX: u64 = 5;
+const DESCRIBE_WALL_SECS_MAX: u64 = 120;
 
 /// What calls need, joined once. Clones share it.
 #[derive(Clone)]
@@ -92,8 +93,12 @@ impl Runner {
         if let Some(manifest) = self.sandbox.recall(loaded, &note).and_then(|text| Manifest::parse_judged(&text).ok()) {
             return Ok(manifest);
         }
-        let time = std::time::Duration::from_secs(DESCRIBE_SECS_MAX);
-        let limits = Limits { cpu_time_max: time, wall_time_max: time, ..Limits::default() };
+        let secs = std::time::Duration::from_secs;
+        let limits = Limits {
+            cpu_time_max: secs(DESCRIBE_CPU_SECS_MAX),
+            wall_time_max: secs(DESCRIBE_WALL_SECS_MAX),
+            ..Limits::default()
+        };
         let door = Door::nothing(name, &self.logs, &self.shutdown);
         let report = self.sandbox.call(loaded, door, &limits, Call::Describe, &self.shutdown).await;
         match report.end {

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use super::fault::{Faults, Place, nearest, quoted};
 use super::lift::{self, Names, Paths, Section, boolean, text};
 use super::read::{Node, Value};
-use super::{Config, ConfigFault, FolderOrigin, Grants, Integration, Limits, Surroundings, Written, components};
+use super::{
+    CompileLimits, Config, ConfigFault, FolderOrigin, Grants, Integration, Limits, Surroundings, Written, components,
+};
 
 pub(super) const AGENT_KEYS: &[&str] =
     &["customer_id", "pinpoint_root", "skip_git", "integrations_dir", "dev_use_compiled_integrations", "backend"];
@@ -116,6 +118,7 @@ pub(super) fn integrations(node: &Node, agent: Agent, around: &Surroundings, fau
         outbox_bytes_max: lift::OUTBOX_BYTES_DEFAULT,
         written,
         absent,
+        compile: CompileLimits::default(),
     })
 }
 

@@ -10,14 +10,30 @@ use std::time::Duration;
 use super::fault::{Faults, Place, nearest, quoted};
 use super::read::{Entry, Node, Value};
 use super::units;
-use super::{Compression, Config, ConfigFault, Integration, Limits, Sink, Surroundings, Written, components, grants};
+use super::{
+    CompileLimits, Compression, Config, ConfigFault, Integration, Limits, Sink, Surroundings, Written, components,
+    grants,
+};
 
 // The keys of each mapping. `schemas/agent-config.json` has the same; a test holds the two together.
 pub(super) const ROOT_KEYS: &[&str] = &["root", "customer_id", "skip_git", "integrations", "sink", "limits"];
 pub(super) const SINK_KEYS: &[&str] = &["folder", "compression"];
 pub(super) const INTEGRATION_KEYS: &[&str] = &["name", "component", "config", "grants", "limits"];
-pub(super) const LIMIT_KEYS: &[&str] = &["memory", "cpu_time", "wall_time", "hostcall", "handles"];
-pub(super) const ROOT_LIMIT_KEYS: &[&str] = &["outbox", "memory", "cpu_time", "wall_time", "hostcall", "handles"];
+pub(super) const LIMIT_KEYS: &[&str] =
+    &["memory", "cpu_time", "wall_time", "hostcall", "handles", "output", "records", "staged"];
+pub(super) const ROOT_LIMIT_KEYS: &[&str] = &[
+    "outbox",
+    "compile_memory",
+    "compile_time",
+    "memory",
+    "cpu_time",
+    "wall_time",
+    "hostcall",
+    "handles",
+    "output",
+    "records",
+    "staged",
+];
 
 /// Bytes that may wait for the sink: enough for a first export of a large organization while the sink is away.
 pub(super) const OUTBOX_BYTES_DEFAULT: u64 = 1 << 30;
@@ -25,10 +41,15 @@ pub(super) const OUTBOX_BYTES_DEFAULT: u64 = 1 << 30;
 /// Below the least of these nothing runs; above the greatest a typing error is likelier than a wish.
 const OUTBOX_BYTES: RangeInclusive<u64> = 32 << 20..=1 << 44;
 const MEMORY_BYTES: RangeInclusive<u64> = 2 << 20..=64 << 30;
+const COMPILE_MEMORY_BYTES: RangeInclusive<u64> = 128 << 20..=64 << 30;
+const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 const CPU_TIME: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(7 * 86_400);
 const WALL_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 const HOSTCALL_BYTES: RangeInclusive<u64> = 64 << 10..=1 << 30;
 const HANDLES: RangeInclusive<u64> = 16..=1 << 20;
+const OUTPUT_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 50;
+const RECORDS: RangeInclusive<u64> = 1..=1 << 50;
+const STAGED_BYTES: RangeInclusive<u64> = 16 << 20..=1 << 44;
 
 /// Integrations of one agent: each holds memory and threads while it runs.
 const INTEGRATIONS_MAX: usize = 1_000;
@@ -49,6 +70,7 @@ pub(super) fn lift(node: &Node, base: &Path, around: &Surroundings, faults: &mut
         None => root.as_deref().map(default_sink),
     };
     let mut outbox_bytes_max = OUTBOX_BYTES_DEFAULT;
+    let mut compile = CompileLimits::default();
     let mut defaults = Limits::default();
     if let Some((node, path)) = top.get("limits")
         && let Some(section) = Section::open(node, &path, ROOT_LIMIT_KEYS, faults)
@@ -56,12 +78,20 @@ pub(super) fn lift(node: &Node, base: &Path, around: &Surroundings, faults: &mut
         if let Some((node, path)) = section.get("outbox") {
             outbox_bytes_max = size(node, &path, OUTBOX_BYTES, faults).unwrap_or(outbox_bytes_max);
         }
+        if let Some((node, path)) = section.get("compile_memory") {
+            compile.memory_bytes_max =
+                size(node, &path, COMPILE_MEMORY_BYTES, faults).unwrap_or(compile.memory_bytes_max);
+        }
+        if let Some((node, path)) = section.get("compile_time") {
+            compile.cpu_time_max = duration(node, &path, COMPILE_TIME, faults).unwrap_or(compile.cpu_time_max);
+        }
         defaults = limits(&section, &defaults, faults);
     }
     let mend = "list at least one: `integrations: [{name: git, component: git}]`";
     let (node, path) = top.require("integrations", mend, faults)?;
     let Entries { integrations, written, absent } = integrations(node, &path, &place, around, &defaults, faults)?;
-    Some(Config { root: root?, customer_id, skip_git, integrations, sink: sink?, outbox_bytes_max, written, absent })
+    let (root, sink) = (root?, sink?);
+    Some(Config { root, customer_id, skip_git, integrations, sink, outbox_bytes_max, compile, written, absent })
 }
 
 /// The root that the tree of an agent.yaml names, or the default.
@@ -301,6 +331,15 @@ pub(super) fn limits(section: &Section<'_>, defaults: &Limits, faults: &mut Faul
         && let Some(count) = integer(node, &path, HANDLES, faults)
     {
         limits.handles_max = usize::try_from(count).unwrap_or(usize::MAX);
+    }
+    if let Some((node, path)) = section.get("output") {
+        limits.output_bytes_max = size(node, &path, OUTPUT_BYTES, faults).unwrap_or(limits.output_bytes_max);
+    }
+    if let Some((node, path)) = section.get("records") {
+        limits.records_max = integer(node, &path, RECORDS, faults).or(limits.records_max);
+    }
+    if let Some((node, path)) = section.get("staged") {
+        limits.staged_bytes_max = size(node, &path, STAGED_BYTES, faults).unwrap_or(limits.staged_bytes_max);
     }
     limits
 }

@@ -48,6 +48,28 @@ pub struct Config {
     pub written: Written,
     /// Integrations whose component is not there, by name: the others can run all the same. Never all of them.
     pub absent: BTreeMap<String, ConfigFault>,
+    /// What compiling a component may use.
+    pub compile: CompileLimits,
+}
+
+/// What compiling one component may use, in a process of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// `compile_memory_bytes_max`
+    pub memory_bytes_max: u64,
+    /// `compile_cpu_time_max`: over all threads of the compiler.
+    pub cpu_time_max: Duration,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        CompileLimits {
+            // A Python or JavaScript component of 12 to 18 MB takes 0.4 GiB.
+            memory_bytes_max: 2 << 30,
+            // The same take 14 to 18 s; on a slow machine several times that.
+            cpu_time_max: Duration::from_secs(120),
+        }
+    }
 }
 
 /// One configured integration.
@@ -137,6 +159,12 @@ pub struct Limits {
     pub hostcall_bytes_max: usize,
     /// `handles_max`: resources alive at a time.
     pub handles_max: usize,
+    /// `output_bytes_max`: records that one run may put out, those left out as unchanged not counted.
+    pub output_bytes_max: u64,
+    /// `records_max`: the same in records; none for no limit.
+    pub records_max: Option<u64>,
+    /// `staged_bytes_max`: records that may be staged and not yet committed, over all sessions of a run.
+    pub staged_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -151,6 +179,13 @@ impl Default for Limits {
             // The largest batch or body (16 MiB) with slack for what surrounds it.
             hostcall_bytes_max: 24 << 20,
             handles_max: 4096,
+            // A fuse against paging that never ends, beyond what a first export brings. What a run committed before
+            // stays, and the next run goes on from there.
+            output_bytes_max: 100 << 30,
+            // Only the operator knows how many records a source has; their bytes are limited above.
+            records_max: None,
+            // Uncommitted records lie on the agent's disk and wait for nobody: there back-pressure cannot help.
+            staged_bytes_max: 4 << 30,
         }
     }
 }

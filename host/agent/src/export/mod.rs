@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::shutdown::Shutdown;
 use crate::store::{Commit, NewJob, Store, StoreError};
 use judge::Judges;
-use staging::{RECORD_BYTES_MAX, SEND_BYTES_MAX, Staging};
+use staging::{OpenSegments, RECORD_BYTES_MAX, SEND_BYTES_MAX, Staging};
 use state::State;
 use tree::{Place, Session, Tree};
 
@@ -168,6 +168,7 @@ pub struct ExportRun {
     judges: Judges,
     tree: Mutex<Tree>,
     state: Mutex<State>,
+    segments_open: OpenSegments,
 }
 
 impl From<StoreError> for SessionError {
@@ -203,6 +204,7 @@ impl ExportRun {
             judges,
             tree: Mutex::default(),
             state: Mutex::new(state),
+            segments_open: OpenSegments::default(),
         }))
     }
 
@@ -242,8 +244,9 @@ impl ExportRun {
             None => None,
             Some(model) => {
                 let marks = if model.dedup { Some(self.store.mark_set(self.scope, &model.name)?) } else { None };
-                let (store, judge) = (self.store.clone(), self.judges.of(&model.name));
-                let staging = Staging::new(store, self.shutdown.clone(), model, self.store.codec(), marks, judge);
+                let (store, shutdown, codec) = (self.store.clone(), self.shutdown.clone(), self.store.codec());
+                let (judge, open) = (self.judges.of(&model.name), Arc::clone(&self.segments_open));
+                let staging = Staging::new(store, shutdown, model, codec, marks, judge, open);
                 Some(Arc::new(tokio::sync::Mutex::new(staging)))
             }
         };
@@ -285,6 +288,16 @@ impl ExportRun {
         self.tree().staged(session, ack, bytes);
         staging.keep_pace().await?;
         Ok(ack)
+    }
+
+    /// Records accepted so far, committed or not, and their bytes.
+    pub fn output(&self) -> (u64, u64) {
+        self.tree().output()
+    }
+
+    /// Records staged and not committed, over all sessions, and their bytes.
+    pub fn staged(&self) -> (u64, u64) {
+        self.tree().staged_in_all()
     }
 
     async fn wait_for_room(&self) -> Result<(), SessionError> {

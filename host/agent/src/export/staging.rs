@@ -4,6 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::task::JoinHandle;
 
@@ -34,7 +35,35 @@ const WRITEBACK_BYTES: u64 = 1 << 20;
 /// Such parts under way; more make the sender wait, so that a commit waits for these at most and not for a whole session.
 const WRITEBACKS_MAX: usize = 2;
 
+/// Segments that the sessions of one run keep open to be gone on with; each is a file, and with compression a megabyte.
+/// Beyond this, a session closes its segment after each batch instead of keeping it.
+const SEGMENTS_OPEN_MAX: usize = 64;
+
+/// Counts the open segments of one run.
+pub(super) type OpenSegments = Arc<AtomicUsize>;
+
+/// A place among them.
+struct Counted(OpenSegments);
+
+impl Counted {
+    fn new(open: &OpenSegments) -> Counted {
+        open.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(open))
+    }
+
+    fn too_many(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > SEGMENTS_OPEN_MAX
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 pub(super) struct Staging {
+    segments_open: OpenSegments,
     store: Arc<Store>,
     shutdown: Shutdown,
     model: Model,
@@ -44,7 +73,7 @@ pub(super) struct Staging {
     /// Records of a session that is still small.
     small: Vec<u8>,
     small_records: u64,
-    open: Option<SegmentWriter>,
+    open: Option<(SegmentWriter, Counted)>,
     unwritten: u64,
     sealed: Vec<SealedSegment>,
     syncs: Vec<JoinHandle<io::Result<()>>>,
@@ -81,8 +110,10 @@ impl Staging {
         codec: Codec,
         committed: Option<Arc<MarkSet>>,
         judge: Option<Arc<ModelJudge>>,
+        segments_open: OpenSegments,
     ) -> Staging {
         Staging {
+            segments_open,
             reader: RecordReader::new(store.hash_key(), &model.key),
             store,
             shutdown,
@@ -230,9 +261,9 @@ impl Staging {
             segment.records = self.small_records;
             self.small.clear();
             self.small_records = 0;
-            self.open = Some(segment);
+            self.open = Some((segment, Counted::new(&self.segments_open)));
         }
-        let Some(segment) = &mut self.open else { return Ok(0) };
+        let Some((segment, place)) = &mut self.open else { return Ok(0) };
         for range in &self.keep {
             // The line end after the range is written along where the batch has one.
             let end = range.end + 1;
@@ -250,7 +281,7 @@ impl Staging {
             self.writebacks.push_back(self.shutdown.spawn_blocking(move || write_back(&file)));
             self.unwritten = 0;
         }
-        if segment.bytes >= SEGMENT_BYTES {
+        if segment.bytes >= SEGMENT_BYTES || place.too_many() {
             self.seal()?;
         }
         Ok(bytes as u64)
@@ -258,7 +289,7 @@ impl Staging {
 
     /// Closes the open segment and begins its sync.
     fn seal(&mut self) -> io::Result<()> {
-        if let Some(segment) = self.open.take() {
+        if let Some((segment, _place)) = self.open.take() {
             let mut sealed = segment.seal()?;
             if let Some(file) = sealed.file.take() {
                 self.syncs.push(self.shutdown.spawn_blocking(move || file.sync_all()));

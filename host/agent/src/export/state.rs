@@ -1,11 +1,13 @@
 //! The small store of one integration during a run: what is committed, and over it what waits for the next commit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::SessionError;
 use crate::store::{StateChange, now_secs};
 
 const KEYS_MAX: usize = 1024;
+/// Keys that change between two commits.
+const CHANGED_MAX: usize = 4 * KEYS_MAX;
 const KEY_BYTES_MAX: usize = 256;
 const VALUE_BYTES_MAX: usize = 64 << 10;
 const TOTAL_BYTES_MAX: usize = 1 << 20;
@@ -15,14 +17,14 @@ pub(super) struct State {
     values: HashMap<String, (String, Option<i64>)>,
     bytes: usize,
     /// Keys that changed since the last commit.
-    changed: Vec<String>,
+    changed: BTreeSet<String>,
 }
 
 impl State {
     pub(super) fn new(rows: Vec<(String, String, Option<i64>)>) -> State {
         let bytes = rows.iter().map(|(key, value, _)| key.len() + value.len()).sum();
         let values = rows.into_iter().map(|(key, value, expires)| (key, (value, expires))).collect();
-        State { values, bytes, changed: Vec::new() }
+        State { values, bytes, changed: BTreeSet::new() }
     }
 
     pub(super) fn get(&mut self, key: &str) -> Result<Option<String>, SessionError> {
@@ -52,6 +54,10 @@ impl State {
         if old.is_none() && self.values.len() >= KEYS_MAX {
             return limit(format!("there are {KEYS_MAX} keys (state_keys_max); delete some"));
         }
+        // Keys that were set and deleted again wait for the commit too.
+        if self.changed.len() >= CHANGED_MAX && !self.changed.contains(key) {
+            return limit(format!("{CHANGED_MAX} keys have changed (state_changes_max); checkpoint first"));
+        }
         let bytes = self.bytes - old.unwrap_or(0) + key.len() + value.len();
         if bytes > TOTAL_BYTES_MAX {
             return limit(format!(
@@ -79,8 +85,8 @@ impl State {
     }
 
     fn note(&mut self, key: &str) {
-        if !self.changed.iter().any(|k| k == key) {
-            self.changed.push(key.to_owned());
+        if !self.changed.contains(key) {
+            self.changed.insert(key.to_owned());
         }
     }
 
@@ -135,5 +141,10 @@ mod tests {
         assert_eq!(fit, 17, "1 MiB in all");
         let mut state = State::new(Vec::new());
         assert_eq!((0..2000).take_while(|i| state.set(&i.to_string(), "", None).is_ok()).count(), KEYS_MAX);
+        let mut state = State::new(Vec::new());
+        let churn = |i: &usize| state.set(&i.to_string(), "", None).and_then(|()| state.delete(&i.to_string())).is_ok();
+        assert_eq!((0..10_000).take_while(churn).count(), CHANGED_MAX);
+        assert_eq!(state.take().len(), CHANGED_MAX);
+        assert!(state.set("after a commit", "", None).is_ok());
     }
 }

@@ -14,6 +14,13 @@ const OPEN_MAX: usize = 1024;
 /// Sessions of one run, open or closed; each is remembered for the summary.
 const SESSIONS_MAX: usize = 200_000;
 
+/// Bytes of the paths, names, cursors and reasons that are remembered for the summary. The longest path alone has 48 KiB.
+const REMEMBERED_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of repositories' documents that one run may queue, and the documents: they are read into memory to be worked off.
+const JOBS_BYTES_MAX: usize = 256 << 20;
+const JOBS_MAX: usize = 100_000;
+
 /// Levels of sessions.
 const DEPTH_MAX: u32 = 16;
 
@@ -62,6 +69,13 @@ pub(super) struct Tree {
     open_paths: HashSet<String>,
     /// What was sent of each model, whatever became of it.
     pub(super) sent: BTreeMap<String, Sent>,
+    remembered_bytes: usize,
+    /// Repositories queued, committed or not, and the bytes of their documents.
+    jobs: (usize, usize),
+    /// Records accepted so far, committed or not, and their bytes.
+    output: (u64, u64),
+    /// Records staged and not committed, over all sessions, and their bytes.
+    staged: (u64, u64),
 }
 
 impl Place {
@@ -193,12 +207,20 @@ impl Tree {
                 "the run has had {SESSIONS_MAX} sessions (sessions_max); let one session serve several objects"
             )));
         }
+        let bytes = 2 * place.path.len() + place.object_name.len() + session.cursor.as_ref().map_or(0, String::len);
+        if self.remembered_bytes + bytes > REMEMBERED_BYTES_MAX {
+            return Err(SessionError::Limit(format!(
+                "the run's sessions have {REMEMBERED_BYTES_MAX} bytes of names and cursors (sessions_bytes_max); shorten them, or let \
+                 one session serve several objects"
+            )));
+        }
         if !self.open_paths.insert(place.path.clone()) {
             return Err(SessionError::Conflict(format!("a session is already open at `{}`; end it first", place.path)));
         }
         if let Some(parent) = place.parent {
             self.open_session(parent)?.open_children += 1;
         }
+        self.remembered_bytes += bytes;
         let id = SessionId(self.sessions.len() as u32);
         let Place { path, parent, object_name, depth } = place;
         self.sessions.push(Session { path, parent, object_name, depth, ..session });
@@ -217,19 +239,42 @@ impl Tree {
     }
 
     pub(super) fn staged(&mut self, id: SessionId, ack: Ack, bytes: u64) {
-        if let Some(session) = self.sessions.get_mut(id.0 as usize) {
-            session.staged.0 += u64::from(ack.accepted);
-            session.staged.1 += bytes;
-            session.unchanged += u64::from(ack.unchanged);
-            if let Some(model) = &session.model {
-                let sent = match self.sent.get_mut(model) {
-                    Some(sent) => sent,
-                    None => self.sent.entry(model.clone()).or_default(),
-                };
-                sent.batches += 1;
-                sent.records += u64::from(ack.accepted) + u64::from(ack.unchanged);
-            }
+        let records = u64::from(ack.accepted);
+        self.output.0 += records;
+        self.output.1 += bytes;
+        // A session that was closed meanwhile has let go of what it staged.
+        let Some(session) = self.sessions.get_mut(id.0 as usize).filter(|session| session.state == SessionState::Open)
+        else {
+            return;
+        };
+        session.staged.0 += records;
+        session.staged.1 += bytes;
+        session.unchanged += u64::from(ack.unchanged);
+        if let Some(model) = &session.model {
+            let sent = match self.sent.get_mut(model) {
+                Some(sent) => sent,
+                None => self.sent.entry(model.clone()).or_default(),
+            };
+            sent.batches += 1;
+            sent.records += records + u64::from(ack.unchanged);
         }
+        self.staged.0 += records;
+        self.staged.1 += bytes;
+    }
+
+    /// Records accepted so far, committed or not, and their bytes.
+    pub(super) fn output(&self) -> (u64, u64) {
+        self.output
+    }
+
+    /// Records staged and not committed, over all sessions, and their bytes.
+    pub(super) fn staged_in_all(&self) -> (u64, u64) {
+        self.staged
+    }
+
+    fn unstage(&mut self, (records, bytes): (u64, u64)) {
+        self.staged.0 = self.staged.0.saturating_sub(records);
+        self.staged.1 = self.staged.1.saturating_sub(bytes);
     }
 
     /// Whether a session may be done.
@@ -252,15 +297,25 @@ impl Tree {
     }
 
     pub(super) fn committed(&mut self, id: SessionId, cursor: Option<String>) {
-        if let Some(session) = self.get_mut(id) {
-            let (records, bytes) = std::mem::take(&mut session.staged);
-            session.records += records;
-            session.bytes += bytes;
-            session.cursor = cursor.or(session.cursor.take());
-        }
+        let Some(session) = self.get_mut(id) else { return };
+        let staged = std::mem::take(&mut session.staged);
+        session.records += staged.0;
+        session.bytes += staged.1;
+        let before = session.cursor.as_ref().map_or(0, String::len);
+        session.cursor = cursor.or(session.cursor.take());
+        let after = session.cursor.as_ref().map_or(0, String::len);
+        self.remembered_bytes = (self.remembered_bytes + after).saturating_sub(before);
+        self.unstage(staged);
     }
 
     pub(super) fn queue_job(&mut self, id: SessionId, job: NewJob, max: usize) -> Result<(), SessionError> {
+        let (count, bytes) = (self.jobs.0 + 1, self.jobs.1 + job.repo.len());
+        if count > JOBS_MAX || bytes > JOBS_BYTES_MAX {
+            return Err(SessionError::Limit(format!(
+                "a run may queue {JOBS_MAX} repositories (jobs_max) whose documents have {JOBS_BYTES_MAX} bytes in all \
+                 (jobs_bytes_max); leave the others to the next run"
+            )));
+        }
         let session = self.open_session(id)?;
         if session.jobs.len() >= max {
             return Err(SessionError::Limit(format!(
@@ -268,6 +323,7 @@ impl Tree {
             )));
         }
         session.jobs.push(job);
+        self.jobs = (count, bytes);
         Ok(())
     }
 
@@ -288,9 +344,10 @@ impl Tree {
         session.took = Some(session.began.elapsed());
         session.staging = None;
         session.jobs.clear();
-        session.staged = (0, 0);
+        let staged = std::mem::take(&mut session.staged);
         let (path, parent) = (session.path.clone(), session.parent);
         self.open_paths.remove(&path);
+        self.unstage(staged);
         if let Some(parent) = parent.and_then(|p| self.get_mut(p)) {
             parent.open_children = parent.open_children.saturating_sub(1);
         }

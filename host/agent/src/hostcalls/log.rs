@@ -1,7 +1,12 @@
 //! `agent:integration/log`, and standard output and error, which share its budget. Escaping is done where lines are
 //! written (`logs`); lengths and the amount are decided here, before anything is formatted.
+//!
+//! A run has so many bytes, of which some are kept for warnings and errors, and so many lines at once: the first keeps the
+//! disk, the second what reads the lines (a terminal, a journal that drops everybody's when one sends too many). Lines that
+//! nobody wants at the level that is set cost nothing.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use super::Guest;
 use crate::bindings::agent::integration::log;
@@ -10,6 +15,12 @@ use crate::logs::{Level, Logs};
 
 /// What a run may log, all lines together: enough for a story, too little to fill a disk.
 const RUN_BYTES_MAX: usize = 1 << 20;
+/// Of those, what only warnings and errors may use: a guest that chatters can still say what is wrong with it.
+const IMPORTANT_BYTES: usize = 128 << 10;
+/// Lines at once, of warnings and errors, and of all others.
+const BURST_LINES_MAX: u32 = 2000;
+/// How many more come with each second.
+const LINES_PER_SEC: f64 = 100.0;
 /// What a line costs beside its text: time, level and name are the host's, so that empty lines are not free.
 const LINE_BYTES: usize = 64;
 /// What a field costs beside its text.
@@ -28,6 +39,22 @@ pub(crate) enum Stream {
     Err,
 }
 
+impl Stream {
+    fn level(self) -> Level {
+        match self {
+            Stream::Out => Level::Info,
+            Stream::Err => Level::Warn,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Stream::Out => "stdout",
+            Stream::Err => "stderr",
+        }
+    }
+}
+
 /// The log of one run of one guest.
 pub(crate) struct GuestLog {
     integration: String,
@@ -41,11 +68,45 @@ struct State {
     spent: usize,
     /// Lines written, and lines suppressed, in all.
     lines: (u64, u64),
-    suppressed: u64,
+    /// Of warnings and errors, and of all others.
+    important: Share,
+    others: Share,
+    suppressed: Suppressed,
     repositories_skipped: u64,
     out: Lines,
     err: Lines,
     last_words: std::collections::VecDeque<String>,
+}
+
+/// The lines of one kind.
+#[derive(Default)]
+struct Share {
+    /// A line did not fit into the bytes. After it none does: a reader sees where it ends.
+    full: bool,
+    /// Lines used of the burst, and when that was reckoned.
+    used: f64,
+    at: Option<Instant>,
+}
+
+impl Share {
+    /// Uses one line, if there is one.
+    fn take_line(&mut self, now: Instant) -> bool {
+        let passed = self.at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
+        let used = (self.used - passed * LINES_PER_SEC).max(0.0);
+        (self.used, self.at) = (used, Some(now));
+        let fits = used + 1.0 <= f64::from(BURST_LINES_MAX);
+        if fits {
+            self.used += 1.0;
+        }
+        fits
+    }
+}
+
+/// Lines that were not kept, by what they were too much for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Suppressed {
+    by_bytes: u64,
+    by_rate: u64,
 }
 
 impl GuestLog {
@@ -61,10 +122,11 @@ impl GuestLog {
             if level == Level::Error {
                 state.remember(cut(message, MESSAGE_BYTES_MAX));
             }
-            if !state.admit(cost(message, fields)) {
+            if !self.logs.keeps(level) || !state.admit(level, cost(message, fields), Instant::now()) {
                 return;
             }
         }
+        self.tell_rate();
         let fields: Vec<(String, String)> = fields
             .iter()
             .take(FIELDS_MAX)
@@ -87,8 +149,12 @@ impl GuestLog {
 
     /// Takes what the guest wrote to a stream; writes its lines.
     pub(crate) fn write(&self, stream: Stream, bytes: &[u8]) {
+        // Standard error is read all the same: it may hold the last words.
+        if stream == Stream::Out && !self.logs.keeps(stream.level()) {
+            return;
+        }
         let mut lines = Vec::new();
-        self.state().take(stream, bytes, &mut lines);
+        self.state().take(stream, bytes, Instant::now(), &mut lines);
         self.emit(stream, &lines);
     }
 
@@ -96,12 +162,13 @@ impl GuestLog {
     pub(crate) fn close(&self) {
         for stream in [Stream::Out, Stream::Err] {
             let mut lines = Vec::new();
-            self.state().take_rest(stream, &mut lines);
+            self.state().take_rest(stream, Instant::now(), &mut lines);
             self.emit(stream, &lines);
         }
+        self.tell_rate();
         let (suppressed, skipped) = {
             let mut state = self.state();
-            (std::mem::take(&mut state.suppressed), std::mem::take(&mut state.repositories_skipped))
+            (std::mem::take(&mut state.suppressed.by_bytes), std::mem::take(&mut state.repositories_skipped))
         };
         if suppressed > 0 {
             self.host(Level::Warn, &format!("{suppressed} lines suppressed: a run may log {RUN_BYTES_MAX} bytes"));
@@ -126,11 +193,21 @@ impl GuestLog {
         self.state().last_words.iter().cloned().collect()
     }
 
+    /// Says what was too much at once, when there is room for lines again or at the end. No more often than lines are
+    /// admitted, so that it is no flood itself.
+    fn tell_rate(&self) {
+        let suppressed = std::mem::take(&mut self.state().suppressed.by_rate);
+        if suppressed > 0 {
+            let why = format!("a run may log {LINES_PER_SEC} lines a second, after {BURST_LINES_MAX} at once");
+            self.host(Level::Warn, &format!("{suppressed} lines suppressed: {why}"));
+        }
+    }
+
     fn emit(&self, stream: Stream, lines: &[String]) {
-        let (level, name) = match stream {
-            Stream::Out => (Level::Info, "stdout"),
-            Stream::Err => (Level::Warn, "stderr"),
-        };
+        let (level, name) = (stream.level(), stream.name());
+        if !lines.is_empty() {
+            self.tell_rate();
+        }
         for line in lines {
             self.logs.guest(&self.integration, level, line, &[("stream".to_owned(), name.to_owned())]);
         }
@@ -142,37 +219,47 @@ impl GuestLog {
 }
 
 impl State {
-    /// Spends what a line costs. After the first line that does not fit, none does: a reader sees where it ends.
-    fn admit(&mut self, cost: usize) -> bool {
-        if self.suppressed == 0 && self.spent + cost <= RUN_BYTES_MAX {
-            self.spent += cost;
-            self.lines.0 += 1;
-            return true;
+    /// Spends what a line costs, or counts it as suppressed.
+    fn admit(&mut self, level: Level, cost: usize, now: Instant) -> bool {
+        let (share, bytes_max) = match level {
+            Level::Error | Level::Warn => (&mut self.important, RUN_BYTES_MAX),
+            _ => (&mut self.others, RUN_BYTES_MAX - IMPORTANT_BYTES),
+        };
+        share.full |= self.spent + cost > bytes_max;
+        if share.full {
+            self.suppressed.by_bytes += 1;
+            self.lines.1 += 1;
+            return false;
         }
-        self.suppressed += 1;
-        self.lines.1 += 1;
-        false
+        if !share.take_line(now) {
+            self.suppressed.by_rate += 1;
+            self.lines.1 += 1;
+            return false;
+        }
+        self.spent += cost;
+        self.lines.0 += 1;
+        true
     }
 
     /// Adds to a stream; gives the lines that are complete and fit the budget.
-    fn take(&mut self, stream: Stream, bytes: &[u8], lines: &mut Vec<String>) {
+    fn take(&mut self, stream: Stream, bytes: &[u8], now: Instant, lines: &mut Vec<String>) {
         let mut complete = Vec::new();
         self.lines(stream).push(bytes, &mut complete);
-        self.take_complete(stream, complete, lines);
+        self.take_complete(stream, complete, now, lines);
     }
 
-    fn take_rest(&mut self, stream: Stream, lines: &mut Vec<String>) {
+    fn take_rest(&mut self, stream: Stream, now: Instant, lines: &mut Vec<String>) {
         let mut complete = Vec::new();
         self.lines(stream).rest(&mut complete);
-        self.take_complete(stream, complete, lines);
+        self.take_complete(stream, complete, now, lines);
     }
 
-    fn take_complete(&mut self, stream: Stream, complete: Vec<String>, lines: &mut Vec<String>) {
+    fn take_complete(&mut self, stream: Stream, complete: Vec<String>, now: Instant, lines: &mut Vec<String>) {
         for line in complete {
             if stream == Stream::Err {
                 self.remember(&line);
             }
-            if self.admit(LINE_BYTES + line.len()) {
+            if self.admit(stream.level(), LINE_BYTES + line.len(), now) {
                 lines.push(line);
             }
         }
@@ -308,13 +395,28 @@ mod tests {
 
     #[test]
     fn the_budget_ends_and_counts_what_comes_after() {
-        let mut state = State::default();
+        let (mut state, now) = (State::default(), Instant::now());
         let cost = cost(&"x".repeat(10_000), &[]);
         assert_eq!(cost, LINE_BYTES + MESSAGE_BYTES_MAX);
-        let fits = RUN_BYTES_MAX / cost;
-        let kept = (0..fits + 7).filter(|_| state.admit(cost)).count();
-        assert_eq!((kept, state.suppressed), (fits, 7));
-        assert!(!state.admit(1), "nothing is kept after the first line that was not");
+        let fits = (RUN_BYTES_MAX - IMPORTANT_BYTES) / cost;
+        let kept = (0..fits + 7).filter(|_| state.admit(Level::Info, cost, now)).count();
+        assert_eq!((kept, state.suppressed), (fits, Suppressed { by_bytes: 7, by_rate: 0 }));
+        assert!(!state.admit(Level::Debug, 1, now), "nothing is kept after the first line that was not");
+        let left = (RUN_BYTES_MAX - fits * cost) / cost;
+        assert_eq!((0..1000).filter(|_| state.admit(Level::Error, cost, now)).count(), left, "errors have their own");
+    }
+
+    #[test]
+    fn lines_come_at_a_rate_after_a_burst() {
+        let (mut state, now) = (State::default(), Instant::now());
+        let many = |state: &mut State, level, now| (0..10_000).filter(|_| state.admit(level, 1, now)).count();
+        let burst = BURST_LINES_MAX as usize;
+        assert_eq!(many(&mut state, Level::Info, now), burst);
+        assert_eq!(state.suppressed, Suppressed { by_bytes: 0, by_rate: 10_000 - burst as u64 });
+        assert_eq!(many(&mut state, Level::Warn, now), burst, "warnings are not held up by the others");
+        let later = now + std::time::Duration::from_secs(3);
+        assert_eq!(many(&mut state, Level::Info, later), 3 * LINES_PER_SEC as usize);
+        assert_eq!(many(&mut state, Level::Info, now), 0, "a clock that goes back gives nothing");
     }
 
     #[test]
@@ -329,8 +431,8 @@ mod tests {
     fn streams_and_lines_share_the_budget() {
         let mut state = State { spent: RUN_BYTES_MAX - LINE_BYTES - 3, ..State::default() };
         let mut lines = Vec::new();
-        state.take(Stream::Out, b"abc\ndef\n", &mut lines);
-        assert_eq!((lines.as_slice(), state.suppressed), (["abc".to_owned()].as_slice(), 1));
+        state.take(Stream::Err, b"abc\ndef\n", Instant::now(), &mut lines);
+        assert_eq!((lines.as_slice(), state.suppressed.by_bytes), (["abc".to_owned()].as_slice(), 1));
     }
 
     #[test]

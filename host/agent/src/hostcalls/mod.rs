@@ -19,6 +19,7 @@ use std::sync::Arc;
 use wasmtime::component::{HasData, ResourceTable};
 
 use crate::bindings::agent::integration::types;
+use crate::config::Limits;
 use crate::egress::{Egress, Policy};
 use crate::export::{ExportRun, SessionError};
 use crate::logs::Logs;
@@ -26,6 +27,7 @@ use crate::shutdown::Shutdown;
 
 pub use http::PendingEntry;
 pub(crate) use log::{GuestLog, LastWords, Stream};
+pub(crate) use session::OutputSpent;
 pub use witness::{Seen, Witness};
 
 /// Whether a guest may have git repositories exported.
@@ -110,14 +112,16 @@ pub(crate) struct Guest {
     door: Door,
     pub(crate) table: ResourceTable,
     flights: http::Flights,
+    quota: session::Quota,
 }
 
 impl Guest {
-    /// `handles_max`: resources alive at a time, of ours and of WASI's together.
-    pub(crate) fn new(door: Door, handles_max: usize) -> Guest {
+    /// Of the limits, those that host calls hold: resources alive at a time, of ours and of WASI's together, and what
+    /// may be put out.
+    pub(crate) fn new(door: Door, limits: &Limits) -> Guest {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(handles_max);
-        Guest { door, table, flights: http::Flights::default() }
+        table.set_max_capacity(limits.handles_max);
+        Guest { door, table, flights: http::Flights::default(), quota: session::Quota::from(limits) }
     }
 
     /// The run, or the refusal that a session call gets where nothing is exported.

@@ -7,6 +7,7 @@ use wasmtime::component::Resource;
 
 use super::{Guest, length};
 use crate::bindings::agent::integration::{session, types};
+use crate::config::Limits;
 use crate::cut;
 use crate::export::{ExportRun, SessionId, SessionKind};
 
@@ -75,8 +76,66 @@ impl Guest {
     }
 }
 
+/// Records that may be staged and not yet committed, over all sessions of a run: of each, some bytes stay in memory.
+const STAGED_RECORDS_MAX: u64 = 16 << 20;
+
+/// What one run may put out, as `config::Limits` has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quota {
+    staged_bytes_max: u64,
+    output_bytes_max: u64,
+    records_max: u64,
+}
+
+impl From<&Limits> for Quota {
+    fn from(limits: &Limits) -> Quota {
+        Quota {
+            staged_bytes_max: limits.staged_bytes_max,
+            output_bytes_max: limits.output_bytes_max,
+            records_max: limits.records_max.unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// The run has put out more than it may: the trap that ends it. What it has not committed is gone with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the run has put out more than it may")]
+pub(crate) struct OutputSpent {
+    /// The limit, as in `config::Limits`.
+    pub name: &'static str,
+}
+
+impl Quota {
+    /// Whether a batch of so many bytes may be staged. What is refused here can be sent after a checkpoint.
+    fn may_stage(&self, run: &ExportRun, bytes: usize) -> Result<(), types::Error> {
+        let (records, staged) = run.staged();
+        let refuse = |what: String| Err(types::Error::Limit(format!("{what}: checkpoint, and send it then")));
+        if staged.saturating_add(bytes as u64) > self.staged_bytes_max {
+            let max = self.staged_bytes_max;
+            return refuse(format!(
+                "{staged} bytes are staged and not committed; at most {max} may be (staged_bytes_max)"
+            ));
+        }
+        if records >= STAGED_RECORDS_MAX {
+            return refuse(format!("{records} records are staged and not committed (staged_records_max)"));
+        }
+        Ok(())
+    }
+
+    /// Whether the run is still within what it may put out. Its last batch may have gone past it: that is staged, and no
+    /// commit follows.
+    fn check(&self, run: &ExportRun) -> Result<(), OutputSpent> {
+        match run.output() {
+            (records, _) if records > self.records_max => Err(OutputSpent { name: "records_max" }),
+            (_, bytes) if bytes > self.output_bytes_max => Err(OutputSpent { name: "output_bytes_max" }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Stages a batch, which is the guest's own copy: nothing is copied again.
 async fn stage(
+    quota: Quota,
     (run, id): (Arc<ExportRun>, SessionId),
     ndjson: &[u8],
 ) -> wasmtime::Result<Result<session::Ack, types::Error>> {
@@ -85,10 +144,16 @@ async fn stage(
         let why = format!("the batch has {size} bytes; at most {BATCH_BYTES_MAX} are allowed: send it in parts");
         return Ok(Err(types::Error::Limit(why)));
     }
-    Ok(match run.send(id, ndjson).await {
-        Ok(ack) => Ok(session::Ack { accepted: ack.accepted, unchanged: ack.unchanged }),
-        Err(error) => Err(error.into()),
-    })
+    if let Err(error) = quota.may_stage(&run, ndjson.len()) {
+        return Ok(Err(error));
+    }
+    match run.send(id, ndjson).await {
+        Ok(ack) => {
+            quota.check(&run)?;
+            Ok(Ok(session::Ack { accepted: ack.accepted, unchanged: ack.unchanged }))
+        }
+        Err(error) => Ok(Err(error.into())),
+    }
 }
 
 impl session::Host for Guest {
@@ -144,7 +209,7 @@ impl session::HostSession for Guest {
     async fn send(&mut self, handle: Handle, ndjson: Vec<u8>) -> wasmtime::Result<Result<session::Ack, types::Error>> {
         self.enters("session.send");
         self.sends(ndjson.len());
-        stage(self.session(&handle)?, &ndjson).await
+        stage(self.quota, self.session(&handle)?, &ndjson).await
     }
 
     async fn send_text(
@@ -154,7 +219,7 @@ impl session::HostSession for Guest {
     ) -> wasmtime::Result<Result<session::Ack, types::Error>> {
         self.enters("session.send-text");
         self.sends(ndjson.len());
-        stage(self.session(&handle)?, ndjson.as_bytes()).await
+        stage(self.quota, self.session(&handle)?, ndjson.as_bytes()).await
     }
 
     fn should_stop(&mut self, handle: Handle) -> wasmtime::Result<bool> {

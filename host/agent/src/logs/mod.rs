@@ -181,6 +181,12 @@ impl Logs {
         self.shared.report(failures);
     }
 
+    /// Whether lines of this level are kept at all.
+    #[must_use]
+    pub fn keeps(&self, level: Level) -> bool {
+        level <= self.shared.level
+    }
+
     /// Writes a guest's line, in its integration's file and on standard error. Limits on length and rate are the
     /// caller's; escaping is done here.
     pub fn guest(&self, integration: &str, level: Level, message: &str, fields: &[(String, String)]) {

@@ -7,7 +7,7 @@
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -108,6 +108,31 @@ impl Cache {
         self.sweep();
     }
 
+    /// The folder, for files without a name.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A file for a compiled component, to be adopted; it goes away if it is not.
+    pub(super) fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
+        // Made for its owner alone.
+        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(&self.dir)
+    }
+
+    /// Takes a file as the compiled form of a component.
+    pub(super) fn adopt(&self, digest: &str, mut file: tempfile::NamedTempFile) -> io::Result<()> {
+        // Whoever wrote it is gone by now, and only this user could have.
+        // SAFETY: a mapping is sound while nobody changes the file.
+        let code = unsafe { memmap2::Mmap::map(file.as_file()) }?;
+        let sum = checksum(&code);
+        drop(code);
+        file.seek(SeekFrom::End(0))?;
+        file.write_all(&sum)?;
+        file.persist(self.path(digest)).map_err(|error| error.error)?;
+        self.sweep();
+        Ok(())
+    }
+
     fn write(&self, digest: &str, component: &Component) -> io::Result<()> {
         let code = component.serialize().map_err(io::Error::other)?;
         self.replace(&self.path(digest), &code)
@@ -142,8 +167,8 @@ impl Cache {
 
     /// Puts a file with its checksum in place, whole or not at all.
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        // Made for its owner alone. It is not synced: after a power failure the checksum finds it out.
-        let mut file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(&self.dir)?;
+        // It is not synced: after a power failure the checksum finds it out.
+        let mut file = self.temporary()?;
         file.write_all(content)?;
         file.write_all(&checksum(content))?;
         file.persist(path).map_err(|error| error.error)?;

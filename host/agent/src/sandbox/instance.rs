@@ -10,13 +10,14 @@ use wasmtime::component::{Linker, ResourceTableError};
 use wasmtime::{CallHook, Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
-use super::limits::{CpuSpent, Memory, Meter};
-use super::{Call, CallEnd, backtrace, engine, kill, wasi};
+use super::limits::{Memory, Meter, Spent};
+use super::{Call, CallEnd, backtrace, engine, kill, limits, wasi};
 use crate::bindings::agent::integration::types;
 use crate::bindings::exports::agent::integration::integration::{MutateError, OnboardError};
 use crate::bindings::{AgentIntegration, AgentIntegrationPre};
 use crate::config::Limits;
-use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords, Witness};
+use crate::cut;
+use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords, OutputSpent, Witness};
 
 /// What a store holds beside the instance.
 pub(super) struct Cell {
@@ -64,7 +65,7 @@ pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Me
     let wasi = wasi::context(door.log());
     let witness = door.witness().cloned();
     let cell = Cell {
-        guest: Guest::new(door, limits.handles_max),
+        guest: Guest::new(door, limits),
         wasi,
         memory: Memory::new(limits.memory_bytes_max),
         meter: Arc::clone(meter),
@@ -113,6 +114,31 @@ pub(super) fn count_instructions(store: &mut Store<Cell>, log: &Arc<GuestLog>) {
 /// The instructions that have been run, if they are counted.
 pub(super) fn instructions(store: &Store<Cell>) -> Option<u64> {
     store.get_fuel().ok().map(|left| u64::MAX - left)
+}
+
+/// Bytes of a guest's document: lists to choose from are the largest, and far below.
+const RESULT_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of a guest's error that are kept: it is shown in one place with everybody else's.
+const ERROR_BYTES_MAX: usize = 4 << 10;
+
+/// The call's end where the guest returned.
+pub(super) fn answered(answer: Answer, limits: &Limits) -> CallEnd {
+    match answer {
+        Ok(document) if document.len() > RESULT_BYTES_MAX => {
+            let name = "result_bytes_max";
+            CallEnd::Limit { name, value: limit_value(name, limits) }
+        }
+        Ok(document) => CallEnd::Ok(document),
+        Err((kind, mut message)) => {
+            if message.len() > ERROR_BYTES_MAX {
+                let all = message.len();
+                message.truncate(cut(&message, ERROR_BYTES_MAX).len());
+                message.push_str(&format!("… (cut: {all} bytes)"));
+            }
+            CallEnd::Failed { kind, message }
+        }
+    }
 }
 
 /// What a guest answered: its document, or the case and text of its error.
@@ -191,7 +217,11 @@ impl<F: Future> Future for Metered<'_, F> {
 }
 
 /// How the engine words a limit for which it has no type of its own, and which of ours that is.
-const WORDED_LIMITS: [(&str, &str); 4] = [
+const WORDED_LIMITS: [(&str, &str); 8] = [
+    ("instance count too high", "instances_max"),
+    ("memory count too high", "memories_max"),
+    ("table count too high", "tables_max"),
+    ("requested len ", "random_bytes_max"),
     ("too much data is being copied between the host and the guest", "hostcall_bytes_max"),
     ("store handle limit exceeded", "handles_max"),
     ("resource limit exceeded: ", "memory_bytes_max"),
@@ -209,8 +239,13 @@ pub(super) fn trapped(error: &wasmtime::Error, limits: &Limits, memory: &Memory,
 
 /// The limit that a trap broke, if it broke one.
 fn broken_limit(error: &wasmtime::Error, memory: &Memory) -> Option<&'static str> {
-    if error.downcast_ref::<CpuSpent>().is_some() {
-        return Some("cpu_time_max");
+    match error.downcast_ref() {
+        Some(Spent::Guest) => return Some("cpu_time_max"),
+        Some(Spent::Host) => return Some("host_time_max"),
+        None => {}
+    }
+    if let Some(OutputSpent { name }) = error.downcast_ref() {
+        return Some(name);
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
         return Some("handles_max");
@@ -225,13 +260,21 @@ fn broken_limit(error: &wasmtime::Error, memory: &Memory) -> Option<&'static str
 }
 
 /// A limit's value, for a person.
-pub(super) fn limit_value(name: &'static str, limits: &Limits) -> String {
+pub(super) fn limit_value(name: &'static str, configured: &Limits) -> String {
     match name {
-        "memory_bytes_max" => format!("{} bytes", limits.memory_bytes_max),
-        "cpu_time_max" => format!("{} s", limits.cpu_time_max.as_secs_f64()),
-        "wall_time_max" => format!("{} s", limits.wall_time_max.as_secs_f64()),
-        "hostcall_bytes_max" => format!("{} bytes", limits.hostcall_bytes_max),
-        "handles_max" => format!("{} handles", limits.handles_max),
+        "memory_bytes_max" => format!("{} bytes", configured.memory_bytes_max),
+        "cpu_time_max" => format!("{} s", configured.cpu_time_max.as_secs_f64()),
+        "wall_time_max" => format!("{} s", configured.wall_time_max.as_secs_f64()),
+        "host_time_max" => format!("{} s", limits::host_time_max(configured.cpu_time_max).as_secs_f64()),
+        "hostcall_bytes_max" => format!("{} bytes", configured.hostcall_bytes_max),
+        "handles_max" => format!("{} handles", configured.handles_max),
+        "output_bytes_max" => format!("{} bytes", configured.output_bytes_max),
+        "records_max" => format!("{} records", configured.records_max.unwrap_or(u64::MAX)),
+        "instances_max" => format!("{} core instances", limits::INSTANCES_MAX),
+        "memories_max" => format!("{} memories", limits::MEMORIES_MAX),
+        "tables_max" => format!("{} tables", limits::TABLES_MAX),
+        "random_bytes_max" => format!("{} bytes", wasi::RANDOM_BYTES_MAX),
+        "result_bytes_max" => format!("{RESULT_BYTES_MAX} bytes"),
         _ => format!("{} bytes", engine::STACK_BYTES_MAX),
     }
 }

@@ -5,18 +5,23 @@
 //! the guest's choice) and while it is in WASI or in one of the engine's own helpers (filling memory, say). It stands
 //! while one of our host calls works, and while the guest is suspended: waiting, or having yielded. Each turn on a thread
 //! counts at most as much as that thread's CPU clock went on in it, so a busy machine does not charge its guests.
+//!
+//! **The host's time.** What our host calls work, on the guest's own thread, is measured beside it in the same way, and has a
+//! ceiling far above what any work needs: without one, a guest could keep the host busy for hours and itself hardly be.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use wasmtime::ResourceLimiter;
 
 /// Core instances that one component may be made of. Python's toolchain makes one for each native module.
-const INSTANCES_MAX: usize = 256;
+pub(super) const INSTANCES_MAX: usize = 256;
 /// Memories: toolchains use one or two.
-const MEMORIES_MAX: usize = 32;
+pub(super) const MEMORIES_MAX: usize = 32;
 /// Tables: one for each core module and one for each shim between them.
-const TABLES_MAX: usize = 256;
+pub(super) const TABLES_MAX: usize = 256;
 /// What an element of a table takes: a pointer.
 const TABLE_ELEMENT_BYTES: u64 = 8;
 
@@ -105,27 +110,84 @@ impl ResourceLimiter for Memory {
     }
 }
 
-/// The guest's running time is spent; the trap that ends it.
+/// A budget of time is spent; the trap that ends the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the guest's running time is spent")]
-pub(super) struct CpuSpent;
+pub(super) enum Spent {
+    /// `cpu_time_max`
+    #[error("the guest's running time is spent")]
+    Guest,
+    /// `host_time_max`
+    #[error("the host has worked for the guest for as long as it may")]
+    Host,
+}
+
+/// How much longer the host may work in host calls than the guest itself may run. Reading, hashing and compressing records
+/// takes the host two to five times as long as handing them over takes a guest.
+const HOST_TIMES: u32 = 10;
+
+/// What the host may work for a guest with this much running time.
+pub(super) fn host_time_max(cpu_time_max: Duration) -> Duration {
+    cpu_time_max.saturating_mul(HOST_TIMES)
+}
 
 /// Where a meter reads the time.
 #[derive(Debug)]
 pub(super) enum Clock {
     /// The machine's, from this moment.
     Real(Instant),
-    /// A test's: time that passes, and this thread's own, in nanoseconds.
-    #[cfg(test)]
-    Manual(std::sync::Arc<(AtomicU64, AtomicU64)>),
+    /// A test's.
+    Manual(ManualTime),
+}
+
+/// A time that stands until it is told to go on, for tests: what they say about time then depends on no clock.
+#[derive(Debug, Clone, Default)]
+pub struct ManualTime {
+    shared: Arc<ManualShared>,
+}
+
+#[derive(Debug, Default)]
+struct ManualShared {
+    /// Nanoseconds that have passed.
+    passed: AtomicU64,
+    /// Nanoseconds in which the thread that asks has worked.
+    worked: AtomicU64,
+    moved: Notify,
+}
+
+impl ManualTime {
+    /// Lets time pass, in which every thread works.
+    pub fn advance(&self, by: Duration) {
+        self.shared.worked.fetch_add(nanos(by), Ordering::SeqCst);
+        self.pass(by);
+    }
+
+    fn pass(&self, by: Duration) {
+        self.shared.passed.fetch_add(nanos(by), Ordering::SeqCst);
+        self.shared.moved.notify_waiters();
+    }
+
+    fn now(&self) -> u64 {
+        self.shared.passed.load(Ordering::SeqCst)
+    }
+
+    /// Ends when so much has passed from now on.
+    pub(super) async fn sleep(&self, duration: Duration) {
+        let until = self.now().saturating_add(nanos(duration));
+        loop {
+            let moved = self.shared.moved.notified();
+            if self.now() >= until {
+                return;
+            }
+            moved.await;
+        }
+    }
 }
 
 impl Clock {
     fn now(&self) -> u64 {
         match self {
             Clock::Real(start) => nanos(start.elapsed()),
-            #[cfg(test)]
-            Clock::Manual(times) => times.0.load(Ordering::Relaxed),
+            Clock::Manual(time) => time.now(),
         }
     }
 
@@ -133,8 +195,7 @@ impl Clock {
     fn thread(&self) -> u64 {
         match self {
             Clock::Real(_) => thread_cpu_nanos(),
-            #[cfg(test)]
-            Clock::Manual(times) => times.1.load(Ordering::Relaxed),
+            Clock::Manual(time) => time.shared.worked.load(Ordering::SeqCst),
         }
     }
 }
@@ -164,6 +225,18 @@ const STANDING: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Meter {
     clock: Clock,
+    guest: Account,
+    host: Account,
+    /// The thread's CPU time when this turn began.
+    turn_thread: AtomicU64,
+    /// Whose turn it is, innermost in the lowest bit: set for the guest. A host call may call the guest (to have it
+    /// allocate), whose allocator may not call the host again, so that three bits would do. 0 outside of the guest.
+    depth: AtomicU64,
+}
+
+/// The time of one side.
+#[derive(Debug)]
+struct Account {
     budget: u64,
     /// Settled: turns that are over.
     used: AtomicU64,
@@ -171,111 +244,151 @@ pub(super) struct Meter {
     turn: AtomicU64,
     /// When the running segment began, or `STANDING`.
     since: AtomicU64,
-    /// The thread's CPU time when this turn began.
-    turn_thread: AtomicU64,
-    /// Whose turn it is, innermost in the lowest bit: set for the guest. A host call may call the guest (to have it
-    /// allocate), whose allocator may not call the host again, so that three bits would do.
-    depth: AtomicU64,
+}
+
+impl Account {
+    fn new(budget: Duration) -> Account {
+        Account {
+            budget: nanos(budget),
+            used: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
+            since: AtomicU64::new(STANDING),
+        }
+    }
+
+    fn start(&self, now: u64) {
+        self.since.store(now, Ordering::Relaxed);
+    }
+
+    fn stop(&self, now: u64) {
+        self.turn.store(self.turn_so_far(now), Ordering::Relaxed);
+        self.since.store(STANDING, Ordering::Relaxed);
+    }
+
+    /// This turn's time, as the wall clock counts it.
+    fn turn_so_far(&self, now: u64) -> u64 {
+        let segment = match self.since.load(Ordering::Relaxed) {
+            STANDING => 0,
+            since => now.saturating_sub(since),
+        };
+        self.turn.load(Ordering::Relaxed) + segment
+    }
+
+    /// Settles a turn of which so much counts.
+    fn settle(&self, counts: u64) {
+        let used = self.used.load(Ordering::Relaxed).saturating_add(counts);
+        self.used.store(used, Ordering::Relaxed);
+        self.turn.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether the budget is spent with so much of this turn.
+    fn spent_with(&self, turn: u64) -> bool {
+        self.used.load(Ordering::Relaxed).saturating_add(turn) > self.budget
+    }
 }
 
 impl Meter {
     pub(super) fn new(clock: Clock, budget: Duration) -> Meter {
         Meter {
             clock,
-            budget: nanos(budget),
-            used: AtomicU64::new(0),
-            turn: AtomicU64::new(0),
-            since: AtomicU64::new(STANDING),
+            guest: Account::new(budget),
+            host: Account::new(host_time_max(budget)),
             turn_thread: AtomicU64::new(0),
             depth: AtomicU64::new(0),
         }
     }
 
-    /// The time used by turns that are over.
+    /// The guest's time used by turns that are over.
     pub(super) fn used(&self) -> Duration {
-        Duration::from_nanos(self.used.load(Ordering::Relaxed))
+        Duration::from_nanos(self.guest.used.load(Ordering::Relaxed))
     }
 
     /// A thread takes the call up.
     pub(super) fn turn_begins(&self) {
         self.turn_thread.store(self.clock.thread(), Ordering::Relaxed);
-        self.turn.store(0, Ordering::Relaxed);
-        if self.depth.load(Ordering::Relaxed) & 1 == 1 {
-            self.start();
-        }
+        self.start(self.clock.now());
     }
 
     /// The thread lays it down: the guest is suspended or has ended.
     pub(super) fn turn_ends(&self) {
-        self.stop();
-        let used = self.used.load(Ordering::Relaxed) + self.turn_so_far();
-        self.used.store(used, Ordering::Relaxed);
-        self.turn.store(0, Ordering::Relaxed);
+        let now = self.clock.now();
+        self.guest.stop(now);
+        self.host.stop(now);
+        let (guest, host) = self.turn_counts(now);
+        self.guest.settle(guest);
+        self.host.settle(host);
     }
 
     /// The guest is called.
     pub(super) fn guest_begins(&self) {
+        let now = self.clock.now();
+        self.host.stop(now);
         self.push(true);
-        self.start();
+        self.start(now);
     }
 
     /// The guest returns to whom called it.
     pub(super) fn guest_ends(&self) {
-        self.stop();
-        if self.pop() {
-            self.start();
-        }
+        let now = self.clock.now();
+        self.guest.stop(now);
+        self.pop();
+        self.start(now);
     }
 
     /// One of our host calls begins its work.
     pub(super) fn host_begins(&self) {
-        self.stop();
+        let now = self.clock.now();
+        self.guest.stop(now);
         self.push(false);
+        self.start(now);
     }
 
     /// The host returns to the guest, from one of our host calls or from something else of which we know nothing.
-    /// Fails if the budget is spent.
-    pub(super) fn host_ends(&self) -> Result<(), CpuSpent> {
+    /// Fails if a budget is spent.
+    pub(super) fn host_ends(&self) -> Result<(), Spent> {
+        let now = self.clock.now();
         if self.depth.load(Ordering::Relaxed) & 1 == 0 {
+            self.host.stop(now);
             self.pop();
-            self.start();
+            self.start(now);
         }
-        self.check()
+        self.check_at(now)
     }
 
-    /// Fails if the budget is spent.
-    pub(super) fn check(&self) -> Result<(), CpuSpent> {
-        let used = self.used.load(Ordering::Relaxed);
-        let turn = self.turn.load(Ordering::Relaxed) + self.segment();
+    /// Fails if a budget is spent.
+    pub(super) fn check(&self) -> Result<(), Spent> {
+        self.check_at(self.clock.now())
+    }
+
+    fn check_at(&self, now: u64) -> Result<(), Spent> {
+        let (guest, host) = (self.guest.turn_so_far(now), self.host.turn_so_far(now));
         // The thread's own clock is a system call: asked only where it decides.
-        if used.saturating_add(turn) <= self.budget || used.saturating_add(self.turn_so_far()) <= self.budget {
+        if !self.guest.spent_with(guest) && !self.host.spent_with(host) {
             return Ok(());
         }
-        Err(CpuSpent)
-    }
-
-    /// This turn's time, but no more than the thread worked.
-    fn turn_so_far(&self) -> u64 {
-        let measured = self.turn.load(Ordering::Relaxed) + self.segment();
-        let worked = self.clock.thread().saturating_sub(self.turn_thread.load(Ordering::Relaxed));
-        measured.min(worked)
-    }
-
-    fn segment(&self) -> u64 {
-        match self.since.load(Ordering::Relaxed) {
-            STANDING => 0,
-            since => self.clock.now().saturating_sub(since),
+        let (guest, host) = self.turn_counts(now);
+        match () {
+            () if self.guest.spent_with(guest) => Err(Spent::Guest),
+            () if self.host.spent_with(host) => Err(Spent::Host),
+            () => Ok(()),
         }
     }
 
-    fn start(&self) {
-        self.since.store(self.clock.now(), Ordering::Relaxed);
+    /// What counts of this turn, of the guest and of the host: together no more than the thread worked.
+    fn turn_counts(&self, now: u64) -> (u64, u64) {
+        let worked = self.clock.thread().saturating_sub(self.turn_thread.load(Ordering::Relaxed));
+        let guest = self.guest.turn_so_far(now).min(worked);
+        let host = self.host.turn_so_far(now).min(worked - guest);
+        (guest, host)
     }
 
-    fn stop(&self) {
-        let turn = self.turn.load(Ordering::Relaxed) + self.segment();
-        self.turn.store(turn, Ordering::Relaxed);
-        self.since.store(STANDING, Ordering::Relaxed);
+    /// Starts the clock of whose turn it is.
+    fn start(&self, now: u64) {
+        match self.depth.load(Ordering::Relaxed) {
+            0 => {}
+            depth if depth & 1 == 1 => self.guest.start(now),
+            _ => self.host.start(now),
+        }
     }
 
     fn push(&self, guest: bool) {
@@ -283,18 +396,13 @@ impl Meter {
         self.depth.store(depth << 1 | u64::from(guest), Ordering::Relaxed);
     }
 
-    /// Leaves the innermost level; says whether the guest runs on the one below.
-    fn pop(&self) -> bool {
-        let depth = self.depth.load(Ordering::Relaxed) >> 1;
-        self.depth.store(depth, Ordering::Relaxed);
-        depth & 1 == 1
+    fn pop(&self) {
+        self.depth.store(self.depth.load(Ordering::Relaxed) >> 1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     const PAGE: usize = 64 << 10;
@@ -337,26 +445,25 @@ mod tests {
     }
 
     struct Bench {
-        times: Arc<(AtomicU64, AtomicU64)>,
+        time: ManualTime,
         meter: Meter,
     }
 
     impl Bench {
         fn new(budget: u64) -> Bench {
-            let times = Arc::<(AtomicU64, AtomicU64)>::default();
-            let meter = Meter::new(Clock::Manual(Arc::clone(&times)), Duration::from_nanos(budget));
-            Bench { times, meter }
+            let time = ManualTime::default();
+            let meter = Meter::new(Clock::Manual(time.clone()), Duration::from_nanos(budget));
+            Bench { time, meter }
         }
 
         /// Lets time pass in which the thread works.
         fn works(&self, nanos: u64) {
-            self.times.0.fetch_add(nanos, Ordering::Relaxed);
-            self.times.1.fetch_add(nanos, Ordering::Relaxed);
+            self.time.advance(Duration::from_nanos(nanos));
         }
 
         /// Lets time pass in which another thread has the processor.
         fn preempted(&self, nanos: u64) {
-            self.times.0.fetch_add(nanos, Ordering::Relaxed);
+            self.time.pass(Duration::from_nanos(nanos));
         }
 
         fn used(&self) -> u64 {
@@ -453,12 +560,33 @@ mod tests {
         for _ in 0..50 {
             b.works(2);
             b.meter.host_begins();
-            b.works(1000);
+            b.works(10);
             assert_eq!(b.meter.host_ends(), Ok(()));
         }
         b.works(1);
         b.meter.host_begins();
-        assert_eq!(b.meter.host_ends(), Err(CpuSpent));
+        assert_eq!(b.meter.host_ends(), Err(Spent::Guest));
+    }
+
+    #[test]
+    fn the_hosts_work_has_a_ceiling_of_its_own() {
+        let b = Bench::new(100);
+        b.meter.turn_begins();
+        b.meter.guest_begins();
+        for _ in 0..100 {
+            b.meter.host_begins();
+            b.works(10);
+            assert_eq!(b.meter.host_ends(), Ok(()));
+        }
+        b.meter.host_begins();
+        // While it waits, nothing is charged.
+        b.meter.turn_ends();
+        b.works(5000);
+        b.meter.turn_begins();
+        assert_eq!(b.meter.check(), Ok(()));
+        b.works(1);
+        assert_eq!(b.meter.host_ends(), Err(Spent::Host));
+        assert_eq!(b.used(), 0);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use super::cache::Cache;
+use super::compile::{Children, Fault};
 use super::instance::Cell;
 use crate::bindings::AgentIntegrationPre;
 
@@ -63,6 +65,18 @@ pub enum LoadError {
     TooLarge { path: PathBuf },
     #[error("{} is not a valid component: {why}; build it again with a current toolchain", .path.display())]
     Malformed { path: PathBuf, why: String },
+    #[error("compiling {} takes more memory than it may ({} bytes, compile_memory_bytes_max); make it smaller, or raise `compile_memory` in the agent's `limits` if you trust it", .path.display(), .bytes_max)]
+    CompileMemory { path: PathBuf, bytes_max: u64 },
+    #[error("compiling {} takes longer than it may ({} s, {name}); make it smaller, or raise `compile_time` in the agent's `limits` if you trust it", .path.display(), .max.as_secs_f64())]
+    CompileTime { path: PathBuf, name: &'static str, max: Duration },
+    #[error("{} becomes larger than {bytes_max} bytes (compiled_bytes_max) when it is compiled; make it smaller", .path.display())]
+    CompileOutput { path: PathBuf, bytes_max: u64 },
+    #[error("the compiler broke down over {} ({how}); build it again, with another version of its toolchain if that does not help", .path.display())]
+    CompileCrashed { path: PathBuf, how: String },
+    #[error("{} cannot be compiled: {why}; see that the agent may start processes and has space on its disk", .path.display())]
+    CompileStart { path: PathBuf, why: String },
+    #[error("the agent was told to end while {} was being compiled", .path.display())]
+    Interrupted { path: PathBuf },
     #[error("{} is a component of another kind: {why}; build it for the world agent:integration/agent-integration", .path.display())]
     OtherWorld { path: PathBuf, why: String },
     #[error("{} imports what an integration cannot have: {}; do without, or use what agent:integration offers instead", .path.display(), .imports.join(", "))]
@@ -119,10 +133,11 @@ pub(super) fn digest(bytes: &[u8]) -> String {
     })
 }
 
-/// Compiles a component, unless it is found compiled.
+/// Compiles a component, unless it is found compiled. Without `children`, here.
 pub(super) fn compile(
     engine: &Engine,
     cache: &Cache,
+    children: Option<&Children>,
     path: &Path,
     bytes: &[u8],
     digest: &str,
@@ -130,16 +145,43 @@ pub(super) fn compile(
     if let Some(component) = cache.load(engine, digest) {
         return Ok(component);
     }
-    let component = Component::from_binary(engine, bytes).map_err(|error| malformed(path, bytes, &error))?;
-    cache.store(digest, &component);
-    Ok(component)
+    let Some(children) = children else {
+        let component = Component::from_binary(engine, bytes)
+            .map_err(|error| malformed(path, bytes, error.root_cause().to_string()))?;
+        cache.store(digest, &component);
+        return Ok(component);
+    };
+    let began = Instant::now();
+    let start = |why: String| LoadError::CompileStart { path: path.to_owned(), why };
+    let output = cache.temporary().map_err(|error| start(error.to_string()))?;
+    children.compile(bytes, output.as_file(), cache.dir()).map_err(|fault| told(path, bytes, children, fault))?;
+    cache.adopt(digest, output).map_err(|error| start(error.to_string()))?;
+    tracing::debug!(component = %path.display(), ms = began.elapsed().as_millis() as u64, "compiled");
+    cache.load(engine, digest).ok_or_else(|| start("what the compiler gave is not usable".to_owned()))
 }
 
-fn malformed(path: &Path, bytes: &[u8], error: &wasmtime::Error) -> LoadError {
+/// A child's end, with what an operator needs to know about it.
+fn told(path: &Path, bytes: &[u8], children: &Children, fault: Fault) -> LoadError {
+    let limits = children.limits();
+    let path_owned = path.to_owned();
+    match fault {
+        Fault::Malformed(why) => malformed(path, bytes, why),
+        Fault::Memory => LoadError::CompileMemory { path: path_owned, bytes_max: limits.memory_bytes_max },
+        Fault::CpuTime => {
+            LoadError::CompileTime { path: path_owned, name: "compile_cpu_time_max", max: limits.cpu_time_max }
+        }
+        Fault::WallTime(max) => LoadError::CompileTime { path: path_owned, name: "compile_wall_time_max", max },
+        Fault::Output(bytes_max) => LoadError::CompileOutput { path: path_owned, bytes_max },
+        Fault::Crashed(how) => LoadError::CompileCrashed { path: path_owned, how },
+        Fault::Start(why) => LoadError::CompileStart { path: path_owned, why },
+        Fault::Interrupted => LoadError::Interrupted { path: path_owned },
+    }
+}
+
+fn malformed(path: &Path, bytes: &[u8], why: String) -> LoadError {
     let path = path.to_owned();
     // The reader says "unexpected end-of-file" or "unexpected end" where the bytes end inside of something, and "section
     // range 8..99 is out of bounds" where that is known beforehand.
-    let why = error.root_cause().to_string();
     if why.contains("unexpected end") || (why.contains("section range") && why.contains("out of bounds")) {
         return LoadError::Truncated { path, bytes: bytes.len() as u64 };
     }

@@ -4,6 +4,8 @@
 mod anatomy;
 mod backtrace;
 mod cache;
+mod compile;
+mod confine;
 mod engine;
 mod instance;
 pub(crate) mod kill;
@@ -13,19 +15,21 @@ mod wasi;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::bindings::AgentIntegrationPre;
-use crate::config::Limits;
+use crate::config::{CompileLimits, Limits};
 use crate::shutdown::Shutdown;
 
 pub use crate::hostcalls::{Door, GitGrant, Seen, Witness};
 pub use anatomy::{Anatomy, CONTRACT_OFFERED, Import, Kind, Link};
 pub use cache::CacheError;
+pub use compile::{CompileError, CompileTask, Compiler, EXIT_MALFORMED, SUBCOMMAND, compile_component};
+pub use limits::ManualTime;
 pub use load::{COMPONENT_BYTES_MAX, LoadError};
 
 /// How long a guest has, after the end has been asked for, to reach its next checkpoint and return.
@@ -72,10 +76,18 @@ pub struct CallReport {
 }
 
 /// How a sandbox is made.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// Count the guest's instructions: repeatable where times are not. Components are compiled in another form for it.
     pub count_instructions: bool,
+    /// Who compiles components.
+    pub compiler: Compiler,
+    /// What that may use, where a child does it.
+    pub compile: CompileLimits,
+    /// Ends compilations that are under way.
+    pub shutdown: Shutdown,
+    /// For tests: a time of their own, by which guests' limits are kept. Nothing ticks then but `Sandbox::tick`.
+    pub time: Option<ManualTime>,
 }
 
 /// Why there can be no sandbox.
@@ -101,11 +113,31 @@ struct Shared {
     engine: Engine,
     linker: Linker<instance::Cell>,
     cache: cache::Cache,
-    ticker: engine::Ticker,
+    /// None where a test has the time.
+    ticker: Option<engine::Ticker>,
+    time: Option<ManualTime>,
     count_instructions: bool,
-    /// What is loaded, by digest: integrations that run the same component share it. Held while compiling, so that the
-    /// same component is compiled once; compiling uses all processors anyway.
-    loaded: Mutex<HashMap<String, Weak<Component>>>,
+    /// None where this process compiles.
+    children: Option<compile::Children>,
+    /// What is loaded, by digest: integrations that run the same component share it.
+    loaded: Mutex<HashMap<String, Slot>>,
+}
+
+/// The place of one component. Held while it is loaded, so that it is compiled once; others are not held up by it.
+type Slot = Arc<Mutex<Weak<Component>>>;
+
+impl Shared {
+    /// The place of a component of this digest; those that nobody has any more are given up.
+    fn slot(&self, digest: &str) -> Slot {
+        let mut loaded = lock(&self.loaded);
+        loaded.retain(|_, slot| Arc::strong_count(slot) > 1 || lock(slot).strong_count() > 0);
+        Arc::clone(loaded.entry(digest.to_owned()).or_default())
+    }
+}
+
+/// A lock whose holder panicked still holds what is whole: nothing here is changed in two steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A component, compiled and joined to what the host offers, ready to be instantiated. Clones share it.
@@ -148,27 +180,42 @@ impl Sandbox {
         let engine = Engine::new(&engine::config(options.count_instructions)).map_err(fault)?;
         let linker = instance::linker(&engine).map_err(fault)?;
         let cache = cache::Cache::open(cache_dir, &engine)?;
-        let ticker = engine::Ticker::start(&engine).map_err(SandboxError::Ticker)?;
+        let time = options.time.clone();
+        let ticker = match time {
+            None => Some(engine::Ticker::start(&engine).map_err(SandboxError::Ticker)?),
+            Some(_) => None,
+        };
         let count_instructions = options.count_instructions;
-        let shared = Shared { engine, linker, cache, ticker, count_instructions, loaded: Mutex::default() };
+        let children = match &options.compiler {
+            Compiler::InProcess => None,
+            Compiler::Child(program) => Some(compile::Children::new(
+                program.clone(),
+                options.compile.clone(),
+                count_instructions,
+                options.shutdown.clone(),
+            )),
+        };
+        let loaded = Mutex::default();
+        let shared = Shared { engine, linker, cache, ticker, time, count_instructions, children, loaded };
         Ok(Sandbox { shared: Arc::new(shared) })
     }
 
     /// Loads a component. Blocking: a warm cache makes it a millisecond, a cold one compiles, which takes seconds for large
-    /// components.
+    /// components and ends at the latest when `Options::compile` or the shutdown says so.
     pub fn load(&self, path: &Path) -> Result<Loaded, LoadError> {
         let bytes = load::read(path)?;
         load::judge(path, &bytes)?;
         let digest = load::digest(&bytes);
-        let mut loaded = self.shared.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(component) = loaded.get(&digest).and_then(Weak::upgrade) {
+        let slot = self.shared.slot(&digest);
+        let mut loaded = lock(&slot);
+        if let Some(component) = loaded.upgrade() {
             return Ok(Loaded { component });
         }
-        let compiled = load::compile(&self.shared.engine, &self.shared.cache, path, &bytes, &digest)?;
-        let pre = load::link(&self.shared.linker, path, &compiled)?;
-        let component = Arc::new(Component { pre, digest: digest.clone(), bytes: bytes.len() as u64 });
-        loaded.retain(|_, component| component.strong_count() > 0);
-        loaded.insert(digest, Arc::downgrade(&component));
+        let Shared { engine, cache, children, linker, .. } = &*self.shared;
+        let compiled = load::compile(engine, cache, children.as_ref(), path, &bytes, &digest)?;
+        let pre = load::link(linker, path, &compiled)?;
+        let component = Arc::new(Component { pre, digest, bytes: bytes.len() as u64 });
+        *loaded = Arc::downgrade(&component);
         Ok(Loaded { component })
     }
 
@@ -176,6 +223,25 @@ impl Sandbox {
     pub fn look(path: &Path) -> Result<(Anatomy, String, u64), LoadError> {
         let bytes = load::read(path)?;
         Ok((Anatomy::of(&bytes), load::digest(&bytes), bytes.len() as u64))
+    }
+
+    /// Makes busy guests yield and their running time be looked at. The ticker does so; only tests need to.
+    pub fn tick(&self) {
+        self.shared.engine.increment_epoch();
+    }
+
+    fn clock(&self, started: Instant) -> limits::Clock {
+        match &self.shared.time {
+            None => limits::Clock::Real(started),
+            Some(time) => limits::Clock::Manual(time.clone()),
+        }
+    }
+
+    async fn passed(&self, duration: Duration) {
+        match &self.shared.time {
+            None => tokio::time::sleep(duration).await,
+            Some(time) => time.sleep(duration).await,
+        }
     }
 
     /// A text that `remember` has kept about this component under this name, if it is still there. Names are for file names.
@@ -200,9 +266,9 @@ impl Sandbox {
         shutdown: &Shutdown,
     ) -> CallReport {
         let started = Instant::now();
-        let _ticking = self.shared.ticker.run();
+        let _ticking = self.shared.ticker.as_ref().map(engine::Ticker::run);
         let (log, witness) = (Arc::clone(door.log()), door.witness().cloned());
-        let meter = Arc::new(limits::Meter::new(limits::Clock::Real(started), limits.cpu_time_max));
+        let meter = Arc::new(limits::Meter::new(self.clock(started), limits.cpu_time_max));
         let mut store = instance::store(&self.shared.engine, door, limits, &meter);
         if self.shared.count_instructions {
             instance::count_instructions(&mut store, &log);
@@ -212,7 +278,7 @@ impl Sandbox {
         let ended = tokio::select! {
             biased;
             answer = run => Ok(answer),
-            () = tokio::time::sleep(limits.wall_time_max) => {
+            () = self.passed(limits.wall_time_max) => {
                 let name = "wall_time_max";
                 Err(CallEnd::Limit { name, value: instance::limit_value(name, limits) })
             }
@@ -225,8 +291,7 @@ impl Sandbox {
         }
         let memory = &store.data().memory;
         let end = match ended {
-            Ok(Ok(Ok(document))) => CallEnd::Ok(document),
-            Ok(Ok(Err((kind, message)))) => CallEnd::Failed { kind, message },
+            Ok(Ok(answer)) => instance::answered(answer, limits),
             Ok(Err(trap)) => instance::trapped(&trap, limits, memory, &log),
             Err(end) => end,
         };

@@ -15,7 +15,7 @@ use crate::hostcalls::{GuestLog, Stream};
 /// Bytes that a stream takes in one go; a guest writes more in several.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 /// Random bytes for one call. Keys and seeds need dozens; what needs more asks again.
-const RANDOM_BYTES_MAX: u64 = 64 << 10;
+pub(super) const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
 /// A context for one instance.
 pub(super) fn context(log: &Arc<GuestLog>) -> WasiCtx {

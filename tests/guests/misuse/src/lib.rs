@@ -5,8 +5,10 @@
 // What this guest is for: doing what it should not.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod cursors;
 mod doors;
 mod logs;
+mod quotas;
 mod records;
 mod sessions;
 mod traps;
@@ -40,7 +42,9 @@ struct Config {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [records::CASES, sessions::CASES, logs::CASES, doors::CASES, traps::CASES].into_iter().flatten()
+    [records::CASES, sessions::CASES, cursors::CASES, quotas::CASES, logs::CASES, doors::CASES, traps::CASES]
+        .into_iter()
+        .flatten()
 }
 
 fn hole(text: impl std::fmt::Display) -> Error {
@@ -74,6 +78,7 @@ impl Guest for bindings::Misuse {
         case()?;
         Ok(match config.case.as_str() {
             "bad-result" => "this is not JSON".to_owned(),
+            "huge-result" => format!("\"{}\"", "x".repeat(quotas::RESULT_BYTES_TOO_MANY)),
             _ => "{}".to_owned(),
         })
     }

@@ -9,9 +9,6 @@ const OPEN_TOO_MANY: u32 = 1_025;
 /// Beyond the contract's 16 levels.
 const LEVELS_TOO_MANY: u32 = 17;
 
-/// One byte more than a cursor may have.
-const CURSOR_BYTES_TOO_MANY: usize = (64 << 10) + 1;
-
 /// One byte more than a name or id may have.
 const NAME_BYTES_TOO_MANY: usize = 513;
 
@@ -19,8 +16,6 @@ pub const CASES: &[Case] = &[
     ("done-with-open-children", done_with_open_children),
     ("drop-session", drop_session),
     ("rollback", rollback),
-    ("huge-cursor", || root_model(MODEL)?.checkpoint(&"c".repeat(CURSOR_BYTES_TOO_MANY))),
-    ("huge-done-cursor", || Session::done(root_model(MODEL)?, Some(&"c".repeat(CURSOR_BYTES_TOO_MANY))).map(drop)),
     ("same-path-twice", same_path_twice),
     ("too-deep", too_deep),
     ("too-many-sessions", too_many_sessions),

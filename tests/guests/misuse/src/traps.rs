@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use crate::bindings::agent::integration::http::{self, Pending};
+use crate::bindings::agent::integration::log::log;
 use crate::bindings::agent::integration::session::{Session, root_model};
 use crate::{Case, End, MODEL, hole};
 
@@ -26,11 +27,24 @@ pub const CASES: &[Case] = &[
         }
     }),
     ("loop-with-host-calls", loop_with_host_calls),
+    ("loop-and-log", || {
+        loop {
+            log("info", "again and again", &[]);
+        }
+    }),
+    ("loop-and-send", loop_and_send),
     ("sleep", || {
         std::thread::sleep(SLEEP);
         Err(hole("the day is over"))
     }),
     ("eat-memory", eat_memory),
+    ("send-after-done", || {
+        let session = root_model(MODEL)?;
+        // SAFETY: none; that the host survives two owners of one handle is what is tested.
+        let twin = unsafe { Session::from_handle(session.handle()) };
+        Session::done(session, None)?;
+        twin.send(b"{\"ref_id\": \"late\"}\n").map(drop)
+    }),
     ("forged-session", || {
         // SAFETY: none; that the host survives this is what is tested.
         let session = unsafe { Session::from_handle(FORGED_HANDLE) };
@@ -72,6 +86,19 @@ fn loop_with_host_calls() -> End {
     let session = root_model(MODEL)?;
     loop {
         black_box(session.last_processed());
+    }
+}
+
+/// Large batches that are good but for their last line: nothing of them is taken, after the host has read them all. Little
+/// work for the guest, and much for the host each time.
+fn loop_and_send() -> End {
+    let session = root_model(MODEL)?;
+    let mut batch = "{\"ref_id\":\"1\"}\n".repeat(30_000);
+    batch.push_str("nonsense\n");
+    loop {
+        if session.send_text(&batch).is_ok() {
+            return Err(hole("a line that is not JSON was taken"));
+        }
     }
 }
 
