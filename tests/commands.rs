@@ -1,8 +1,6 @@
 //! The commands as programs and people type them: the command lines of the systems we succeed, what each answers, the
 //! published form of every result, every exit code, and that integrations which fail leave the others alone.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 use tests::{Bench, HEAD, Output, guest, guests, integration, mock, repository};
 
@@ -31,7 +29,8 @@ fn liar(name: &str, config: &Value) -> String {
 
 /// Splits a command line as a Windows program does: a backslash escapes a quote, quotes group.
 fn windows_arguments(line: &str) -> Vec<String> {
-    let (mut arguments, mut current, mut quoted, mut chars) = (Vec::new(), String::new(), false, line.chars().peekable());
+    let (mut arguments, mut current, mut quoted, mut chars) =
+        (Vec::new(), String::new(), false, line.chars().peekable());
     while let Some(c) = chars.next() {
         match c {
             '\\' if chars.peek() == Some(&'"') => current.extend(chars.next()),
@@ -78,7 +77,11 @@ fn the_older_onboarding_line_works_as_it_stands() {
 #[test]
 fn the_other_calls_take_the_same_flags() {
     let bench = Bench::new();
-    let flags = ["--agent-config-json={\"customer_id\":\"c1\"}", "--integrations-json=[{\"name\":\"mock@work\",\"id\":\"m1\",\"type\":\"WORK\",\"config\":{}}]", "--pinpoint-root=."];
+    let flags = [
+        "--agent-config-json={\"customer_id\":\"c1\"}",
+        "--integrations-json=[{\"name\":\"mock@work\",\"id\":\"m1\",\"type\":\"WORK\",\"config\":{}}]",
+        "--pinpoint-root=.",
+    ];
     let run = |command: &[&str]| bench.run(&[command, &flags[..]].concat());
     let validated = run(&["validate-config"]).code(0).json();
     assert_eq!(validated["errors"], json!([]));
@@ -133,7 +136,10 @@ fn people_have_shorter_forms() {
     bench.write("body", b"\0\xff\r\n");
     bench.run(&[&["webhook", "mock"], &header[..], &["--body", "@body"]].concat()).code(0).says("\"pong\": 4");
     bench.run(&["validate-config"]).code(0).says("✓ mock: the configuration works (mock 1.0)").says("✓ other");
-    bench.run(&["mutate", "--mutation", "{\"fn\":\"a\",\"data\":1}"]).code(2).says("which integration? Name one of mock, other");
+    bench
+        .run(&["mutate", "--mutation", "{\"fn\":\"a\",\"data\":1}"])
+        .code(2)
+        .says("which integration? Name one of mock, other");
     bench.run(&["onboard", "mok", "users"]).code(2).says("there are: mock, other");
 }
 
@@ -236,7 +242,8 @@ const RESULTS: &[(&[&str], i32, &str)] = &[
     (&["mutate", "mock", "issue.set_title", "--data={\"ref_id\":\"P9-1\",\"title\":\"x\"}"], 1, "mutate"),
     (&["mutate", "mock", "issue.set_title", "--data=[]"], 1, "mutate"),
     (&["webhook", "mock", "--header=x-mock-event=ping", "--body=x"], 0, "webhook"),
-    (&["webhook", "trap", "--header=x-mock-event=ping", "--body=x"], 2, "webhook"),
+    (&["webhook", "liar", "--body=x"], 0, "webhook"),
+    (&["webhook", "bad", "--body=x"], 78, "webhook"),
     (&["force-historical", "mock"], 0, "force-historical"),
     (&["version"], 0, "version"),
     (&["export", "-c", "missing.yaml"], 78, "error"),
@@ -252,7 +259,7 @@ fn every_result_has_its_published_form() {
         mock("web", "{http_url: 'https://example.invalid/'}"),
         mock("bad", "{recods: 2}"),
         guest("panics", "{}"),
-        integration("trap", LIAR, "{}", "{}"),
+        integration("liar", LIAR, "{}", "{}"),
     ]);
     for (arguments, code, form) in RESULTS {
         let result = bench.run(&[*arguments, &["--json"]].concat()).code(*code).json();
@@ -284,7 +291,11 @@ const LIES: &[(&[&str], &str, &str)] = &[
     (&["onboard", "liar", "users"], "[1]", "/0: the value is not of type \"object\""),
     (&["mutate", "liar", "lie"], "{\"mutated\": []}", "/mutated"),
     (&["mutate", "liar", "lie"], "{\"mutated\": {\"Other\": []}}", "/mutated/Other: there is no model"),
-    (&["mutate", "liar", "lie"], "{\"mutated\": {\"lie.Thing\": [{\"id\": \"1\", \"n\": -1}]}}", "/mutated/lie.Thing/0/n"),
+    (
+        &["mutate", "liar", "lie"],
+        "{\"mutated\": {\"lie.Thing\": [{\"id\": \"1\", \"n\": -1}]}}",
+        "/mutated/lie.Thing/0/n",
+    ),
     (&["webhook", "liar", "--body=x"], "[]", "schemas/mutate-result.json"),
     (&["export"], "{\"projects\": [{\"name\": \"x\"}]}", "/projects/0: \"ref_id\" is a required property"),
 ];
@@ -355,7 +366,8 @@ fn credentials_that_are_refused_are_told_by_every_call() {
     let answer = r#"{"ok": false, "errors": ["the URL is slow", "unauthenticated: 401"]}"#;
     let bench = Bench::new().integrations(&[liar("liar", &json!({ "answer": answer }))]);
     bench.run(&["validate-config"]).code(12).says("the URL is slow");
-    let bench = Bench::new().integrations(&[liar("liar", &json!({ "error": "unauthenticated: the token has expired" }))]);
+    let bench =
+        Bench::new().integrations(&[liar("liar", &json!({ "error": "unauthenticated: the token has expired" }))]);
     bench.run(&["export"]).code(12).says("the token has expired");
 }
 
@@ -395,7 +407,11 @@ fn one_that_fails_leaves_the_others_alone_whatever_it_does() {
     );
     assert_eq!((bench.sink().count("good"), bench.sink().count("also-good")), (18, 18));
     let output = bench.export().code(3);
-    output.says("absent: badly configured: agent.yaml:9:").says("there is no file").says("agent.yaml:8:").says("recods");
+    output
+        .says("absent: badly configured: agent.yaml:9:")
+        .says("there is no file")
+        .says("agent.yaml:8:")
+        .says("recods");
     bench.run(&["check", "--offline"]).code(3).says("there is no file");
     // Nothing is left that could run: then it is a fault of the configuration, told before anything is made.
     let bench = Bench::new().integrations(&[integration("absent", "./absent.wasm", "{}", "{}")]);
@@ -451,11 +467,14 @@ fn check_says_what_is_missing_as_lines_to_paste() {
     output.says("not granted: https://api.example.com GET, mock-token");
     // What it says can be pasted, and then nothing is missing but the credential's value.
     let at = output.stdout.find("grants:\n").expect("lines to paste");
-    let pasted: String =
-        output.stdout[at..].lines().take_while(|line| !line.contains('✓') && !line.contains('–') && !line.is_empty()).map(|line| {
+    let pasted: String = output.stdout[at..]
+        .lines()
+        .take_while(|line| !line.contains('✓') && !line.contains('–') && !line.is_empty())
+        .map(|line| {
             let line = line.strip_prefix("        ").unwrap_or(line);
             format!("    {line}\n")
-        }).collect();
+        })
+        .collect();
     let bench = bench.integrations(&[format!("{web}{pasted}")]);
     let output = bench.run(&["check", "--offline"]).code(78);
     output.says("✓ ok       grants").says("mock-token: the variable MOCK_TOKEN is not set");
@@ -476,21 +495,33 @@ fn faults_of_an_integrations_configuration_have_their_line() {
         "{HEAD}  - name: mock\n    component: mock\n    config:\n      records: 7\n      recods: 7\n      repos:\n        - {{name: x, url: y, ref_id: z}}\n        - {{name: x}}\n"
     ));
     let output = bench.export().code(78);
-    output.says("agent.yaml:8:7: integrations[0].config.recods: there is no setting of this name; did you mean `records`?");
+    output.says(
+        "agent.yaml:8:7: integrations[0].config.recods: there is no setting of this name; did you mean `records`?",
+    );
     output.says("agent.yaml:11:11: integrations[0].config.repos[1]: ");
     let report = bench.report(78, &[]);
     assert_eq!(report["integrations"][0]["faults"][0]["line"], 8, "{report:#}");
     // By flags, the flag is the place.
-    let flags = ["export", "--pinpoint-root=.", "--integrations-json=[{\"name\":\"mock\",\"config\":{\"records\":\"x\"}}]"];
+    let flags =
+        ["export", "--pinpoint-root=.", "--integrations-json=[{\"name\":\"mock\",\"config\":{\"records\":\"x\"}}]"];
     Bench::new().run(&flags).code(78).says("--integrations-json:1:").says("[0].config.records");
 }
 
 #[test]
 fn discover_shows_what_a_component_is_without_a_configuration() {
     let bench = Bench::new();
-    bench.run(&["discover"]).code(0).says("mock");
+    // All that lies in the folder, the guest with the bad manifest included.
+    bench.run(&["discover"]).code(3).says("mock: mock").says("guest_bad_manifest");
     let output = bench.run(&["discover", "mock"]).code(0);
-    for text in ["mock.Issue", "key /ref_id", "workconfig", "issue.add_comment", "x-mock-event", "mock-token", "git repositories"] {
+    for text in [
+        "mock.Issue",
+        "key /ref_id",
+        "workconfig",
+        "issue.add_comment",
+        "x-mock-event",
+        "mock-token",
+        "git repositories",
+    ] {
         output.says(text);
     }
     bench.run(&["discover", "moc"]).code(78).says("did you mean `mock`?");
@@ -574,9 +605,11 @@ fn lying_manifests() -> Vec<(Value, &'static str)> {
 #[test]
 fn a_manifest_that_lies_is_told_with_the_place() {
     for (members, said) in lying_manifests() {
-        let mut manifest = json!({"schema": 1, "name": "l", "version": "1.0.0", "ref_type": "l", "config": {"type": "object"}});
+        let mut manifest =
+            json!({"schema": 1, "name": "l", "version": "1.0.0", "ref_type": "l", "config": {"type": "object"}});
         manifest.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-        let bench = Bench::new().integrations(&[integration("l", "./l.wasm", "{}", "{}"), mock("mock", "{records: 1}")]);
+        let bench =
+            Bench::new().integrations(&[integration("l", "./l.wasm", "{}", "{}"), mock("mock", "{records: 1}")]);
         bench.write("l.wasm", liar_with(&manifest.to_string()));
         bench.export().code(3).says(said).says("l: badly configured: the component's manifest has faults");
         assert_eq!(bench.sink().count("mock"), 12, "{members}");
@@ -598,10 +631,13 @@ fn a_manifest_that_asks_for_everything_is_given_nothing() {
 
 #[test]
 fn records_that_do_not_fit_their_schema_are_told_and_delivered() {
-    let records: Vec<Value> = (0..9).map(|i| if i < 2 { json!({"id": i.to_string(), "n": i}) } else { json!({"id": i.to_string(), "n": "x"}) }).collect();
+    let records: Vec<Value> = (0..9)
+        .map(|i| if i < 2 { json!({"id": i.to_string(), "n": i}) } else { json!({"id": i.to_string(), "n": "x"}) })
+        .collect();
     let bench = Bench::new().integrations(&[liar("liar", &json!({ "records": records }))]);
     let output = bench.export().code(3);
-    output.says("liar: partial: 7 records of lie.Thing, of 9 looked at, do not fit the manifest's schema, as `2` at /n");
+    output
+        .says("liar: partial: 7 records of lie.Thing, of 9 looked at, do not fit the manifest's schema, as `2` at /n");
     assert_eq!(bench.sink().count("liar"), 9);
     let log = bench.read("root/logs/integrations/liar.log");
     assert_eq!(log.matches("a record does not fit the schema").count(), 5, "{log}");
@@ -634,10 +670,21 @@ fn cycles_are_told() {
 
 #[test]
 fn every_command_teaches() {
-    for command in ["export", "check", "discover", "validate-config", "onboard", "export-onboard-data", "mutate", "webhook", "status", "doctor", "force-historical"] {
+    for command in [
+        "export",
+        "check",
+        "discover",
+        "validate-config",
+        "onboard",
+        "export-onboard-data",
+        "mutate",
+        "webhook",
+        "status",
+        "doctor",
+        "force-historical",
+    ] {
         let help: Output = Bench::new().run(&[command, "--help"]).code(0);
         assert!(help.stdout.contains("Example"), "{command}: {}", help.stdout);
         assert!(help.stdout.contains(&format!("agent {command}")), "{command}");
     }
-    assert!(Path::new(&repository()).join("docs/exit-codes.md").exists());
 }

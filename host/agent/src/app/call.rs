@@ -239,7 +239,8 @@ impl CallReport {
     }
 
     pub(super) fn broke_off(name: &str, error: &tokio::task::JoinError) -> CallReport {
-        let reason = format!("the agent failed while calling it: {error}; this is a defect of the agent, please report it");
+        let reason =
+            format!("the agent failed while calling it: {error}; this is a defect of the agent, please report it");
         CallReport { reason: Some(reason), ..CallReport::empty(name, OutcomeKind::Failed) }
     }
 

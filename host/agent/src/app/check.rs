@@ -67,7 +67,12 @@ pub async fn check(config: Config, live: bool, logs: Logs, shutdown: Shutdown) -
     for (task, integration) in tasks.into_iter().zip(&config.integrations) {
         integrations.push(task.await.unwrap_or_else(|error| {
             let mut check = IntegrationCheck::begin(integration);
-            check.wrong(OutcomeKind::Failed, "component", &CallReport::broke_off(&integration.name, &error).reason, None);
+            check.wrong(
+                OutcomeKind::Failed,
+                "component",
+                &CallReport::broke_off(&integration.name, &error).reason,
+                None,
+            );
             check
         }));
     }
@@ -82,7 +87,9 @@ async fn check_one(runner: &Runner, config: &Config, integration: &Integration, 
         Err(NotRun { outcome, faults }) => {
             let (what, mend) = match &outcome {
                 Outcome::Failed { kind, .. } if kind == "config" => ("configuration", None),
-                Outcome::Failed { kind, .. } if kind == "manifest" => ("manifest", Some("tell the integration's author")),
+                Outcome::Failed { kind, .. } if kind == "manifest" => {
+                    ("manifest", Some("tell the integration's author"))
+                }
                 _ => ("component", None),
             };
             check.faults = faults;

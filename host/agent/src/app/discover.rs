@@ -102,8 +102,7 @@ pub async fn discover(
 
 async fn discover_one(runner: &Runner, candidate: Candidate) -> Discovered {
     let Candidate { name, component, absent } = candidate;
-    let mut found =
-        Discovered { name, component, digest: None, bytes: None, error: None, manifest: None };
+    let mut found = Discovered { name, component, digest: None, bytes: None, error: None, manifest: None };
     if absent.is_some() {
         return Discovered { error: absent, ..found };
     }

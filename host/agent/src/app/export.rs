@@ -163,9 +163,10 @@ async fn run_one(
                 ..IntegrationReport::empty(&integration.name, OutcomeKind::Failed)
             },
         },
-        Err(NotRun { outcome, faults }) => {
-            IntegrationReport { faults, ..report(&integration.name, ExportOutcome::not_run(&integration.name, outcome)) }
-        }
+        Err(NotRun { outcome, faults }) => IntegrationReport {
+            faults,
+            ..report(&integration.name, ExportOutcome::not_run(&integration.name, outcome))
+        },
     };
     report.duration_ms = began.elapsed().as_millis() as u64;
     let records = report.sessions.iter().map(|s| s.records).sum();

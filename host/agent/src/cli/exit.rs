@@ -2,7 +2,8 @@
 //! published list, and a test holds the two together.
 
 use crate::app::{
-    AppError, CallReport, CheckReport, CheckState, DiscoverReport, DoctorReport, ExportReport, OutcomeKind, ValidateReport,
+    AppError, CallReport, CheckReport, CheckState, DiscoverReport, DoctorReport, ExportReport, OutcomeKind,
+    ValidateReport,
 };
 
 /// How the process ends.

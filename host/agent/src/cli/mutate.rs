@@ -7,7 +7,9 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::calls::{CallArguments, Ended, carry_out, changes, document, failure, mutated, read_file, result, text_or_file};
+use super::calls::{
+    CallArguments, Ended, carry_out, changes, document, failure, mutated, read_file, result, text_or_file,
+};
 use super::exit::Exit;
 use super::source::pick;
 use super::{CommandError, Global};

@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn what_tells_objects_apart_comes_first() {
-        let objects = [json!({"z": 1, "name": "n", "list": [1]}), json!({"ref_id": "1", "a": 1, "b": 1, "c": 1, "d": 1})];
+        let objects =
+            [json!({"z": 1, "name": "n", "list": [1]}), json!({"ref_id": "1", "a": 1, "b": 1, "c": 1, "d": 1})];
         assert_eq!(columns(&objects.iter().collect::<Vec<_>>()), ["ref_id", "name", "z", "a", "b"]);
         assert_eq!(columns(&[&json!({"only": [1]})]), ["only"]);
         assert_eq!(columns(&[]), Vec::<String>::new());

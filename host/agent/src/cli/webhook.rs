@@ -4,12 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::calls::{CallArguments, Ended, carry_out, changes, document, failure, mutated, read_file, result, text_or_file};
+use super::calls::{
+    CallArguments, Ended, carry_out, changes, document, failure, mutated, read_file, result, text_or_file,
+};
 use super::exit::Exit;
 use super::source::pick;
 use super::{CommandError, Global};
@@ -211,9 +213,12 @@ mod tests {
     #[test]
     fn a_body_goes_through_as_it_is() {
         let bytes = |text: &str| bytes_of(&serde_json::from_str::<Box<RawValue>>(text).unwrap());
-        for (text, expected) in
-            [(r#""a\u0000b""#, &b"a\0b"[..]), (r#"{"n": 1.00}"#, br#"{"n": 1.00}"#), ("null", b""), ("[1, 2]", b"[1, 2]")]
-        {
+        for (text, expected) in [
+            (r#""a\u0000b""#, &b"a\0b"[..]),
+            (r#"{"n": 1.00}"#, br#"{"n": 1.00}"#),
+            ("null", b""),
+            ("[1, 2]", b"[1, 2]"),
+        ] {
             assert_eq!(bytes(text), expected, "{text}");
         }
     }

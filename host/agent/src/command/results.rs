@@ -38,9 +38,7 @@ impl Form {
         static FORMS: [OnceLock<Validator>; 4] = [const { OnceLock::new() }; 4];
         let (index, name, text) = match self {
             Form::Manifest => return None,
-            Form::Validate => {
-                (0, "validate-result.json", include_str!("../../../../wit/schemas/validate-result.json"))
-            }
+            Form::Validate => (0, "validate-result.json", include_str!("../../../../wit/schemas/validate-result.json")),
             Form::Onboard => (1, "onboard-result.json", include_str!("../../../../wit/schemas/onboard-result.json")),
             Form::Export => (2, "export-result.json", include_str!("../../../../wit/schemas/export-result.json")),
             Form::Mutate => (3, "mutate-result.json", include_str!("../../../../wit/schemas/mutate-result.json")),

@@ -75,10 +75,9 @@ fn told(error: &ValidationError<'_>) -> Vec<Fault> {
     let place = error.instance_path().as_str();
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected }
-        | ValidationErrorKind::UnevaluatedProperties { unexpected } => unexpected
-            .iter()
-            .map(|name| Fault::new(format!("{place}/{}", escaped(name)), NO_SUCH))
-            .collect(),
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            unexpected.iter().map(|name| Fault::new(format!("{place}/{}", escaped(name)), NO_SUCH)).collect()
+        }
         _ => vec![Fault::new(place, error.masked_with("the value").to_string())],
     }
 }

@@ -32,7 +32,9 @@ impl Written {
             _ => None,
         };
         match config {
-            Some(entry) if matches!(entry.node.value, Value::Map(_)) => walk(&entry.node, entry.at, "", &path, &mut places),
+            Some(entry) if matches!(entry.node.value, Value::Map(_)) => {
+                walk(&entry.node, entry.at, "", &path, &mut places)
+            }
             Some(entry) => drop(places.insert(String::new(), (entry.at, path))),
             None => drop(places.insert(String::new(), (node.at, path))),
         }
@@ -60,7 +62,13 @@ impl Written {
                 (None, None) => return none(),
             }
         };
-        ConfigFault { file: settings.file.clone(), line: place.line, column: place.column, path: path.clone(), ..none() }
+        ConfigFault {
+            file: settings.file.clone(),
+            line: place.line,
+            column: place.column,
+            path: path.clone(),
+            ..none()
+        }
     }
 }
 

@@ -107,7 +107,8 @@ impl Judges {
 
     /// The models with records that do not fit, in the order of their names.
     pub(super) fn misfits(&self) -> Vec<ModelMisfits> {
-        let found: BTreeMap<&String, ModelMisfits> = self.by_model.iter().map(|(m, judge)| (m, judge.found())).collect();
+        let found: BTreeMap<&String, ModelMisfits> =
+            self.by_model.iter().map(|(m, judge)| (m, judge.found())).collect();
         found.into_values().filter(|found| found.misfits > 0).collect()
     }
 }
@@ -117,9 +118,8 @@ impl ModelJudge {
     pub(super) fn is_due(&self, bytes: usize) -> bool {
         let before = self.seen.fetch_add(1, Ordering::Relaxed);
         let in_sample = before < self.sample.first || before.is_multiple_of(self.sample.every.max(1));
-        let has_time = || {
-            self.sample == Sample::ALL || Duration::from_nanos(self.spent.load(Ordering::Relaxed)) < TIME_MAX
-        };
+        let has_time =
+            || self.sample == Sample::ALL || Duration::from_nanos(self.spent.load(Ordering::Relaxed)) < TIME_MAX;
         in_sample && bytes <= BYTES_MAX && has_time()
     }
 

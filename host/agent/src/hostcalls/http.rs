@@ -107,7 +107,9 @@ impl Guest {
         let request = judge(request)?;
         if let Some(name) = request.credential.as_ref().filter(|name| !policy.credentials.contains_key(*name)) {
             return Err(HttpError::Denied(if policy.credentials_asked.contains(name) {
-                format!("the credential `{name}` is not granted: add it to `grants.credentials` of this integration in agent.yaml")
+                format!(
+                    "the credential `{name}` is not granted: add it to `grants.credentials` of this integration in agent.yaml"
+                )
             } else {
                 format!(
                     "the integration's manifest does not ask for the credential `{name}`; its author has to add it to \
