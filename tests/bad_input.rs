@@ -63,13 +63,13 @@ fn one_that_cannot_be_loaded_leaves_the_others_alone() {
 
 /// Configurations of an integration that do not fit its manifest, and what is said of each.
 const MISFITS: &[(&str, &str, &[&str])] = &[
-    ("mock", "{recods: 1}", &["below its `config`", "recods"]),
-    ("mock", "{records: many}", &["/records: the value is not of type \"integer\""]),
-    ("mock", "{records: -1}", &["/records: the value is less than the minimum of 0"]),
-    ("mock", "{fail: [a]}", &["/fail"]),
-    ("mock", "{records: x, projects: y}", &["\n      /records: ", "\n      /projects: "]),
+    ("mock", "{recods: 1}", &["agent.yaml:4:", "integrations[0].config.recods", "did you mean `records`?"]),
+    ("mock", "{records: many}", &["config.records: the value is not of type \"integer\""]),
+    ("mock", "{records: -1}", &["config.records: the value is less than the minimum of 0"]),
+    ("mock", "{fail: [a]}", &["config.fail: "]),
+    ("mock", "{records: x, projects: y}", &["config.records: ", "config.projects: "]),
     ("${GUESTS}/guest_hello.wasm", "{}", &["\"url\" is a required property"]),
-    ("${GUESTS}/guest_hello.wasm", "{url: 1}", &["/url: the value is not of type \"string\""]),
+    ("${GUESTS}/guest_hello.wasm", "{url: 1}", &["config.url: the value is not of type \"string\""]),
 ];
 
 #[test]

@@ -76,9 +76,8 @@ struct Headers(Vec<(String, String)>);
 /// Runs the subcommand.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, CommandError> {
     carry_out("webhook", &arguments.call, global, |loaded, logs, shutdown| async move {
-        let (headers, body) = arguments.webhook()?;
+        let request = arguments.webhook()?;
         let integration = pick(&loaded.config, arguments.name.as_deref())?;
-        let request = Request::Webhook { headers, body };
         let report = app::call(loaded.config, integration, request, logs, shutdown).await?;
         let exit = Exit::of_call(&report);
         let mut json = result(&report, &loaded.notes, exit);
@@ -90,10 +89,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Comman
 }
 
 impl Arguments {
-    fn webhook(&self) -> Result<(Vec<(String, String)>, Vec<u8>), AppError> {
+    fn webhook(&self) -> Result<Request, AppError> {
         if let Some(body) = &self.body {
             let headers = self.header.iter().map(|text| pair(text)).collect::<Result<_, _>>()?;
-            return Ok((headers, text_or_file("--body", body)?));
+            return Ok(Request::Webhook { headers, body: text_or_file("--body", body)? });
         }
         let (flag, bytes) = match (&self.data, &self.data_file) {
             (Some(text), _) => ("--data", text_or_file("--data", text)?),
@@ -106,7 +105,7 @@ impl Arguments {
         if let Some((name, _)) = headers.iter().find(|(name, _)| !is_name(name)) {
             return Err(AppError::Usage(format!("{flag}: `{}` is not the name of a header", name.escape_debug())));
         }
-        Ok((headers, data.body.map_or_else(Vec::new, |body| bytes_of(&body))))
+        Ok(Request::Webhook { headers, body: data.body.map_or_else(Vec::new, |body| bytes_of(&body)) })
     }
 }
 

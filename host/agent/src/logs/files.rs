@@ -78,7 +78,7 @@ impl Files {
         let text = if json { line.json(now) } else { line.file_text(now) };
         let about = match line.source {
             Source::Guest { .. } if self.for_all => {
-                failures.add(self.to_command(line.level, &text));
+                failures.add(self.command_line(line.level, &text));
                 None
             }
             Source::Guest { integration } => {
@@ -88,7 +88,7 @@ impl Files {
                 Some(integration)
             }
             Source::Agent { .. } => {
-                failures.add(self.to_command(line.level, &text));
+                failures.add(self.command_line(line.level, &text));
                 line.fields.iter().find(|(name, _)| name == "integration").map(|(_, value)| value.as_str())
             }
         };
@@ -99,7 +99,7 @@ impl Files {
     }
 
     /// Writes a line to the command's file, or keeps it until there is one.
-    fn to_command(&mut self, level: Level, text: &str) -> Failures {
+    fn command_line(&mut self, level: Level, text: &str) -> Failures {
         match &mut self.command {
             Some(file) => return file.write(level, text),
             None if self.early.len() < EARLY_LINES_MAX => self.early.push((level, text.to_owned())),
