@@ -215,7 +215,7 @@ pub async fn run_wasm(request: RunWasm, logs: Logs, shutdown: Shutdown) -> Resul
     let alone = Alone {
         runner: Runner { sandbox, egress, logs, shutdown },
         ledger,
-        witness: Arc::new(Witness::default()),
+        witness: Arc::new(Witness::new(request.count_instructions)),
         began,
         report: RunWasmReport::begin(&request),
     };

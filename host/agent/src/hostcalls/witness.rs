@@ -36,9 +36,22 @@ pub struct Seen {
 #[derive(Debug, Default)]
 pub struct Witness {
     seen: Mutex<Seen>,
+    /// The guest's instructions are counted: answers are to be the same in every run.
+    repeatable: bool,
 }
 
 impl Witness {
+    /// One for a guest whose instructions are, or are not, counted. Where they are, answers carry no measured times: a
+    /// number with a digit more takes longer to read.
+    #[must_use]
+    pub fn new(repeatable: bool) -> Witness {
+        Witness { seen: Mutex::default(), repeatable }
+    }
+
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.repeatable
+    }
+
     /// What has been seen so far.
     #[must_use]
     pub fn seen(&self) -> Seen {
