@@ -129,6 +129,7 @@ fn a_blocked_host_call_ends_with_its_run_and_leaves_no_task() {
         asked: vec![rule.clone()],
         granted: vec![rule],
         private_hosts: vec!["127.0.0.1".into()],
+        credentials_asked: Vec::new(),
         credentials: Default::default(),
     });
     let url = format!("http://127.0.0.1:{port}/");
