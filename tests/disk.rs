@@ -81,8 +81,8 @@ fn each_once(bench: &Bench, out: &Path) {
 /// Bytes left under the root, whether its reserve is there, what an export of the large integration then says, and the code
 /// of a reader.
 const ROOT_FULL: &[(u64, bool, &str, i32)] = &[
-    (6 << 20, true, "free space on the agent's disk and run again", 0),
-    (0, true, "free space on the agent's disk and run again", 0),
+    (6 << 20, true, "free space there, let the agent write there, and run again", 0),
+    (0, true, "free space there, let the agent write there, and run again", 0),
     (0, false, "is full; free some space", 1),
 ];
 

@@ -69,7 +69,7 @@ fn find<'a>(root: &'a Value, parts: &[&str]) -> Result<Vec<&'a Value>, (String, 
     for part in parts {
         let mut next = Vec::new();
         let mut known = Vec::new();
-        let mut closed = !here.is_empty();
+        let mut closed = here.iter().any(|schema| !only_points(schema));
         for schema in &here {
             let properties = schema.get("properties").and_then(Value::as_object);
             known.extend(properties.into_iter().flat_map(Map::keys).cloned());
@@ -78,7 +78,7 @@ fn find<'a>(root: &'a Value, parts: &[&str]) -> Result<Vec<&'a Value>, (String, 
                 schema.get("items")
             });
             let additional = schema.get("additionalProperties");
-            closed &= additional == Some(&Value::Bool(false));
+            closed &= only_points(schema) || additional == Some(&Value::Bool(false));
             if let Some(below) = below.or(additional.filter(|schema| schema.is_object())) {
                 next.extend(resolved(root, below));
             }
@@ -91,6 +91,12 @@ fn find<'a>(root: &'a Value, parts: &[&str]) -> Result<Vec<&'a Value>, (String, 
         here = next;
     }
     Ok(here)
+}
+
+/// Whether a schema says nothing of members itself: it only leads to others.
+fn only_points(schema: &Value) -> bool {
+    let has = |member: &&str| schema.get(member).is_some();
+    ["$ref", "allOf", "anyOf", "oneOf"].iter().any(has) && !["properties", "additionalProperties"].iter().any(has)
 }
 
 /// A schema with those that judge the same value: behind references and in lists of alternatives.

@@ -177,7 +177,9 @@ mod tests {
         assert_eq!(due, [0, 1, 2, 10, 20, 30]);
         let all = judges(Sample::ALL).of("m").expect("a judge");
         assert_eq!((0..100).filter(|_| all.is_due(1)).count(), 100);
-        assert!(!all.is_due(BYTES_MAX + 1));
+        assert!(all.is_due(BYTES_MAX + 1));
+        let some = judges(Sample::default()).of("m").expect("a judge");
+        assert!(!some.is_due(BYTES_MAX + 1) && some.is_due(BYTES_MAX));
     }
 
     #[test]
