@@ -208,3 +208,13 @@ fn the_older_flags_do_as_they_did() {
     }
     assert!(!bench.path("ignored").exists(), "the flag goes before the document");
 }
+
+/// Systems give a process few open files and allow it more. With so few nothing could be exported.
+#[test]
+fn a_low_limit_of_open_files_is_raised() {
+    let bench = Bench::new().integrations(&[mock("mock", "{}")]);
+    let line = |ulimit: &str| format!("ulimit {ulimit} 12 && \"$AGENT\" export -q");
+    assert_ne!(bench.shell(&line("-n")).code, 0);
+    assert_eq!(bench.shell(&line("-S -n")).code, 0);
+    assert_eq!(bench.sink().count("mock"), 309);
+}

@@ -65,7 +65,7 @@ impl Bench {
             git_cache: folder.path().join("repos"),
         };
         // As the command line makes it.
-        let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let tokio = agent::shutdown::runtime()?;
         Ok(Bench { _folder: folder, exporter: Arc::new(exporter), tokio })
     }
 

@@ -51,6 +51,10 @@ fn main() -> Result<()> {
             let mut report = Report::default();
             return run_wasm(&mut report).and_then(|()| report.finish("run-wasm"));
         }
+        Some("warm") => {
+            let mut report = Report::default();
+            return warm_call(&mut report).and_then(|()| report.finish("warm"));
+        }
         Some("fairness") => {
             let mut report = Report::default();
             return fairness::fairness(&mut report).and_then(|()| report.finish("fairness"));

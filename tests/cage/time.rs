@@ -91,6 +91,41 @@ fn a_guest_that_does_not_come_back_meets_its_running_time_wherever_it_is() {
     }
 }
 
+/// More guests that never let go than there are processors: each still meets its own limit, a short call beside them is
+/// answered, and those that stand in the queue when their time is over end like the others.
+#[test]
+fn loops_on_every_processor_neither_keep_others_out_nor_stay() {
+    let cage = Cage::new();
+    let path = |name: &str| cage.folder.path().join(name);
+    fs::write(path("loops.wasm"), guests::loops_in_export()).unwrap();
+    fs::write(path("good.wasm"), guests::good()).unwrap();
+    let loops = cage.sandbox.load(&path("loops.wasm")).unwrap();
+    let good = cage.sandbox.load(&path("good.wasm")).unwrap();
+    let limits = Limits { wall_time_max: Duration::from_secs(3600), ..cpu(Duration::MAX) };
+    let _inside = cage.runtime.enter();
+    let tasks: Vec<_> = (0..3 * agent::shutdown::processors() + 1)
+        .map(|_| {
+            let (sandbox, door, shutdown) = (cage.sandbox.clone(), cage.nothing(), cage.shutdown.clone());
+            let (loops, limits) = (loops.clone(), limits.clone());
+            cage.shutdown.spawn(async move {
+                sandbox.call(&loops, door, &limits, Call::Export { config: "{}".to_owned() }, &shutdown).await
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        let report = cage.run(&good, cage.nothing(), &cpu(Duration::MAX), "{}");
+        assert_eq!(report.end, CallEnd::Ok("{}".to_owned()));
+    }
+    cage.time.advance(Duration::from_secs(3600));
+    for task in tasks {
+        wait_until("a loop ends", || {
+            cage.sandbox.tick();
+            task.is_finished()
+        });
+        is_limit(&cage.runtime.block_on(task).unwrap(), ("wall_time_max", "3600 s"));
+    }
+}
+
 /// A guest that does nothing is not charged for the time of others.
 #[test]
 fn a_good_guest_ends_well_whatever_the_time() {

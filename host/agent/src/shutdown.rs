@@ -5,8 +5,21 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+
+/// Processors that this process may use.
+#[must_use]
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Starts the threads on which everything runs: one more than there are processors. Guests run on no more than there are
+/// processors, so one thread is always left for what is short: the network, timers, calls that come.
+pub fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(processors() + 1).enable_all().build()
+}
 
 /// A request to end that everything can see and wait for. Clones share it.
 #[derive(Clone, Default)]

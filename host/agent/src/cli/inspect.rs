@@ -38,7 +38,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, CommandError> {
     let around = global.surroundings(None)?;
     let logs = global.logs("inspect")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+    let runtime = crate::shutdown::runtime().map_err(|error| {
         AppError::Failed(format!("threads cannot be started: {error}; allow the agent more of them"))
     })?;
     let temporary = match run_wasm::cache_folder(&around) {

@@ -9,6 +9,7 @@ mod discover;
 mod doctor;
 mod exit;
 mod export;
+mod files;
 mod force_historical;
 mod inspect;
 mod mutate;
@@ -172,6 +173,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return exit;
         }
     };
+    files::allow_many();
     let global = cli.global;
     let result = match cli.command {
         Command::Export(arguments) => export::run(&arguments, &global),

@@ -147,7 +147,7 @@ pub(super) fn run(arguments: Arguments, global: &Global) -> Result<Exit, Command
     let (call, settings) = arguments.call()?;
     let lifted = Lifted::of(&arguments, global, &around)?;
     let logs = global.logs("run-wasm")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+    let runtime = crate::shutdown::runtime().map_err(|error| {
         AppError::Failed(format!("threads cannot be started: {error}; allow the agent more of them"))
     })?;
     let shutdown = Shutdown::default();

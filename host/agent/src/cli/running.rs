@@ -22,7 +22,7 @@ pub(super) struct Running {
 
 impl Running {
     pub fn begin() -> Result<Running, CommandError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        let runtime = crate::shutdown::runtime().map_err(|error| {
             AppError::Failed(format!("threads cannot be started: {error}; allow the agent more of them"))
         })?;
         let entered = runtime.enter();

@@ -12,6 +12,7 @@ use url::{Host, Url};
 
 use super::ledger::{Entry, Ledger};
 use super::resolve::{self, AddressRefused, Checked, Lookup};
+use super::room::{Held, Room};
 use super::secrets::{self, InUse};
 use super::{EgressError, Policy, Request, Response, address, policy};
 
@@ -26,8 +27,8 @@ const CLIENTS_MAX: usize = 128;
 /// Bytes of a URL; servers refuse longer ones.
 const URL_BYTES_MAX: usize = 8 << 10;
 /// Header fields of a request, and their bytes in all.
-const HEADERS_MAX: usize = 128;
-const HEADER_BYTES_MAX: usize = 64 << 10;
+pub(crate) const HEADERS_MAX: usize = 128;
+pub(crate) const HEADER_BYTES_MAX: usize = 64 << 10;
 /// Header fields of an answer (HTTP/1) and bytes of them (HTTP/2).
 const ANSWER_HEADERS_MAX: usize = 256;
 const ANSWER_HEADER_BYTES_MAX: u32 = 128 << 10;
@@ -97,11 +98,21 @@ impl Egress {
     /// Sends a request and waits for its whole answer. Dropping the future cancels the request. Must be polled within
     /// a tokio runtime.
     pub async fn send(&self, policy: &Policy, request: Request) -> Result<Response, EgressError> {
+        self.send_within(policy, request, &mut Room::new(usize::MAX).part()).await
+    }
+
+    /// The same for a caller that has so much room for answers: `held` counts what comes, as it comes.
+    pub(crate) async fn send_within(
+        &self,
+        policy: &Policy,
+        request: Request,
+        held: &mut Held,
+    ) -> Result<Response, EgressError> {
         let (timeout, bytes_max) = (request.timeout, request.body_bytes_max);
         let entry = self.entry(policy, &request);
         let exchange = async {
             let (answer, secret) = self.start(policy, request).await?;
-            let mut response = read_answer(answer, bytes_max).await?;
+            let mut response = read_answer(answer, bytes_max, held).await?;
             if let Some(secret) = secret {
                 secret.redact(&mut response);
             }
@@ -293,27 +304,35 @@ pub(super) fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn read_answer(mut answer: reqwest::Response, bytes_max: usize) -> Result<Response, EgressError> {
+async fn read_answer(
+    mut answer: reqwest::Response,
+    bytes_max: usize,
+    held: &mut Held,
+) -> Result<Response, EgressError> {
     let status = answer.status();
     // What is announced and what comes are two things; an announcement that is too large already saves the wait.
     let announced = answer.content_length().unwrap_or(0);
     if announced > bytes_max as u64 {
         return Err(EgressError::TooLarge(bytes_max));
     }
-    let mut body = Vec::with_capacity(announced.min(BODY_RESERVED_MAX) as usize);
+    let mut body = Vec::new();
+    held.reserve(&mut body, announced.min(BODY_RESERVED_MAX) as usize, bytes_max)?;
     // The length is checked as it comes, after decompression: what is announced may be a lie, and small may grow large.
     while let Some(chunk) = answer.chunk().await.map_err(classify)? {
         if chunk.len() > bytes_max - body.len() {
             return Err(EgressError::TooLarge(bytes_max));
         }
+        held.reserve(&mut body, chunk.len(), bytes_max)?;
         body.extend_from_slice(&chunk);
     }
-    Ok(Response {
+    let response = Response {
         status: status.as_u16(),
         url: answer.url().to_string(),
         headers: header_pairs(answer.headers()),
         body,
-    })
+    };
+    held.head(&response)?;
+    Ok(response)
 }
 
 impl EgressError {
@@ -325,7 +344,7 @@ impl EgressError {
             | EgressError::Dns(text)
             | EgressError::Connection(text)
             | EgressError::Other(text) => secret.redact_text(text),
-            EgressError::Timeout(_) | EgressError::TooLarge(_) => {}
+            EgressError::Timeout(_) | EgressError::TooLarge(_) | EgressError::NoRoom(_) => {}
         }
     }
 }

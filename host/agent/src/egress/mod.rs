@@ -13,11 +13,14 @@ mod client;
 mod ledger;
 mod policy;
 mod resolve;
+mod room;
 mod secrets;
 mod stream;
 
 pub use client::Egress;
+pub(crate) use client::{HEADER_BYTES_MAX, HEADERS_MAX};
 pub use ledger::{Account, Denial, Exchange, Lack, Ledger};
+pub(crate) use room::{Held, Room, fields_bytes};
 pub(crate) use stream::{Stream, StreamLimits};
 
 /// What one integration may reach: asked ∩ granted, worked out before it runs.
@@ -70,6 +73,9 @@ pub enum EgressError {
     Timeout(Duration),
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
+    /// The caller's requests and answers together.
+    #[error("the requests and answers that are held take more than {0} bytes together")]
+    NoRoom(usize),
     #[error("TLS: {0}")]
     Tls(String),
     #[error("the name cannot be resolved: {0}")]

@@ -333,6 +333,51 @@ fn git_jobs_commit_with_their_session_and_end_with_theirs() {
     });
 }
 
+/// Each cap is met by one that queues without end; what was queued before is kept.
+#[test]
+fn repositories_are_queued_up_to_their_caps() {
+    multi().block_on(async {
+        let root = Root::new(Compression::None);
+        let store = root.open();
+        let repo =
+            |index: usize, bytes: usize| serde_json::json!({"ref_id": index.to_string(), "text": "x".repeat(bytes)});
+        let refusal = |result: Result<(), SessionError>| match result {
+            Err(SessionError::Limit(why)) => why,
+            other => panic!("{other:?}"),
+        };
+
+        let run = root.run(&store);
+        let open = |name: &str| run.open_root(SessionKind::Tracking, name).unwrap();
+        let first = open("first");
+        assert!(refusal(run.queue_repo(first, repo(0, 1 << 20))).contains("repo_bytes_max"));
+        (0..10_000).for_each(|index| run.queue_repo(first, repo(index, 0)).unwrap());
+        assert!(refusal(run.queue_repo(first, repo(0, 0))).contains("10000 repositories are queued and not committed"));
+        // Others of the run may, until the run itself has had too many, committed or not.
+        for session in 0..9 {
+            let session = open(&format!("other {session}"));
+            (0..10_000).for_each(|index| run.queue_repo(session, repo(index, 0)).unwrap());
+            run.rollback(session);
+        }
+        assert!(refusal(run.queue_repo(open("late"), repo(0, 0))).contains("jobs_max"));
+        run.done(first, None).await.unwrap();
+        assert_eq!(run.git_jobs().unwrap().len(), 10_000);
+
+        // The same by bytes: 256 MiB, less than a MiB at a time.
+        let run = root.run(&store);
+        let mut queued = 0;
+        let why = loop {
+            let session = run.open_root(SessionKind::Tracking, "large").unwrap();
+            let result = run.queue_repo(session, repo(queued, (1 << 20) - 1024));
+            run.rollback(session);
+            if result.is_err() {
+                break refusal(result);
+            }
+            queued += 1;
+        };
+        assert!(why.contains("jobs_bytes_max") && queued == 256, "{queued}: {why}");
+    });
+}
+
 #[test]
 fn a_job_that_fails_too_often_is_a_dead_letter() {
     multi().block_on(async {

@@ -13,10 +13,14 @@ use wasmtime::component::Resource;
 use super::Guest;
 use crate::bindings::agent::integration::http as wit;
 use crate::bindings::agent::integration::http::HttpError;
-use crate::egress::{EgressError, Policy, Request, Response};
+use crate::egress::{EgressError, HEADER_BYTES_MAX, HEADERS_MAX, Held, Policy, Request, Response, Room, fields_bytes};
 
 /// Requests under way, or answered and not yet taken: each may hold a body.
 const FLIGHTS_MAX: usize = 32;
+/// Bytes that these hold together, requests and answers: four of the largest bodies, or two mebibytes for each.
+const HELD_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a method; the longest that is registered has 17.
+const METHOD_BYTES_MAX: usize = 64;
 const URL_BYTES_MAX: usize = 8 << 10;
 const BODY_BYTES_MAX: usize = 16 << 20;
 const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 1..=600_000;
@@ -33,11 +37,17 @@ const HOST_METHODS: [&str; 2] = ["CONNECT", "TRACE"];
 type Answer = Result<Response, EgressError>;
 
 /// The requests of one instance that are under way.
-#[derive(Default)]
 pub(super) struct Flights {
     count: usize,
+    room: Room,
     /// Told at each landing. There is one waiter at a time, the instance, so a permit is never taken by another.
     landed: Arc<Notify>,
+}
+
+impl Default for Flights {
+    fn default() -> Flights {
+        Flights { count: 0, room: Room::new(HELD_BYTES_MAX), landed: Arc::default() }
+    }
 }
 
 /// What a guest's handle of a request stands for. Its end cancels the request.
@@ -48,8 +58,12 @@ pub struct PendingEntry {
 
 /// A request on its way.
 enum Flight {
-    Under(oneshot::Receiver<Answer>),
-    Landed(Answer),
+    /// With the answer comes what it holds of the room, which is given back when the guest has taken it.
+    Under(oneshot::Receiver<(Answer, Held)>),
+    Landed {
+        answer: Answer,
+        _held: Option<Held>,
+    },
 }
 
 impl PendingEntry {
@@ -57,9 +71,11 @@ impl PendingEntry {
     fn landed(&mut self) -> bool {
         if let Flight::Under(receiver) = &mut self.state {
             match receiver.try_recv() {
-                Ok(answer) => self.state = Flight::Landed(answer),
+                Ok((answer, held)) => self.state = Flight::Landed { answer, _held: Some(held) },
                 Err(oneshot::error::TryRecvError::Empty) => return false,
-                Err(oneshot::error::TryRecvError::Closed) => self.state = Flight::Landed(Err(lost())),
+                Err(oneshot::error::TryRecvError::Closed) => {
+                    self.state = Flight::Landed { answer: Err(lost()), _held: None }
+                }
             }
         }
         true
@@ -68,8 +84,8 @@ impl PendingEntry {
     /// Waits for the answer and takes it.
     async fn take(mut self) -> Answer {
         match &mut self.state {
-            Flight::Under(receiver) => receiver.await.unwrap_or_else(|_| Err(lost())),
-            Flight::Landed(answer) => std::mem::replace(answer, Err(lost())),
+            Flight::Under(receiver) => receiver.await.map_or_else(|_| Err(lost()), |(answer, _)| answer),
+            Flight::Landed { answer, .. } => std::mem::replace(answer, Err(lost())),
         }
     }
 }
@@ -94,9 +110,35 @@ impl Drop for Landing {
     }
 }
 
+/// A request that may go out, and what it needs for that.
+struct Admitted {
+    egress: crate::egress::Egress,
+    policy: Arc<Policy>,
+    request: Request,
+    /// What the request itself holds of the room.
+    held: Held,
+    room: Room,
+}
+
+impl Admitted {
+    /// Sends it. What the answer holds comes with it; what the request held is given back.
+    async fn send(self) -> (Answer, Held) {
+        let Admitted { egress, policy, request, held, room } = self;
+        let mut answers = room.part();
+        let answer = egress.send_within(&policy, request, &mut answers).await;
+        drop(held);
+        (answer, answers)
+    }
+}
+
+/// What a request holds until it is answered.
+fn request_bytes(request: &Request) -> usize {
+    request.body.as_ref().map_or(0, Vec::capacity) + request.url.len() + fields_bytes(&request.headers)
+}
+
 impl Guest {
     /// Capability and limit of a request; gives what `egress` takes.
-    fn admit(&self, request: wit::Request) -> Result<(crate::egress::Egress, Arc<Policy>, Request), HttpError> {
+    fn admit(&self, request: wit::Request) -> Result<Admitted, HttpError> {
         let Some((egress, policy)) = &self.door.network else {
             return Err(HttpError::Denied("this call may not use the network: nothing is granted to it".to_owned()));
         };
@@ -119,18 +161,26 @@ impl Guest {
             egress.refused(policy, &request, &told);
             return Err(HttpError::Denied(told));
         }
-        Ok((egress.clone(), Arc::clone(policy), request))
+        let mut held = self.flights.room.part();
+        held.grow(request_bytes(&request)).map_err(http_error)?;
+        Ok(Admitted {
+            egress: egress.clone(),
+            policy: Arc::clone(policy),
+            request,
+            held,
+            room: self.flights.room.clone(),
+        })
     }
 
     fn launch(&mut self, request: wit::Request) -> Result<Resource<PendingEntry>, HttpError> {
-        let (egress, policy, request) = self.admit(request)?;
+        let admitted = self.admit(request)?;
         let (sender, receiver) = oneshot::channel();
         let landed = Arc::clone(&self.flights.landed);
         let task = self.door.shutdown.spawn(async move {
             // Declared before the sender moves in, and so told after the answer is there (or surely never will be).
             let _landing = Landing(landed);
             let sender = sender;
-            let answer = egress.send(&policy, request).await;
+            let answer = admitted.send().await;
             // Nobody listens when the handle is gone, and then nobody misses it.
             let _ = sender.send(answer);
         });
@@ -164,12 +214,13 @@ impl Guest {
 impl wit::Host for Guest {
     async fn send(&mut self, request: wit::Request) -> wasmtime::Result<Result<wit::Response, HttpError>> {
         self.enters("http.send");
-        let (egress, policy, request) = match self.admit(request) {
+        let admitted = match self.admit(request) {
             Ok(admitted) => admitted,
             Err(error) => return Ok(Err(error)),
         };
         let witness = self.door.witness.clone();
-        Ok(translate(Guest::waiting(witness, egress.send(&policy, request)).await))
+        let (answer, _held) = Guest::waiting(witness, admitted.send()).await;
+        Ok(translate(answer))
     }
 
     fn submit(&mut self, request: wit::Request) -> wasmtime::Result<Result<Resource<PendingEntry>, HttpError>> {
@@ -217,6 +268,14 @@ impl wit::HostPending for Guest {
 fn judge(request: wit::Request) -> Result<Request, HttpError> {
     judge_url(&request.url)?;
     judge_method(&request.method)?;
+    // Before they are looked at one by one, and before any is kept.
+    let header_bytes: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if request.headers.len() > HEADERS_MAX || header_bytes > HEADER_BYTES_MAX {
+        return Err(invalid(format!(
+            "the request has {} header fields with {header_bytes} bytes; at most {HEADERS_MAX} with {HEADER_BYTES_MAX} are allowed",
+            request.headers.len()
+        )));
+    }
     for (name, value) in &request.headers {
         judge_header(name, value)?;
     }
@@ -250,6 +309,9 @@ fn judge_url(text: &str) -> Result<(), HttpError> {
 }
 
 fn judge_method(method: &str) -> Result<(), HttpError> {
+    if method.len() > METHOD_BYTES_MAX {
+        return Err(invalid(format!("the method has {} bytes; at most {METHOD_BYTES_MAX} are allowed", method.len())));
+    }
     let well_formed =
         http::Method::from_bytes(method.as_bytes()).is_ok() && !method.bytes().any(|b| b.is_ascii_lowercase());
     if !well_formed {
@@ -333,16 +395,24 @@ fn invalid(why: String) -> HttpError {
 fn translate(answer: Answer) -> Result<wit::Response, HttpError> {
     match answer {
         Ok(Response { status, url, headers, body }) => Ok(wit::Response { status, url, headers, body }),
-        Err(error) => Err(match error {
-            EgressError::Denied(rule) => HttpError::Denied(rule),
-            EgressError::Invalid(why) => HttpError::Invalid(why),
-            EgressError::Timeout(_) => HttpError::Timeout,
-            EgressError::TooLarge(bytes) => HttpError::TooLarge(format!("the answer's body may have {bytes} bytes")),
-            EgressError::Tls(why) => HttpError::Tls(why),
-            EgressError::Dns(why) => HttpError::Dns(why),
-            EgressError::Connection(why) => HttpError::Connection(why),
-            EgressError::Other(why) => HttpError::Other(why),
-        }),
+        Err(error) => Err(http_error(error)),
+    }
+}
+
+fn http_error(error: EgressError) -> HttpError {
+    match error {
+        EgressError::Denied(rule) => HttpError::Denied(rule),
+        EgressError::Invalid(why) => HttpError::Invalid(why),
+        EgressError::Timeout(_) => HttpError::Timeout,
+        EgressError::TooLarge(bytes) => HttpError::TooLarge(format!("the answer's body may have {bytes} bytes")),
+        EgressError::NoRoom(bytes) => HttpError::Limit(format!(
+            "requests and answers that are not yet taken may hold {bytes} bytes together (http_bytes_max); take or drop \
+             some, or have fewer under way"
+        )),
+        EgressError::Tls(why) => HttpError::Tls(why),
+        EgressError::Dns(why) => HttpError::Dns(why),
+        EgressError::Connection(why) => HttpError::Connection(why),
+        EgressError::Other(why) => HttpError::Other(why),
     }
 }
 
@@ -373,6 +443,96 @@ mod tests {
         }
         let long = format!("https://example.com/{}", "a".repeat(URL_BYTES_MAX));
         assert!(why(judge_url(&long)).contains("at most 8192"));
+    }
+
+    #[test]
+    fn header_fields_are_counted_before_any_is_kept() {
+        let request = |headers: Vec<(String, String)>| wit::Request {
+            method: "GET".to_owned(),
+            url: "https://example.com/".to_owned(),
+            headers,
+            body: None,
+            options: Vec::new(),
+        };
+        let field = |bytes: usize| ("x".to_owned(), "v".repeat(bytes));
+        let said = |headers| why(judge(request(headers)).map(drop));
+        assert_eq!(said(vec![field(1); HEADERS_MAX]), "accepted");
+        assert!(said(vec![field(1); HEADERS_MAX + 1]).contains("129 header fields"));
+        assert_eq!(said(vec![field(HEADER_BYTES_MAX - 1)]), "accepted");
+        assert!(said(vec![field(HEADER_BYTES_MAX)]).contains("65537 bytes; at most 128 with 65536"));
+    }
+
+    /// Answers each connection with a body of this many bytes, until the test ends.
+    fn server_of(bytes: usize) -> u16 {
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n");
+                // The client may break off: it has no room.
+                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&vec![b'x'; bytes]));
+            }
+        });
+        port
+    }
+
+    /// Answers that are not taken are held, up to so many bytes over all of them; what is taken makes room.
+    #[test]
+    fn bodies_that_are_held_are_counted_together() {
+        use wit::{Host as _, HostPending as _};
+        let port = server_of(BODY_BYTES_MAX);
+        let rule = crate::config::NetworkRule {
+            scheme: "http".into(),
+            host: "127.0.0.1".into(),
+            port,
+            methods: vec![],
+            path: "/".into(),
+        };
+        let policy = Policy {
+            asked: vec![rule.clone()],
+            granted: vec![rule],
+            private_hosts: vec!["127.0.0.1".into()],
+            ..Policy::default()
+        };
+        let shutdown = crate::shutdown::Shutdown::default();
+        let door = crate::hostcalls::Door::nothing("test", &crate::logs::Logs::none(), &shutdown)
+            .with_network(crate::egress::Egress::new(), Arc::new(policy));
+        let mut guest = Guest::new(door, &crate::config::Limits::default());
+        let request = |body: usize| wit::Request {
+            method: "GET".to_owned(),
+            url: format!("http://127.0.0.1:{port}/"),
+            headers: Vec::new(),
+            body: (body > 0).then(|| vec![0; body]),
+            options: Vec::new(),
+        };
+        let fits = HELD_BYTES_MAX / BODY_BYTES_MAX - 1;
+        crate::shutdown::runtime().unwrap().block_on(async {
+            let mut held = Vec::new();
+            // One more than fits beside what surrounds them; each has landed before the next goes out.
+            for _ in 0..=fits {
+                let pending = guest.submit(request(0)).unwrap().unwrap();
+                let twin = Resource::new_own(pending.rep());
+                assert_eq!(guest.wait_any(vec![twin], 600_000).await.unwrap(), [0]);
+                held.push(pending);
+            }
+            assert!(guest.flights.room.held() > fits * BODY_BYTES_MAX);
+            let last = guest.take(held.pop().unwrap()).await.unwrap();
+            assert!(matches!(&last, Err(HttpError::Limit(why)) if why.contains("67108864 bytes together")), "{last:?}");
+            // A request's own body counts, before it goes out.
+            let refused = guest.submit(request(BODY_BYTES_MAX)).unwrap();
+            assert!(matches!(&refused, Err(HttpError::Limit(_))), "{refused:?}");
+            let taken = guest.take(held.pop().unwrap()).await.unwrap().unwrap();
+            assert_eq!(taken.body.len(), BODY_BYTES_MAX);
+            let again = guest.send(request(0)).await.unwrap().unwrap();
+            assert_eq!(again.body.len(), BODY_BYTES_MAX);
+            for pending in held {
+                guest.drop(pending).unwrap();
+            }
+            assert_eq!((guest.flights.room.held(), guest.flights.count), (0, 0));
+        });
     }
 
     #[test]

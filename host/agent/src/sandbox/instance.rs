@@ -1,10 +1,7 @@
 //! One living copy of a component: its store with everything that limits it, the call, and how the call ended. The
 //! limits themselves are measured in `limits.rs`; what the guest may ask of the host is in `hostcalls`.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use wasmtime::component::{Linker, ResourceTableError};
 use wasmtime::{CallHook, Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -192,27 +189,6 @@ fn mutate_error(error: MutateError) -> (&'static str, String) {
         MutateError::NotFound(why) => ("not-found", why),
         MutateError::Invalid(why) => ("invalid", why),
         MutateError::Other(why) => ("other", why),
-    }
-}
-
-/// Runs a call under its meter: the clock stands while the guest is suspended.
-pub(super) async fn metered<F: Future>(meter: &Meter, call: F) -> F::Output {
-    Metered { meter, call: pin!(call) }.await
-}
-
-struct Metered<'a, F> {
-    meter: &'a Meter,
-    call: Pin<&'a mut F>,
-}
-
-impl<F: Future> Future for Metered<'_, F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        self.meter.turn_begins();
-        let polled = self.call.as_mut().poll(context);
-        self.meter.turn_ends();
-        polled
     }
 }
 

@@ -309,14 +309,16 @@ impl Meter {
         self.start(self.clock.now());
     }
 
-    /// The thread lays it down: the guest is suspended or has ended.
-    pub(super) fn turn_ends(&self) {
+    /// The thread lays it down: the guest is suspended or has ended. Gives what the thread worked in this turn, nanoseconds.
+    pub(super) fn turn_ends(&self) -> u64 {
         let now = self.clock.now();
         self.guest.stop(now);
         self.host.stop(now);
-        let (guest, host) = self.turn_counts(now);
+        let worked = self.turn_worked();
+        let (guest, host) = self.turn_counts(now, worked);
         self.guest.settle(guest);
         self.host.settle(host);
+        worked
     }
 
     /// The guest is called.
@@ -366,7 +368,7 @@ impl Meter {
         if !self.guest.spent_with(guest) && !self.host.spent_with(host) {
             return Ok(());
         }
-        let (guest, host) = self.turn_counts(now);
+        let (guest, host) = self.turn_counts(now, self.turn_worked());
         match () {
             () if self.guest.spent_with(guest) => Err(Spent::Guest),
             () if self.host.spent_with(host) => Err(Spent::Host),
@@ -374,9 +376,13 @@ impl Meter {
         }
     }
 
+    /// What the thread has worked in this turn.
+    fn turn_worked(&self) -> u64 {
+        self.clock.thread().saturating_sub(self.turn_thread.load(Ordering::Relaxed))
+    }
+
     /// What counts of this turn, of the guest and of the host: together no more than the thread worked.
-    fn turn_counts(&self, now: u64) -> (u64, u64) {
-        let worked = self.clock.thread().saturating_sub(self.turn_thread.load(Ordering::Relaxed));
+    fn turn_counts(&self, now: u64, worked: u64) -> (u64, u64) {
         let guest = self.guest.turn_so_far(now).min(worked);
         let host = self.host.turn_so_far(now).min(worked - guest);
         (guest, host)

@@ -11,6 +11,7 @@ mod instance;
 pub(crate) mod kill;
 mod limits;
 mod load;
+mod turns;
 mod wasi;
 
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ use wasmtime::component::Linker;
 
 use crate::bindings::AgentIntegrationPre;
 use crate::config::{CompileLimits, Limits};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{self, Shutdown};
 
 pub use crate::hostcalls::{Door, GitGrant, Seen, Witness};
 pub use anatomy::{Anatomy, CONTRACT_OFFERED, Import, Kind, Link};
@@ -113,6 +114,7 @@ struct Shared {
     engine: Engine,
     linker: Linker<instance::Cell>,
     cache: cache::Cache,
+    turns: Arc<turns::Turns>,
     /// None where a test has the time.
     ticker: Option<engine::Ticker>,
     time: Option<ManualTime>,
@@ -195,8 +197,8 @@ impl Sandbox {
                 options.shutdown.clone(),
             )),
         };
-        let loaded = Mutex::default();
-        let shared = Shared { engine, linker, cache, ticker, time, count_instructions, children, loaded };
+        let (loaded, turns) = (Mutex::default(), turns::Turns::new(shutdown::processors()));
+        let shared = Shared { engine, linker, cache, turns, ticker, time, count_instructions, children, loaded };
         Ok(Sandbox { shared: Arc::new(shared) })
     }
 
@@ -273,7 +275,7 @@ impl Sandbox {
         if self.shared.count_instructions {
             instance::count_instructions(&mut store, &log);
         }
-        let run = instance::metered(&meter, instance::run(&mut store, &loaded.component.pre, call));
+        let run = self.shared.turns.run(&meter, instance::run(&mut store, &loaded.component.pre, call));
         // The work is looked at first, and a short call ends there: no timer is set for it.
         let ended = tokio::select! {
             biased;
