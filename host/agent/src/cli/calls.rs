@@ -68,12 +68,12 @@ where
         if let Err(error) = &ended {
             eprintln!("error: {}", error.text());
         }
-        print(&format!("{json}\n"));
+        print(&format!("{json}\n"))?;
         return Ok(exit);
     }
     let ended = ended?;
     if !global.quiet {
-        print(&ended.text);
+        print(&ended.text)?;
     }
     Ok(exit)
 }

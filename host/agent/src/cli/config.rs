@@ -58,7 +58,7 @@ impl Schema {
     fn run(&self, global: &Global) -> Result<Exit, CommandError> {
         let candidates = if self.plain { Vec::new() } else { self.candidates(global)? };
         if candidates.is_empty() {
-            print(AGENT_CONFIG_SCHEMA);
+            print(AGENT_CONFIG_SCHEMA)?;
             return Ok(Exit::Ok);
         }
         let root = match global.root() {
@@ -72,7 +72,7 @@ impl Schema {
                 eprintln!("warning: {} is left out: {}", found.name, super::summary::indented(error));
             }
         }
-        print(&format!("{:#}\n", app::merged_schema(&report.integrations)));
+        print(&format!("{:#}\n", app::merged_schema(&report.integrations)))?;
         // Without one that was asked for, the schema is not what was asked for.
         Ok(if self.names.is_empty() { Exit::Ok } else { Exit::of_discover(&report) })
     }

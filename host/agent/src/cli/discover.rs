@@ -51,9 +51,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Comman
         json["version"] = json!(1);
         json["exit_code"] = json!(exit.code());
         json["success"] = json!(exit == Exit::Ok);
-        print(&format!("{json}\n"));
+        print(&format!("{json}\n"))?;
     } else {
-        print(&text(&report));
+        print(&text(&report))?;
     }
     Ok(exit)
 }

@@ -18,8 +18,7 @@ pub(super) struct Arguments {}
 /// Runs the subcommand.
 pub(super) fn run(_: &Arguments, global: &Global) -> Result<Exit, CommandError> {
     let report = app::doctor(&global.root()?);
-    print_report(global, &report, || text(&report));
-    Ok(Exit::of_doctor(&report))
+    print_report(global, &report, Exit::of_doctor(&report), || text(&report))
 }
 
 fn text(report: &DoctorReport) -> String {

@@ -71,13 +71,13 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Comman
     }
     let (report, loaded) = result?;
     if global.json {
-        print(&format!("{json}\n"));
+        print(&format!("{json}\n"))?;
     } else if !global.quiet {
         let text = summary::text(&report, &loaded.notes);
         match loaded.config.sink {
             // Standard output carries the records.
             Sink::Stdout => eprint!("{text}"),
-            Sink::Folder { .. } => print(&text),
+            Sink::Folder { .. } => print(&text)?,
         }
     }
     Ok(exit)

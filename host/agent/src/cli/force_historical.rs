@@ -20,9 +20,8 @@ pub(super) struct Arguments {
 /// Runs the subcommand.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, CommandError> {
     let report = app::force_historical(&global.root()?, &arguments.name)?;
-    print_report(global, &report, || {
+    print_report(global, &report, Exit::Ok, || {
         let (cursors, marks) = (counted(report.cursors, "cursor"), counted(report.marks, "mark"));
         format!("{}: forgot {cursors} and {marks}; its next export is full.\n", report.integration)
-    });
-    Ok(Exit::Ok)
+    })
 }

@@ -60,9 +60,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Comman
         let mut value = serde_json::to_value(&report).unwrap_or_default();
         value["version"] = json!(1);
         value["exit_code"] = json!(exit.code());
-        print(&format!("{value}\n"));
+        print(&format!("{value}\n"))?;
     } else {
-        print(&text(&report));
+        print(&text(&report))?;
     }
     if let Some(obstacle) = report.obstacle.as_ref().filter(|_| !global.json) {
         eprintln!("error: it cannot be run here: {}", super::summary::indented(obstacle));

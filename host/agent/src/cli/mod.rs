@@ -158,6 +158,9 @@ impl From<LogLevel> for tracing::Level {
 
 /// Runs a command line, the program's name first, to its end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // For a line that cannot be parsed; behind `--` stand names.
+    let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
     let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| {
         let mut cli = Cli::from_arg_matches(&matches)?;
         let given = |matches: &ArgMatches| matches.value_source("root") == Some(ValueSource::CommandLine);
@@ -166,12 +169,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     });
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are errors to clap, and go to standard output.
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
-            let _ = error.print();
-            return exit;
-        }
+        Err(error) => return print_usage(&error, json),
     };
     files::allow_many();
     let global = cli.global;
@@ -195,13 +193,28 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Compile(arguments) => Ok(compile::run(&arguments)),
     };
     result.unwrap_or_else(|error| {
-        if global.json {
-            print(&format!("{}\n", error.json()));
-        } else {
+        if !global.json || print(&format!("{}\n", error.json())).is_err() {
             eprintln!("error: {}", error.text());
         }
         error.exit()
     })
+}
+
+/// Prints what the parser of the command line says. Help and version are errors to it, and go to standard output.
+fn print_usage(error: &clap::Error, json: bool) -> Exit {
+    if json && error.use_stderr() {
+        let text = error.render().to_string();
+        let error =
+            CommandError::App(AppError::Usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()));
+        // The text goes to standard error in any case, and the code says the same.
+        let _ = print(&format!("{}\n", error.json()));
+    }
+    let lost = error.print().is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
+    match error.use_stderr() {
+        true => Exit::Usage,
+        false if lost => Exit::Failed,
+        false => Exit::Ok,
+    }
 }
 
 /// Why a command ended without a result.
@@ -211,6 +224,8 @@ enum CommandError {
     App(#[from] AppError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("standard output cannot be written: {0}; what the command did is done")]
+    Output(#[source] std::io::Error),
     #[error("interrupted a second time; what was committed is kept")]
     Interrupted,
     #[error("interrupted before anything had begun")]
@@ -222,6 +237,7 @@ impl CommandError {
         match self {
             CommandError::App(error) => Exit::of_error(error),
             CommandError::Config(_) => Exit::BadConfiguration,
+            CommandError::Output(_) => Exit::Failed,
             CommandError::Interrupted | CommandError::InterruptedEarly => Exit::Interrupted,
         }
     }
@@ -285,23 +301,30 @@ impl Global {
 }
 
 /// Prints on standard output. A reader that has gone away (`| head`) is no error.
-fn print(text: &str) {
+fn print(text: &str) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
-    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-    {
-        eprintln!("error: standard output cannot be written: {error}");
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
+        _ => Ok(()),
     }
 }
 
-/// Prints a report: as JSON, or the text.
-fn print_report(global: &Global, report: &impl serde::Serialize, text: impl FnOnce() -> String) {
+/// Prints a report: as JSON with the exit code, or the text. Gives the exit code back.
+fn print_report(
+    global: &Global,
+    report: &impl serde::Serialize,
+    exit: Exit,
+    text: impl FnOnce() -> String,
+) -> Result<Exit, CommandError> {
     if global.json {
         // Plain data; serializing it into memory cannot fail.
-        print(&format!("{}\n", serde_json::to_value(report).unwrap_or_default()));
+        let mut document = serde_json::to_value(report).unwrap_or_default();
+        document["exit_code"] = json!(exit.code());
+        print(&format!("{document}\n"))?;
     } else {
-        print(&text());
+        print(&text())?;
     }
+    Ok(exit)
 }
 
 #[cfg(test)]

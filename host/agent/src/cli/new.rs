@@ -40,8 +40,7 @@ fn languages() -> PossibleValuesParser {
 pub(super) fn run(arguments: Arguments, global: &Global) -> Result<Exit, CommandError> {
     let Arguments { name, lang, dir, sdk } = arguments;
     let report = app::new_project(&NewOptions { name, lang, dir, sdk })?;
-    print_report(global, &report, || text(&report));
-    Ok(Exit::Ok)
+    print_report(global, &report, Exit::Ok, || text(&report))
 }
 
 fn text(report: &NewReport) -> String {

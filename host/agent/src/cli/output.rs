@@ -1,6 +1,7 @@
 //! The result's file. Begun before the work, so that a path that cannot be written is known before and not after hours; put
-//! in its place whole or not at all.
+//! in its place whole or not at all. What is no regular file (a pipe, `/dev/stdout`) is written to and stays what it is.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -11,32 +12,36 @@ use crate::app::AppError;
 
 /// A result's file that has been begun.
 pub(super) struct Output {
-    file: NamedTempFile,
+    to: To,
+    /// As it was given.
     path: PathBuf,
+}
+
+enum To {
+    /// A new file, and the place that it is for: behind a link, what the link refers to.
+    File { new: NamedTempFile, place: PathBuf },
+    /// What is no regular file.
+    Other(File),
 }
 
 impl Output {
     pub fn begin(path: &Path) -> Result<Output, AppError> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
         if path.is_dir() {
             return Err(AppError::Usage(format!("--output-file {}: it is a folder; name a file", path.display())));
         }
-        let mut builder = tempfile::Builder::new();
-        // A result is no secret: it gets the permissions that any new file of this user gets.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder).map_err(|error| Output::failed(path, &error))?;
-        Ok(Output { file, path: path.to_owned() })
+        let to = To::begin(path).map_err(|error| Output::failed(path, &error))?;
+        Ok(Output { to, path: path.to_owned() })
     }
 
     /// Puts the result in its place.
-    pub fn end(mut self, result: &Value) -> Result<(), AppError> {
-        writeln!(self.file, "{result:#}").map_err(|error| Output::failed(&self.path, &error))?;
-        self.file.persist(&self.path).map_err(|error| Output::failed(&self.path, &error.error))?;
-        Ok(())
+    pub fn end(self, result: &Value) -> Result<(), AppError> {
+        let written = match self.to {
+            To::File { mut new, place } => {
+                writeln!(new, "{result:#}").and_then(|()| new.persist(place).map(drop).map_err(|error| error.error))
+            }
+            To::Other(mut file) => writeln!(file, "{result:#}"),
+        };
+        written.map_err(|error| Output::failed(&self.path, &error))
     }
 
     fn failed(path: &Path, error: &std::io::Error) -> AppError {
@@ -44,5 +49,56 @@ impl Output {
             "the result cannot be written to {}: {error}; choose another --output-file",
             path.display()
         ))
+    }
+}
+
+impl To {
+    fn begin(path: &Path) -> std::io::Result<To> {
+        match std::fs::metadata(path) {
+            Ok(there) if !there.is_file() => return Ok(To::Other(File::options().append(true).open(path)?)),
+            _ => {}
+        }
+        let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let folder = match place.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        // A result is no secret: it gets the permissions that any new file of this user gets.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let new = builder.tempfile_in(folder)?;
+        Ok(To::File { new, place })
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_link_refers_to_is_replaced_and_the_link_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target.json"), folder.path().join("link.json"));
+        std::fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        Output::begin(&link).unwrap().end(&json!({"new": 1})).unwrap();
+        assert!(link.is_symlink());
+        assert!(std::fs::read_to_string(&target).unwrap().contains("new"));
+    }
+
+    #[test]
+    fn what_is_no_regular_file_stays_what_it_is() {
+        use std::os::unix::fs::FileTypeExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        // A device behind a link: should this ever go wrong, the link is lost and not the device.
+        let link = folder.path().join("full");
+        std::os::unix::fs::symlink("/dev/full", &link).unwrap();
+        let failed = Output::begin(&link).unwrap().end(&json!({})).unwrap_err().to_string();
+        assert!(failed.contains("cannot be written") && failed.contains("full"), "{failed}");
+        assert!(std::fs::metadata(&link).unwrap().file_type().is_char_device());
     }
 }

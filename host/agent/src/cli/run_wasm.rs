@@ -337,9 +337,9 @@ impl Arguments {
             })?;
         }
         if global.json {
-            print(&format!("{document}\n"));
+            print(&format!("{document}\n"))?;
         } else if let (Some(result), false) = (&report.result, report.call == "export") {
-            print(&format!("{result:#}\n"));
+            print(&format!("{result:#}\n"))?;
         }
         match self.report {
             Some(ReportForm::Json) => eprintln!("{document:#}"),

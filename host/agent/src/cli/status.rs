@@ -23,8 +23,7 @@ pub(super) struct Arguments {}
 /// Runs the subcommand.
 pub(super) fn run(_: &Arguments, global: &Global) -> Result<Exit, CommandError> {
     let report = app::status(&global.root()?)?;
-    print_report(global, &report, || text(&report));
-    Ok(Exit::Ok)
+    print_report(global, &report, Exit::Ok, || text(&report))
 }
 
 fn text(report: &StatusReport) -> String {

@@ -15,10 +15,9 @@ pub(super) struct Arguments {}
 /// Runs the subcommand.
 pub(super) fn run(_: &Arguments, global: &Global) -> Result<Exit, CommandError> {
     let version = env!("CARGO_PKG_VERSION");
-    print_report(global, &json!({ "version": version, "contract": CONTRACT }), || {
+    print_report(global, &json!({ "version": version, "contract": CONTRACT }), Exit::Ok, || {
         format!("agent {version} ({CONTRACT})\n")
-    });
-    Ok(Exit::Ok)
+    })
 }
 
 #[cfg(test)]

@@ -5,11 +5,10 @@ use std::collections::HashSet;
 use std::hash::Hasher;
 use std::sync::OnceLock;
 
-use jsonschema::Validator;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::schema;
+use super::schema::{self, Schema};
 use crate::config::nearest;
 use crate::export::Model;
 use crate::sandbox::CallEnd;
@@ -179,10 +178,10 @@ impl Manifest {
 
     /// Judges a configuration. All faults at once; a schema that is itself at fault is the component's.
     pub fn judge_config(&self, config: &Value) -> Result<(), ConfigError> {
-        let validator = schema::compile(&self.config)
+        let schema = schema::compile(&self.config)
             .map_err(|fault| ConfigError::Schema(Fault::new(format!("/config{}", fault.pointer), fault.why)))?;
         let faults: Vec<Fault> =
-            schema::judge(&validator, config).into_iter().map(|fault| self.with_nearest(fault)).collect();
+            schema::judge(&schema, config).into_iter().map(|fault| self.with_nearest(fault)).collect();
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Faults(faults)) }
     }
 
@@ -224,15 +223,15 @@ pub enum ConfigError {
 #[must_use]
 pub fn refuses_empty(config_schema: &Value) -> bool {
     let empty = Value::Object(serde_json::Map::new());
-    schema::compile(config_schema).is_ok_and(|validator| !validator.is_valid(&empty))
+    schema::compile(config_schema).is_ok_and(|schema| !schema::fits(&schema, &empty))
 }
 
 fn json(text: &str) -> Result<Value, ManifestError> {
     serde_json::from_str(text).map_err(|error| ManifestError::NotJson(error.to_string()))
 }
 
-fn published() -> &'static Validator {
-    static VALIDATOR: OnceLock<Validator> = OnceLock::new();
+fn published() -> &'static Schema {
+    static VALIDATOR: OnceLock<Schema> = OnceLock::new();
     VALIDATOR.get_or_init(|| {
         let published =
             serde_json::from_str(PUBLISHED).expect("the published schema is part of this program, and a test reads it");

@@ -9,6 +9,7 @@ pub mod manifest;
 pub mod outcome;
 pub mod permissions;
 mod policy;
+mod price;
 mod records;
 mod results;
 pub mod runner;

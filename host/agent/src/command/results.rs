@@ -3,12 +3,12 @@
 
 use std::sync::OnceLock;
 
-use jsonschema::Validator;
 use serde_json::Value;
 
 use super::manifest::Manifest;
 use super::outcome::Outcome;
-use super::schema::{self, Fault};
+use super::price::Budget;
+use super::schema::{self, Fault, Schema};
 use crate::sandbox::Call;
 
 /// Which result a call has.
@@ -34,8 +34,8 @@ impl Form {
         }
     }
 
-    fn published(self) -> Option<(&'static str, &'static Validator)> {
-        static FORMS: [OnceLock<Validator>; 4] = [const { OnceLock::new() }; 4];
+    fn published(self) -> Option<(&'static str, &'static Schema)> {
+        static FORMS: [OnceLock<Schema>; 4] = [const { OnceLock::new() }; 4];
         let (index, name, text) = match self {
             Form::Manifest => return None,
             Form::Validate => (0, "validate-result.json", include_str!("../../../../wit/schemas/validate-result.json")),
@@ -73,6 +73,8 @@ pub(super) fn judged(outcome: Outcome, form: Form, manifest: &Manifest) -> Outco
 /// What changed must be records of the manifest's models.
 fn faults_of_records(result: &Value, manifest: &Manifest) -> Vec<Fault> {
     let mut faults = Vec::new();
+    // One for all: a result may have many records.
+    let mut budget = Budget::default();
     for (model, records) in result.get("mutated").and_then(Value::as_object).into_iter().flatten() {
         let place = format!("/mutated/{}", schema::escaped(model));
         let Some(declared) = manifest.models.iter().find(|declared| declared.name == *model) else {
@@ -80,9 +82,9 @@ fn faults_of_records(result: &Value, manifest: &Manifest) -> Vec<Fault> {
             continue;
         };
         // The manifest was judged: its schemas compile.
-        let Ok(validator) = schema::compile(&declared.schema) else { continue };
+        let Ok(schema) = schema::compile(&declared.schema) else { continue };
         for (index, record) in records.as_array().into_iter().flatten().enumerate() {
-            let found = schema::judge(&validator, record);
+            let found = schema::judge_within(&mut budget, &schema, record);
             faults.extend(found.into_iter().map(|f| Fault::new(format!("{place}/{index}{}", f.pointer), f.why)));
             if faults.len() >= schema::FAULTS_MAX {
                 return faults;

@@ -1,6 +1,6 @@
 //! JSON Schema, with what documents and schemas of others need: no schema is fetched from anywhere, patterns take time in
-//! proportion to the text, a schema cannot send the validator round in circles, and no error repeats a value, which may be
-//! a secret.
+//! proportion to the text, a schema cannot send the validator round in circles, no document is judged that would take it
+//! long (`price`), and no error repeats a value, which may be a secret.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,6 +8,8 @@ use std::fmt;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
+
+use super::price::{self, Budget, IN_PLACE, IN_PLACE_LISTS, IN_PLACE_MAPS};
 
 /// Faults shown of one document; a person mends these first, and sees the others on the next try.
 pub(super) const FAULTS_MAX: usize = 50;
@@ -53,18 +55,52 @@ pub(super) fn lines(faults: &[Fault]) -> String {
 }
 
 /// A schema, ready to judge documents.
-pub(super) fn compile(schema: &Value) -> Result<Validator, Fault> {
+#[derive(Debug)]
+pub(super) struct Schema {
+    validator: Validator,
+    /// What it was made from, by which judging is priced.
+    written: Value,
+}
+
+/// Makes a schema ready.
+pub(super) fn compile(schema: &Value) -> Result<Schema, Fault> {
     Search::new(schema).everywhere(schema, &mut String::new())?;
-    jsonschema::options()
+    let validator = jsonschema::options()
         .offline()
         .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX))
         .build(schema)
-        .map_err(|error| Fault::new(error.instance_path().as_str(), error.masked_with("the value").to_string()))
+        .map_err(|error| Fault::new(error.instance_path().as_str(), error.masked_with("the value").to_string()))?;
+    Ok(Schema { validator, written: schema.clone() })
 }
 
 /// The faults of a document, the first of them.
-pub(super) fn judge(validator: &Validator, document: &Value) -> Vec<Fault> {
-    validator.iter_errors(document).flat_map(|error| told(&error)).take(FAULTS_MAX).collect()
+pub(super) fn judge(schema: &Schema, document: &Value) -> Vec<Fault> {
+    judge_within(&mut Budget::default(), schema, document)
+}
+
+/// As `judge`, for several documents that share a budget.
+pub(super) fn judge_within(budget: &mut Budget, schema: &Schema, document: &Value) -> Vec<Fault> {
+    if budget.spend(&schema.written, document).is_err() {
+        let why = format!(
+            "it cannot be judged by this schema: that could take more than {} million steps, or more than {} levels; give a \
+             smaller document, or make the schema simpler",
+            price::STEPS_MAX / 1_000_000,
+            price::LEVELS_MAX
+        );
+        return vec![Fault::new("", why)];
+    }
+    if budget.tell > 0 {
+        return schema.validator.iter_errors(document).flat_map(|error| told(&error)).take(FAULTS_MAX).collect();
+    }
+    if schema.validator.is_valid(document) {
+        return Vec::new();
+    }
+    vec![Fault::new("", "it does not fit the schema, and is too large to say where; judge a part of it")]
+}
+
+/// Whether a document fits, where it can be judged.
+pub(super) fn fits(schema: &Schema, document: &Value) -> bool {
+    judge(schema, document).is_empty()
 }
 
 /// What is wrong with a member that should not be there.
@@ -86,11 +122,6 @@ fn told(error: &ValidationError<'_>) -> Vec<Fault> {
 pub(super) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
-
-/// Keywords whose schemas judge the same value as the schema that they stand in.
-const IN_PLACE_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-const IN_PLACE: [&str; 4] = ["not", "if", "then", "else"];
-const IN_PLACE_MAPS: [&str; 2] = ["dependentSchemas", "dependencies"];
 
 /// What judges a value where a schema does.
 #[derive(Debug, Clone, Copy)]
@@ -277,6 +308,37 @@ mod tests {
         assert_eq!(faults.len(), 5, "{faults:?}");
         assert!(faults.iter().all(|fault| !fault.to_string().contains("s3cret")), "{faults:?}");
         assert!(faults.iter().any(|fault| fault.pointer == "/n" && fault.why.contains("integer")), "{faults:?}");
+    }
+
+    #[test]
+    fn a_document_that_would_take_long_is_not_judged() {
+        let twice = json!({"properties": {"a": {"$ref": "#"}}, "patternProperties": {"^a": {"$ref": "#"}}});
+        let schema = compile(&twice).expect("a schema");
+        let nested = |levels| (0..levels).fold(json!({}), |inner, _| json!({"a": inner}));
+        assert_eq!(judge(&schema, &nested(5)), []);
+        let faults = judge(&schema, &nested(60));
+        assert!(faults.len() == 1 && faults[0].why.contains("cannot be judged"), "{faults:?}");
+    }
+
+    #[test]
+    fn many_faults_are_not_gathered() {
+        let schema = compile(&json!({"items": {"type": "string"}})).expect("a schema");
+        let faults = judge(&schema, &Value::from(vec![1; 200_000]));
+        assert!(faults.len() == 1 && faults[0].why.contains("too large to say where"), "{faults:?}");
+        assert_eq!(judge(&schema, &Value::from(vec!["a"; 200_000])), []);
+    }
+
+    #[test]
+    fn the_deepest_that_is_judged_does_not_exhaust_the_stack() {
+        let links = 29;
+        let mut definitions: serde_json::Map<String, Value> =
+            (0..links).map(|i| (i.to_string(), json!({"anyOf": [{"$ref": format!("#/$defs/{}", i + 1)}]}))).collect();
+        definitions.insert(links.to_string(), json!({"properties": {"a": {"$ref": "#/$defs/0"}}, "type": "object"}));
+        let schema = compile(&json!({"$ref": "#/$defs/0", "$defs": definitions})).expect("a schema");
+        let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!({"a": inner}));
+        let faults: Vec<Vec<Fault>> = (1..20).map(|levels| judge(&schema, &nested(levels))).collect();
+        assert!(faults[0][0].why.contains("anyOf") || faults[0][0].pointer == "/a", "{:?}", faults[0]);
+        assert!(faults[18][0].why.contains("cannot be judged"), "{:?}", faults[18]);
     }
 
     #[test]

@@ -69,7 +69,7 @@ fn find<'a>(root: &'a Value, parts: &[&str]) -> Result<Vec<&'a Value>, (String, 
     for part in parts {
         let mut next = Vec::new();
         let mut known = Vec::new();
-        let mut closed = here.iter().any(|schema| !only_points(schema));
+        let mut closed = here.iter().any(|schema| !says_nothing(schema));
         for schema in &here {
             let properties = schema.get("properties").and_then(Value::as_object);
             known.extend(properties.into_iter().flat_map(Map::keys).cloned());
@@ -78,7 +78,7 @@ fn find<'a>(root: &'a Value, parts: &[&str]) -> Result<Vec<&'a Value>, (String, 
                 schema.get("items")
             });
             let additional = schema.get("additionalProperties");
-            closed &= only_points(schema) || additional == Some(&Value::Bool(false));
+            closed &= additional == Some(&Value::Bool(false)) || says_nothing(schema);
             if let Some(below) = below.or(additional.filter(|schema| schema.is_object())) {
                 next.extend(resolved(root, below));
             }
@@ -91,12 +91,6 @@ fn find<'a>(root: &'a Value, parts: &[&str]) -> Result<Vec<&'a Value>, (String, 
         here = next;
     }
     Ok(here)
-}
-
-/// Whether a schema says nothing of members itself: it only leads to others.
-fn only_points(schema: &Value) -> bool {
-    let has = |member: &&str| schema.get(member).is_some();
-    ["$ref", "allOf", "anyOf", "oneOf"].iter().any(has) && !["properties", "additionalProperties"].iter().any(has)
 }
 
 /// A schema with those that judge the same value: behind references and in lists of alternatives.
@@ -115,6 +109,13 @@ fn resolved<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
         found.push(schema);
     }
     found
+}
+
+/// Whether a schema leaves it to others, which are among those found, what members there are.
+fn says_nothing(schema: &Value) -> bool {
+    let has = |name: &&str| schema.get(*name).is_some();
+    ["$ref", "allOf", "anyOf", "oneOf"].iter().any(has)
+        && !["properties", "additionalProperties", "items"].iter().any(has)
 }
 
 /// A value of the kind that the schemas want.
