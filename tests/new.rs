@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,6 +43,16 @@ impl GitHub {
         }
     }
 
+    /// Changes an issue as it is asked to.
+    fn change(&mut self, path: &str, change: &Value) -> (u16, String, Value) {
+        let number = path.strip_prefix("/repos/rust-lang/log/issues/").and_then(|number| number.parse::<u64>().ok());
+        let Some(issue) = self.issues.iter_mut().find(|issue| issue["number"].as_u64() == number) else {
+            return (404, String::new(), json!({ "message": "Not Found" }));
+        };
+        issue["title"] = change["title"].clone();
+        (200, String::new(), issue.clone())
+    }
+
     /// The status, the header fields and the body for a path with its query.
     fn answer(&mut self, target: &str) -> (u16, String, Value) {
         self.asked.push(target.to_owned());
@@ -51,6 +61,8 @@ impl GitHub {
         let list = match path {
             "/repos/rust-lang/log/issues" => &self.issues,
             "/repos/rust-lang/log/issues/comments" => &self.comments,
+            "/repos/rust-lang/log" => return (200, String::new(), json!({ "id": 1 })),
+            "/repos/rust-lang/log/assignees" => return (200, String::new(), json!([{ "id": 1, "login": "ada" }])),
             _ => return (404, String::new(), json!({ "message": "Not Found" })),
         };
         // Times of one form and zone compare as texts.
@@ -68,6 +80,17 @@ impl GitHub {
     }
 }
 
+/// The body of a request, of the length that its fields say.
+fn body(reader: &mut impl Read, fields: &[String]) -> Value {
+    let length = fields.iter().find_map(|field| {
+        let (name, value) = field.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.parse().unwrap())
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
 /// Serves until the process ends. One connection after the other is enough.
 fn serve(github: Arc<Mutex<GitHub>>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -75,15 +98,21 @@ fn serve(github: Arc<Mutex<GitHub>>) -> u16 {
     std::thread::spawn(move || {
         for connection in listener.incoming() {
             let Ok(mut connection) = connection else { continue };
-            let mut lines = BufReader::new(&connection).lines().map_while(Result::ok);
+            let mut reader = BufReader::new(connection.try_clone().unwrap());
+            let mut lines = reader.by_ref().lines().map_while(Result::ok);
             let Some(first) = lines.next() else { continue };
-            let fields: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            let fields: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+            // The body of a change is one line of JSON, and its sender waits for the answer.
+            let change = first.starts_with("PATCH ").then(|| body(&mut reader, &fields));
             let mut github = github.lock().unwrap();
             github.tokens.extend(fields.iter().filter_map(|field| {
                 let (name, value) = field.split_once(": ")?;
                 name.eq_ignore_ascii_case("authorization").then(|| value.to_owned())
             }));
-            let (status, headers, body) = github.answer(first.split(' ').nth(1).unwrap());
+            let (status, headers, body) = match change {
+                Some(change) => github.change(first.split(' ').nth(1).unwrap(), &change),
+                None => github.answer(first.split(' ').nth(1).unwrap()),
+            };
             let body = body.to_string();
             // A guest that was interrupted has gone away; that is its affair.
             let _ = write!(

@@ -45,10 +45,10 @@ impl Error {
         Error { kind, message: message.into() }
     }
 
-    /// An error of kind [`ErrorKind::Other`].
+    /// An error of kind [`ErrorKind::Other`], of a text or of any other error: `text.parse().map_err(Error::msg)?`.
     #[must_use]
-    pub fn msg(message: impl Into<String>) -> Error {
-        Error::new(ErrorKind::Other, message)
+    pub fn msg(message: impl fmt::Display) -> Error {
+        Error::new(ErrorKind::Other, message.to_string())
     }
 
     /// An error of kind [`ErrorKind::Invalid`].

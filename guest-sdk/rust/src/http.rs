@@ -169,6 +169,12 @@ impl Request {
         Request::new("DELETE", url)
     }
 
+    /// Sets the method, in capitals.
+    pub fn method(mut self, method: &str) -> Request {
+        method.clone_into(&mut self.method);
+        self
+    }
+
     /// Adds a header field.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Request {
         self.headers.push((name.into(), value.into()));

@@ -5,6 +5,7 @@
 //! | The server says where the next page is | Use |
 //! |---|---|
 //! | in a header field `Link: <…>; rel="next"` | [`link`] |
+//! | by its URL in the body: `"next": "https://…"` | [`link_at`] |
 //! | by a token in the body or a header field | [`token`], [`token_in_header`] |
 //! | not at all: `page=1`, `page=2`, … | [`numbered`] |
 //! | not at all: `offset=0`, `offset=100`, … | [`offset`] |
@@ -36,7 +37,7 @@
 //! comes to an end ([`PagingError::Endless`]), more items of one key than fit on a page ([`PagingError::Stuck`]). An error
 //! ends the iterator; the pages before it are good, and [`Fault::position`] is where to go on.
 //!
-//! Only [`link`] follows what the server says, to wherever that is; whether it may is the host's to say. To another
+//! Only [`link`] and [`link_at`] follow what the server says, to wherever that is; whether they may is the host's to say. To another
 //! origin (scheme, host and port) than the first page's the request goes without its credential and without the header
 //! fields that could hold one.
 
@@ -128,11 +129,17 @@ type CountOf = Box<dyn Fn(&Response) -> Option<u64>>;
 
 /// How one page leads to the next.
 enum Kind<T> {
-    Link,
+    Link(LinkSource),
     Token { parameter: String, source: TokenSource },
     Numbered { parameter: String },
     Offset { parameter: String },
     Keyset { parameter: String, key: KeyOf<T>, largest: usize },
+}
+
+enum LinkSource {
+    Header,
+    /// A JSON Pointer into the body.
+    Body(String),
 }
 
 enum TokenSource {
@@ -170,7 +177,13 @@ struct Ahead {
 
 /// Follows `Link: <…>; rel="next"` (RFC 8288), absolute or relative. The position is the next page's URL.
 pub fn link<T: DeserializeOwned>(request: Request) -> Pages<T> {
-    Pages::new(request, Kind::Link)
+    Pages::new(request, Kind::Link(LinkSource::Header))
+}
+
+/// Follows the URL, absolute or relative, that a JSON Pointer finds in a page's body (`/next`, `/@odata.nextLink`,
+/// `/links/next/0/href`); ends where it is absent, `null`, `false` or empty. The position is the next page's URL.
+pub fn link_at<T: DeserializeOwned>(request: Request, pointer: &str) -> Pages<T> {
+    Pages::new(request, Kind::Link(LinkSource::Body(pointer.to_owned())))
 }
 
 /// Sends the token that a JSON Pointer finds in a page's body (`/next_cursor`) as this parameter of the next request;
@@ -287,7 +300,7 @@ impl<T: DeserializeOwned> Pages<T> {
     /// The request of the page at a position.
     fn request_at(&self, position: &str) -> Result<Request, PagingError> {
         let parameter = match &self.kind {
-            Kind::Link => {
+            Kind::Link(_) => {
                 if url::split(position).is_none() {
                     return Err(PagingError::Body(format!("`{position}` is not the URL of a page")));
                 }
@@ -365,11 +378,18 @@ impl<T: DeserializeOwned> Pages<T> {
             Ok((step > 0).then(|| present.saturating_add(step).to_string()))
         };
         match &mut self.kind {
-            Kind::Link => {
-                let fields = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("link"));
-                let Some(target) = fields.filter_map(|(_, value)| link_header::find(value, "next")).next() else {
-                    return Ok(None);
+            Kind::Link(source) => {
+                let target = match source {
+                    LinkSource::Header => {
+                        let fields = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("link"));
+                        fields.filter_map(|(_, value)| link_header::find(value, "next")).next()
+                    }
+                    LinkSource::Body(pointer) => {
+                        let found = json::raw_at(&response.body, pointer);
+                        token_text(found.map_err(|why| PagingError::Body(response.explain(&why)))?, pointer)?
+                    }
                 };
+                let Some(target) = target else { return Ok(None) };
                 let wrong = || PagingError::Body(format!("the link to the next page is `{target}`, which is no URL"));
                 url::join(&response.url, &target).ok_or_else(wrong).map(Some)
             }

@@ -106,6 +106,28 @@ fn links_are_followed_relative_ones_too() {
 }
 
 #[test]
+fn a_link_in_the_body_is_followed() {
+    let server = |asked: &Asked| {
+        let page = number(asked, "page").unwrap_or(1);
+        let next = ["https://x.invalid/items?page=2", "?page=3"].get(page as usize - 1);
+        Some(Answer::json(&json!({ "found": slice((page - 1) * 10, 10), "links": { "next": next } })))
+    };
+    let requests = with_server(server, || {
+        let pages = || link_at::<u64>(Request::get(URL).auth("token"), "/links/next").items_at("/found");
+        assert_eq!(complete(pages()), all());
+        assert_eq!(complete(pages().resume(Some("https://x.invalid/items?page=3"))), slice(20, 5));
+    });
+    assert_eq!(requests.len(), 4);
+    assert!(requests.iter().all(|asked| asked.auth.is_some()));
+
+    let odd = |_: &Asked| Some(Answer::json(&json!({ "found": [1], "links": { "next": { "href": "?page=2" } } })));
+    with_server(odd, || {
+        let (_, why) = fault(link_at(Request::get(URL), "/links/next").items_at("/found"));
+        assert!(why.to_string().contains("/links/next"), "{why}");
+    });
+}
+
+#[test]
 fn a_link_to_elsewhere_goes_without_secrets() {
     let server = |asked: &Asked| {
         let first = asked.url == URL;

@@ -113,17 +113,28 @@ pub async fn validate(config: Config, logs: Logs, shutdown: Shutdown) -> Result<
 pub(super) async fn validate_one(runner: &Runner, prepared: &Prepared) -> CallReport {
     let config = prepared.integration.config.to_string();
     let mut report = CallReport::of(runner.run_call(prepared, Call::ValidateConfig { config }).await);
-    if report.outcome != OutcomeKind::Ok || report.result["ok"] == Value::Bool(true) {
-        return report;
+    if report.outcome == OutcomeKind::Ok
+        && let Some((outcome, reason)) = not_valid(&report.result)
+    {
+        let code = if outcome == OutcomeKind::Unauthenticated { "unauthenticated" } else { "invalid" };
+        report.error_code = Some(code.to_owned());
+        (report.outcome, report.reason) = (outcome, Some(reason));
+    }
+    report
+}
+
+/// What a configuration that does not work comes to; none for one that does.
+pub(super) fn not_valid(result: &Value) -> Option<(OutcomeKind, String)> {
+    if result["ok"] == Value::Bool(true) {
+        return None;
     }
     // The result was held against its form: one that is not ok has errors.
-    let errors: Vec<&str> =
-        report.result["errors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let refused = errors.iter().any(|error| error.starts_with(UNAUTHENTICATED));
-    report.reason = Some(errors.join("; "));
-    report.outcome = if refused { OutcomeKind::Unauthenticated } else { OutcomeKind::Failed };
-    report.error_code = Some(if refused { "unauthenticated" } else { "invalid" }.to_owned());
-    report
+    let errors = || result["errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let refused = errors().any(|error| error.starts_with(UNAUTHENTICATED));
+    let outcome = if refused { OutcomeKind::Unauthenticated } else { OutcomeKind::Failed };
+    let told: Vec<&str> =
+        errors().map(|error| error.strip_prefix(UNAUTHENTICATED).unwrap_or(error).trim_start()).collect();
+    Some((outcome, told.join("; ")))
 }
 
 /// Makes one call of one integration. What its manifest does not list is refused before it is called.
@@ -184,7 +195,8 @@ fn refusal(request: &Request, integration: &str, manifest: &Manifest) -> Option<
     }
 }
 
-fn not_listed(integration: &str, what: &str, name: &str, listed: &[String]) -> Option<String> {
+/// Why a name is none of those that the manifest lists.
+pub(super) fn not_listed(integration: &str, what: &str, name: &str, listed: &[String]) -> Option<String> {
     if listed.iter().any(|known| known == name) {
         return None;
     }

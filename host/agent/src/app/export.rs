@@ -216,16 +216,22 @@ const PARTS_TOLD_MAX: usize = 5;
 
 /// Why an export that ended well is partial, if it is.
 pub(super) fn why_partial_if(ended: &ExportOutcome) -> Option<String> {
-    let rolled_back = ended.sessions.iter().filter(|s| s.state == SessionState::RolledBack).count();
-    let partial = ended.outcome.is_ok() && (rolled_back > 0 || ended.partial());
-    partial.then(|| why_partial(ended, rolled_back))
+    let rolled_back: Vec<&str> =
+        ended.sessions.iter().filter(|s| s.state == SessionState::RolledBack).map(|s| s.path.as_str()).collect();
+    let partial = ended.outcome.is_ok() && (!rolled_back.is_empty() || ended.partial());
+    partial.then(|| why_partial(ended, &rolled_back))
 }
 
-fn why_partial(ended: &ExportOutcome, rolled_back: usize) -> String {
+fn why_partial(ended: &ExportOutcome, rolled_back: &[&str]) -> String {
     let mut why = Vec::new();
-    if rolled_back > 0 {
-        let (sessions, come) = if rolled_back == 1 { ("session was", "comes") } else { ("sessions were", "come") };
-        why.push(format!("{rolled_back} {sessions} rolled back, and {come} again"));
+    if !rolled_back.is_empty() {
+        let told = rolled_back.iter().take(PARTS_TOLD_MAX).copied().collect::<Vec<_>>().join(", ");
+        let more = if rolled_back.len() > PARTS_TOLD_MAX { ", …" } else { "" };
+        let (sessions, come) = if rolled_back.len() == 1 { ("session was", "comes") } else { ("sessions were", "come") };
+        why.push(format!(
+            "{} {sessions} rolled back, or not ended with `done`, and {come} again: {told}{more}",
+            rolled_back.len()
+        ));
     }
     let failed: Vec<&str> = ended.repositories.iter().filter(|r| r.error.is_some()).map(|r| r.name.as_str()).collect();
     if !failed.is_empty() {

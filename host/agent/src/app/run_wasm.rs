@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::call::{not_listed, not_valid};
 use super::export::{Delivered, OutcomeKind, RepoReport, delivered};
 use super::{AppError, Backlog, backlog};
 use crate::command::exporter::Exporter;
@@ -57,6 +58,22 @@ impl AuthorCall {
             AuthorCall::Mutate { .. } => "mutate",
             AuthorCall::Webhook { .. } => "webhook",
         }
+    }
+
+    /// Why the manifest has nothing of this name: the agent would not call it either.
+    fn refusal(&self, manifest: &Manifest) -> Option<String> {
+        let name = &manifest.name;
+        let (why, how) = match self {
+            AuthorCall::Onboard { kind } => (not_listed(name, "onboarding data", kind, &manifest.onboard)?, "onboard"),
+            AuthorCall::Mutate { name: mutation, .. } => {
+                (not_listed(name, "mutation", mutation, &manifest.mutations)?, "mutations")
+            }
+            AuthorCall::Webhook { .. } if manifest.webhook_events.is_empty() => {
+                (format!("`{name}` takes no webhooks"), "webhook_events")
+            }
+            _ => return None,
+        };
+        Some(format!("{why}; a new one is listed in `{how}` of the manifest first"))
     }
 
     fn with_config(self, config: String) -> Call {
@@ -250,6 +267,9 @@ impl Alone {
         };
         self.report.component.name = Some(manifest.name.clone());
         self.report.component.version = Some(manifest.version.clone());
+        if let Some(why) = request.call.refusal(&manifest) {
+            return Ok(self.refuse(OutcomeKind::Failed, why));
+        }
         let mut config = std::mem::take(&mut request.config);
         let faults: Vec<String> = request
             .settings
@@ -281,9 +301,16 @@ impl Alone {
         match request.call {
             AuthorCall::Export => self.export(request, &prepared).await?,
             call => {
+                let validates = call == AuthorCall::ValidateConfig;
                 let call = call.with_config(prepared.integration.config.to_string());
                 let ended = self.runner.run_call(&prepared, call).await;
                 self.ended(ended.outcome, ended.usage);
+                if validates
+                    && self.report.outcome == OutcomeKind::Ok
+                    && let Some((outcome, reason)) = self.report.result.as_ref().and_then(not_valid)
+                {
+                    (self.report.outcome, self.report.reason) = (outcome, Some(reason));
+                }
             }
         }
         self.fill_in(Some(&prepared));

@@ -99,7 +99,7 @@ pub(super) struct Arguments {
     #[arg(long, help_heading = "Output")]
     no_instructions: bool,
 
-    /// A header field of the webhook: 'name: value'
+    /// A header field of the webhook: 'name: value' or name=value
     #[arg(long, value_name = "FIELD", help_heading = "For webhook and mutate")]
     header: Vec<String>,
 
@@ -366,10 +366,11 @@ fn usage(fault: String) -> AppError {
 }
 
 fn header(field: &str) -> Result<(String, String), AppError> {
+    // As in HTTP, or as `agent webhook` takes it; neither sign can be part of a name.
     let (name, value) = field
-        .split_once(':')
+        .split_once([':', '='])
         .filter(|(name, _)| !name.trim().is_empty())
-        .ok_or_else(|| usage(format!("--header {field:?}: write 'name: value'")))?;
+        .ok_or_else(|| usage(format!("--header {field:?}: write 'name: value' or name=value")))?;
     Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
 }
 
@@ -504,6 +505,9 @@ mod tests {
         let data = "{\"a\":\"b=c\"}".to_owned();
         assert_eq!(mutate, (AuthorCall::Mutate { name: "m".to_owned(), data }, vec!["k=v".to_owned()]));
         let webhook = call(&["webhook", "--header", "X-Event: a:b"]).unwrap().0;
+        let headers = vec![("x-event".to_owned(), "a:b".to_owned())];
+        assert_eq!(webhook, AuthorCall::Webhook { headers, body: Vec::new() });
+        let webhook = call(&["webhook", "--header", "x-event=a:b"]).unwrap().0;
         let headers = vec![("x-event".to_owned(), "a:b".to_owned())];
         assert_eq!(webhook, AuthorCall::Webhook { headers, body: Vec::new() });
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::manifest::Manifest;
-use crate::config::NetworkRule;
+use crate::config::{Credential, NetworkRule, Placement, SecretSource};
 use crate::egress::{Account, Denial, Lack, Policy};
 use crate::sandbox::Seen;
 
@@ -64,8 +64,8 @@ impl Permissions {
         permissions.not_asked.sort();
         permissions.not_asked.dedup();
         permissions.not_used = not_used(account, seen, policy, manifest);
-        permissions.grants_yaml = permissions.yaml();
-        permissions.flags = permissions.as_flags();
+        permissions.grants_yaml = permissions.yaml(&policy.credentials);
+        permissions.flags = permissions.as_flags(&policy.credentials);
         permissions
     }
 
@@ -85,9 +85,8 @@ impl Permissions {
     }
 
     /// Ready to be pasted below an integration of agent.yaml, or into a file for `--grants`.
-    fn yaml(&self) -> String {
+    fn yaml(&self, granted: &BTreeMap<String, Credential>) -> String {
         let mut out = String::new();
-        let quoted = |text: &String| serde_json::Value::from(text.as_str()).to_string();
         if !self.network.is_empty() {
             out.push_str("  network:\n");
             self.network.iter().for_each(|rule| out.push_str(&format!("    - {}\n", quoted(rule))));
@@ -99,23 +98,21 @@ impl Permissions {
         if !self.credentials.is_empty() {
             out.push_str("  credentials:\n");
             for (name, hosts) in &self.credentials {
-                let hosts: Vec<String> = hosts.iter().map(quoted).collect();
-                let variable = variable(name);
-                out.push_str(&format!(
-                    "    {}: {{env: {variable}, bearer: true, hosts: [{}]}}\n",
-                    quoted(name),
-                    hosts.join(", ")
-                ));
+                out.push_str(&format!("    {}: {}\n", quoted(name), credential(name, hosts, granted.get(name))));
             }
         }
         if out.is_empty() { out } else { format!("grants:\n{out}") }
     }
 
-    fn as_flags(&self) -> Vec<String> {
+    fn as_flags(&self, granted: &BTreeMap<String, Credential>) -> Vec<String> {
         let mut flags: Vec<String> = self.network.iter().map(|rule| format!("--allow {}", shell(rule))).collect();
         flags.extend(self.private_hosts.iter().map(|host| format!("--allow-private {}", shell(host))));
         flags.extend(self.credentials.iter().map(|(name, hosts)| {
-            format!("--credential {}", shell(&format!("{name}=env:{}@{}", variable(name), hosts.join(","))))
+            let form = match granted.get(name) {
+                None => format!("env:{}@{}", variable(name), hosts.join(",")),
+                granted => credential(name, hosts, granted),
+            };
+            format!("--credential {}", shell(&format!("{name}={form}")))
         }));
         flags
     }
@@ -125,6 +122,34 @@ fn push(list: &mut Vec<String>, text: &str) {
     if !list.iter().any(|known| known == text) {
         list.push(text.to_owned());
     }
+}
+
+fn quoted(text: impl AsRef<str>) -> String {
+    serde_json::Value::from(text.as_ref()).to_string()
+}
+
+/// A credential as agent.yaml has it: the one that is granted with these hosts added, or one to begin with.
+fn credential(name: &str, hosts: &[String], granted: Option<&Credential>) -> String {
+    let (source, placement) = match granted {
+        None => (format!("env: {}", variable(name)), "bearer: true".to_owned()),
+        Some(granted) => {
+            let source = match &granted.source {
+                SecretSource::Env(variable) => format!("env: {}", quoted(variable)),
+                SecretSource::File(path) => format!("file: {}", quoted(path.to_string_lossy())),
+            };
+            let placement = match &granted.placement {
+                Placement::Bearer => "bearer: true".to_owned(),
+                Placement::Basic { username } => format!("basic: {{username: {}}}", quoted(username)),
+                Placement::Header { name, prefix } => {
+                    format!("header: {{name: {}, prefix: {}}}", quoted(name), quoted(prefix))
+                }
+            };
+            (source, placement)
+        }
+    };
+    let known = granted.map(|granted| granted.hosts.as_slice()).unwrap_or_default();
+    let hosts: Vec<String> = known.iter().chain(hosts).map(quoted).collect();
+    format!("{{{source}, {placement}, hosts: [{}]}}", hosts.join(", "))
 }
 
 /// A variable's name for a credential's: `mock-token` → `MOCK_TOKEN`.
@@ -222,6 +247,22 @@ mod tests {
         );
         assert_eq!(permissions.not_asked, ["credentials: my-token", "network: https://odd.example/x GET"]);
         assert_eq!(permissions.not_used, ["credentials: idle", "git: true"]);
+    }
+
+    #[test]
+    fn a_credential_for_another_host_keeps_what_it_is() {
+        let basic = Credential {
+            source: SecretSource::Env("MINE".to_owned()),
+            placement: Placement::Basic { username: "me".to_owned() },
+            hosts: vec!["a.example".to_owned()],
+        };
+        let policy = Policy { credentials: BTreeMap::from([("idle".to_owned(), basic)]), ..Policy::default() };
+        let lack = Lack::CredentialHost { name: "idle".into(), host: "b.example".into() };
+        let account = Account { denials: vec![denial(vec![lack])], ..Account::default() };
+        let permissions = Permissions::of(&account, &Seen::default(), &policy, &manifest());
+        let form = r#"{env: "MINE", basic: {username: "me"}, hosts: ["a.example", "b.example"]}"#;
+        assert_eq!(permissions.grants_yaml, format!("grants:\n  credentials:\n    \"idle\": {form}\n"));
+        assert_eq!(permissions.flags, [format!("--credential 'idle={form}'")]);
     }
 
     #[test]

@@ -377,13 +377,16 @@ pub(super) fn classify(fault: reqwest::Error) -> EgressError {
         }
         at = cause(current);
     }
-    let text = innermost(&fault);
+    // Which server it was: a guest talks to several, and without its path and query it gives nothing away.
+    let server = fault.url().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
+    let server = server.map(|(host, port)| format!("{host}:{port}: ")).unwrap_or_default();
+    let text = format!("{server}{}", innermost(&fault));
     if fault.is_dns() {
         return EgressError::Dns(text);
     }
     // Only the connection has a time of its own here; the exchange's is kept by who waits for it.
     if fault.is_timeout() && fault.is_connect() {
-        return EgressError::Connection(format!("not established within {} s", CONNECT_TIMEOUT.as_secs()));
+        return EgressError::Connection(format!("{server}not established within {} s", CONNECT_TIMEOUT.as_secs()));
     }
     if fault.is_builder() {
         return EgressError::Invalid(text);

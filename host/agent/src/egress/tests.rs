@@ -275,10 +275,11 @@ fn nobody_listening_and_nobody_known_are_told_apart() {
         closed.local_addr().expect("it is bound").port()
     };
     let result = send(&Egress::new(), &policy("127.0.0.1", port), get(&format!("http://127.0.0.1:{port}/")));
-    assert!(matches!(result, Err(EgressError::Connection(_))), "{result:?}");
+    let named = format!("127.0.0.1:{port}: ");
+    assert!(matches!(&result, Err(EgressError::Connection(text)) if text.starts_with(&named)), "{result:?}");
     let unknown: Lookup = Arc::new(|_| Box::pin(async { Err(std::io::Error::other("no such name")) }));
     let result = send(&Egress::with_lookup(unknown), &policy("a.test", 80), get("http://a.test/"));
-    assert_eq!(result.expect_err("there is no such name"), EgressError::Dns("no such name".to_owned()));
+    assert_eq!(result.expect_err("there is no such name"), EgressError::Dns("a.test:80: no such name".to_owned()));
     // A server that speaks plain HTTP where TLS is expected.
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
     let port = listener.local_addr().expect("it is bound").port();

@@ -66,9 +66,9 @@ impl Integration for {{type}} {
     }
 
     fn validate_config(config: Config) -> Result<ValidateResult> {
-        match config.request(&[]).send()?.check() {
+        match config.request(&[]).send()?.error_for_status() {
             Ok(_) => Ok(ValidateResult::ok()),
-            Err(status) => Ok(ValidateResult::errors([status.to_string()])),
+            Err(error) => Ok(ValidateResult::errors([error.to_string()])),
         }
     }
 

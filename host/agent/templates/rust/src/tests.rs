@@ -83,4 +83,8 @@ fn a_configuration_is_tried_against_the_server() {
     assert!(host.validate_config::<{{type}}>(config()).unwrap().ok);
     let gone = host.validate_config::<{{type}}>(json!({ "repo": "o/gone" })).unwrap();
     assert!(gone.errors[0].contains("answered 404"), "{:?}", gone.errors);
+    host.on("GET https://api.github.com/repos/o/secret", Answer::status(401));
+    let refused = host.validate_config::<{{type}}>(json!({ "repo": "o/secret" })).unwrap();
+    // By this beginning the agent knows that it is the credential.
+    assert!(refused.errors[0].starts_with("unauthenticated:"), "{:?}", refused.errors);
 }
