@@ -109,8 +109,11 @@ export interface Component {
 
 /** What trying a configuration found. Without errors it is well. */
 export interface ValidateResult {
-  /** What is wrong, for a person; one fault each. */
-  errors?: string[];
+  /**
+   * What is wrong, for a person; one fault each: a text, or an error that was caught. `unauthenticated: …`, or an
+   * `Unauthenticated`, tells the operator that the source refused the credentials.
+   */
+  errors?: (string | Error)[];
   /** The version of the system that answered. */
   serverVersion?: string;
   /** The URL below which repositories are. */

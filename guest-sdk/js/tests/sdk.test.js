@@ -379,6 +379,12 @@ test("UTF-8 by hand is UTF-8", () => {
   }
 });
 
+// npm takes no links into a package, so that the contract is there twice.
+test("the contract is the one that the host speaks", () => {
+  const read = (path) => readFileSync(new globalThis.URL(path, import.meta.url), "utf8");
+  assert.equal(read("../package.wit"), read("../../../wit/package.wit"), "copy wit/package.wit to guest-sdk/js");
+});
+
 test("the README shows the template", () => {
   const read = (path) => readFileSync(new globalThis.URL(path, import.meta.url), "utf8");
   const app = read("../../../host/agent/templates/js/src/app.js").replaceAll("{{name}}", "my-issues").replaceAll("{{title}}", "My issues");
