@@ -12,7 +12,7 @@ build_guests() {
         component=$out/${language}_$guest.wasm
         # What it is made of, by content: times say nothing after a checkout.
         sum=$({ echo "$toolchain"; find "$sdk" wit "$folder" -type f ! -path '*/__pycache__/*' ! -path '*/node_modules/*' \
-            ! -path '*/tests/*' ! -path '*/template/*' ! -name '*.md' ! -name '*.d.ts' | sort | xargs $digest; } | $digest)
+            ! -path '*/tests/*' ! -name '*.md' ! -name '*.d.ts' | sort | xargs $digest; } | $digest)
         [ -e "$component" ] && [ "$(cat "$component.made-of" 2>/dev/null)" = "$sum" ] && continue
         # One that is older than its sources would be tested in vain.
         rm -f "$component" "$component.made-of"

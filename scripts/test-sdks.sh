@@ -8,8 +8,8 @@ trap 'rm -rf "$work"' EXIT
 
 # A template as `agent new` fills it.
 fill() { # language
-    cp -r "guest-sdk/$1/template" "$work/$1"
-    find "$work/$1" -type f -exec sed -i.bak -e 's/{{name}}/my-issues/g' -e 's/{{title}}/My issues/g' {} +
+    cp -r "host/agent/templates/$1" "$work/$1"
+    find "$work/$1" -type f -exec sed -i.bak -e 's/{{name}}/my-issues/g' -e 's/{{title}}/My issues/g' -e 's/{{sdk[_a-z]*}}/"sdk"/g' {} +
 }
 
 skipped=0

@@ -10,16 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
-use agent::command::outcome::Outcome;
-use agent::command::runner::Runner;
-use agent::config::{self, Source, Surroundings};
-use agent::egress::Egress;
-use agent::logs::{LogConfig, Logs};
-use agent::sandbox::{self, Call, Compiler, Sandbox};
-use agent::shutdown::Shutdown;
 use serde_json::{Value, json};
-use tests::{Bench, HEAD, files_below, guests};
-use tracing::Level;
+use tests::{Bench, HEAD, files_below, guests, repository};
 
 use crate::published::{faults, schema};
 
@@ -331,12 +323,13 @@ const FAULTS: &[(&str, [End; 2])] = &[
     ("denied", [("denied", "https://denied.invalid/ GET", "│ this is seen as what it is"); 2]),
     (
         "unauthorized",
-        [("denied", "/projects answered status 401, body \"{\\\"message\\\":\\\"who are you?\\\"}\"", ""); 2],
+        [("unauthenticated", "/projects answered 401: it does not know who asks; grant a credential", ""); 2],
     ),
-    ("missing", [("failed", "/missing answered status 404", ""); 2]),
+    ("missing", [("failed", "/missing answered 404: there is no such thing", ""); 2]),
     (
         "another-server",
-        [("failed", "names a next page on another server, http://127.0.0.2:1/elsewhere; it is not followed", ""); 2],
+        [("failed", "is on another server, http://127.0.0.2:1/elsewhere; to ask for it, without the credential", "");
+            2],
     ),
     ("memory", [("limit", "memory_bytes_max (67108864 bytes)", ""); 2]),
     (
@@ -402,81 +395,60 @@ fn languages_have_time_and_chance_of_their_own_in_each_instance() {
     }
 }
 
-/// One call of the integration in the configuration, in a new instance: its result, or the kind of its error and the reason.
-async fn call(bench: &Bench, call: impl FnOnce(String) -> Call) -> Result<Value, (String, String)> {
-    let around = Surroundings::of_process(None, Some(&guests())).unwrap();
-    let config = config::load(&Source::File(bench.path("agent.yaml")), &around).unwrap().config;
-    let (level, command, shutdown) = (Level::ERROR, "call".to_owned(), Shutdown::default());
-    let options = sandbox::Options { compiler: Compiler::InProcess, ..sandbox::Options::default() };
-    let runner = Runner {
-        sandbox: Sandbox::new(compiled(), &options).unwrap(),
-        egress: Egress::new(),
-        logs: Logs::without_subscriber(LogConfig { dir: None, command, level, json: false, quiet: true }),
-        shutdown,
-    };
-    let prepared = runner.prepare(&config.integrations[0]).await.unwrap();
-    let config = prepared.integration.config.to_string();
-    match runner.run_call(&prepared, call(config)).await.outcome {
-        Outcome::Ok { result } => Ok(result),
-        Outcome::Failed { kind, reason } => Err((kind, reason)),
-        Outcome::Denied { reason } => Err(("denied".to_owned(), reason)),
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn languages_answer_every_call() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     for language in built() {
         let (bench, server) = (bench(), Server::start());
         bench.write("agent.yaml", format!("{HEAD}{}", tracker(language, &server.url, "")));
-        let ask = |make: &dyn Fn(String) -> Call| runtime.block_on(call(&bench, make));
-        let validate = |config| Call::ValidateConfig { config };
-        let onboard = |kind: &str| ask(&|config| Call::OnboardExport { kind: kind.to_owned(), config });
-        let mutate = |name: &str, data: Value| {
-            ask(&|config| Call::Mutate { name: name.to_owned(), data: data.to_string(), config })
+        let run = |code: i32, form: &str, arguments: &[&str]| {
+            let answer = bench.run(&[arguments, &["--json"]].concat()).code(code).json();
+            let form = fs::read_to_string(repository().join("docs/schemas").join(form)).unwrap();
+            let form: Value = serde_json::from_str(&form).unwrap();
+            assert_eq!(faults(&form, &answer), Vec::<String>::new(), "{language}: {answer:#}");
+            answer
         };
-        let webhook = |event: &str, body: &str| {
-            let (headers, body) = (vec![("X-EVENT".to_owned(), event.to_owned())], body.as_bytes().to_vec());
-            ask(&|config| Call::Webhook { headers: headers.clone(), body: body.clone(), config })
-        };
-        let valid = |name: &str, document: &Value| {
-            assert_eq!(faults(&schema(name), document), Vec::<String>::new(), "{language}: {document:#}");
+        let says = |answer: &Value, code: &str, reason: &str| {
+            assert_eq!(answer["error_code"], code, "{language}: {answer:#}");
+            assert!(answer["error"].as_str().unwrap().contains(reason), "{language}: {answer:#}");
         };
 
-        let answer = ask(&validate).unwrap();
-        assert_eq!((&answer["ok"], &answer["server_version"]), (&json!(true), &json!("7.1")), "{language}");
-        valid("validate-result.json", &answer);
+        let validate = |code| run(code, "validate-config.json", &["validate-config"]);
+        assert_eq!(validate(0)["server_version"], "7.1", "{language}");
         bench.write("token", "another-token");
-        let answer = ask(&validate).unwrap();
-        assert_eq!((&answer["ok"], &answer["errors"][0]), (&json!(false), &json!("the token is not accepted")));
-        valid("validate-result.json", &answer);
+        let refused = validate(12)["errors"][0].clone();
+        let expected = "/version answered 401: it does not know who asks";
+        assert!(refused.as_str().unwrap().starts_with("unauthenticated: "), "{language}: {refused}");
+        assert!(refused.as_str().unwrap().contains(expected), "{language}: {refused}");
+        bench.run(&["export"]).code(12).says("answered 401");
         bench.write("token", TOKEN);
 
+        let onboard = |code, kind| run(code, "export-onboard-data.json", &["onboard", language, kind]);
         let projects = json!([{"ref_id": "1", "name": "One"}, {"ref_id": "2", "name": "Two & Co"}]);
-        assert_eq!(onboard("projects"), Ok(projects), "{language}");
-        assert_eq!(onboard("users").unwrap_err().0, "not-supported", "{language}");
+        assert_eq!(onboard(0, "projects")["data"], projects, "{language}");
+        // What is in the manifest and not in the code.
+        assert_eq!(onboard(2, "users")["error_code"], "not_supported", "{language}");
 
-        let renamed = mutate("issue.rename", json!({"id": 3, "title": "näher"})).unwrap();
-        assert_eq!(renamed["mutated"]["tracker.Issue"][0]["title"], "näher", "{language}");
-        assert_eq!(renamed["response"], json!({"renamed": 3}), "{language}");
-        valid("mutate-result.json", &renamed);
+        let mutate = |code, name: &str, data: Value| {
+            run(code, "mutate.json", &["mutate", language, name, "--data", &data.to_string()])
+        };
+        let renamed = mutate(0, "issue.rename", json!({"id": 3, "title": "näher"}));
+        assert_eq!(renamed["mutated_objects"]["tracker.Issue"][0]["title"], "näher", "{language}");
+        assert_eq!(renamed["webapp_response"], json!({"renamed": 3}), "{language}");
         assert_eq!(server.state().issues[2].2, "näher", "{language}");
-        let (kind, reason) = mutate("issue.rename", json!({"id": 77, "title": "x"})).unwrap_err();
-        assert_eq!(
-            (kind.as_str(), reason.contains("/issues/77 answered status 404")),
-            ("not-found", true),
-            "{language}"
-        );
-        assert_eq!(mutate("issue.close", json!({})).unwrap_err().0, "not-supported", "{language}");
+        let missing = mutate(1, "issue.rename", json!({"id": 77, "title": "x"}));
+        says(&missing, "not_found", "/issues/77 answered 404");
+        assert_eq!(mutate(2, "issue.close", json!({}))["error_code"], "not_supported", "{language}");
 
+        let webhook = |code, event: &str, body: &str| {
+            run(code, "webhook.json", &["webhook", language, "--header", &format!("X-EVENT={event}"), "--body", body])
+        };
         let body = r#"{"issue": {"id": 5, "title": "Ä", "updated_at": "2026-03-01T00:00:00Z"}}"#;
-        let told = webhook("issue", body).unwrap();
-        assert_eq!(told["mutated"]["tracker.Issue"][0]["ref_id"], "5", "{language}");
-        valid("mutate-result.json", &told);
-        assert_eq!(webhook("ping", ""), Ok(json!({})), "{language}");
-        let (kind, reason) = webhook("issue", "{").unwrap_err();
-        assert_eq!((kind.as_str(), reason.contains("the webhook's body is not JSON")), ("invalid", true), "{language}");
+        let told = webhook(0, "issue", body);
+        assert_eq!(told["mutated_objects"]["tracker.Issue"][0]["ref_id"], "5", "{language}");
+        assert_eq!(webhook(0, "ping", "")["mutated_objects"], json!({}), "{language}");
+        says(&webhook(1, "issue", "{"), "invalid", "the webhook's body is not JSON");
+        // The manifest says by which header field the host tells events apart.
+        says(&webhook(2, "push", "{}"), "not_supported", "no webhook event `push`: it has issue, ping");
     }
 }
 

@@ -1,5 +1,5 @@
-//! `agent new`, and the tutorial of docs/authors.md as a stranger would follow it: a project is made, tested, built and run,
-//! then changed as the paper says, against a server on this machine that answers as the paper's API does. All commands
+//! `agent new`, and the tutorial of docs/authors.md as a stranger would follow it in each language: a project is made, tested,
+//! built and run, then changed as the paper says, against a server on this machine that answers as the paper's API does. All commands
 //! and changes are read from the paper, so that it cannot say what does not work.
 
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tests::{Bench, Sink, guests, repository};
+use tests::{Bench, Sink, files_below, guests, repository};
 
 const API: &str = "https://api.github.com";
 const PAPER: &str = "docs/authors.md";
@@ -131,8 +131,9 @@ struct Block {
     text: String,
 }
 
-/// The blocks of the paper's tutorial that say what to do, in order.
-fn blocks() -> Vec<Block> {
+/// The blocks of the paper's tutorial in a language that say what to do, in order. A third word names another language than
+/// Rust, or `others`.
+fn blocks(language: &str) -> Vec<Block> {
     let paper = fs::read_to_string(repository().join(PAPER)).unwrap();
     let (mut blocks, mut open): (Vec<Block>, bool) = (Vec::new(), false);
     for line in paper.lines() {
@@ -147,6 +148,11 @@ fn blocks() -> Vec<Block> {
         }
     }
     blocks.retain(|block| block.info.contains(' '));
+    blocks.retain(|block| match block.info.split(' ').nth(2) {
+        None => language == "rust",
+        Some("others") => language != "rust",
+        Some(named) => named == language,
+    });
     blocks
 }
 
@@ -155,6 +161,8 @@ struct Stranger {
     bench: Bench,
     folder: PathBuf,
     port: u16,
+    /// What stands in the environment besides, so that nothing is fetched.
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Stranger {
@@ -162,6 +170,14 @@ impl Stranger {
     fn local(&self, text: &str) -> String {
         let host = format!("127.0.0.1:{}", self.port);
         text.replace(API, &format!("http://{host}"))
+            .replace(
+                "NetworkRule.https(\"api.github.com\", methods",
+                &format!("NetworkRule.http(\"127.0.0.1\", {}, methods", self.port),
+            )
+            .replace(
+                "NetworkRule.https(\"api.github.com\", {",
+                &format!("NetworkRule.http(\"127.0.0.1\", {{ port: {},", self.port),
+            )
             .replace(
                 "NetworkRule::https(\"api.github.com\")",
                 &format!("NetworkRule::http(\"127.0.0.1\").port({})", self.port),
@@ -185,6 +201,7 @@ impl Stranger {
         let mut command = Command::new("sh");
         command.args(["-c", &line]).current_dir(&self.folder).env("PATH", path).env("CARGO_NET_OFFLINE", "true");
         command.env("GITHUB_TOKEN", "ghp_of_a_stranger").env_remove("CARGO_TARGET_DIR");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let output = command.output().unwrap();
         let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("\n");
         (output.status.success(), text)
@@ -250,19 +267,31 @@ fn new_makes_a_project_and_the_tutorial_is_true() {
     github.lock().unwrap().add(1..131, 1..4, "2026-01-02T00:00:00Z");
     let port = serve(Arc::clone(&github));
     let (bench, folder) = made();
-    let stranger = Stranger { bench, folder, port };
+    let stranger = Stranger { bench, folder, port, environment: Vec::new() };
     stranger.runs("cargo fmt --check");
     stranger.runs("cargo test --quiet");
     for path in ["src/lib.rs", "src/tests.rs", "agent.yaml"] {
         stranger.redirect(path);
     }
+    follow(&stranger, &github, &blocks("rust"));
+    let sink = stranger.sink();
+    assert_eq!((sink.ids("my-issues/my-issues.Issue").len(), sink.count("my-issues")), (131, 131 + 4));
+    let github = github.lock().unwrap();
+    assert!(github.tokens.iter().all(|token| token == "Bearer ghp_of_a_stranger"), "{:?}", github.tokens);
+    assert!(!github.tokens.is_empty(), "the credential was put in");
+    stranger.bench.run(&["new", "my-issues", "--dir", place().to_str().unwrap()]).code(2).says("is not empty");
+}
+
+/// Does what these blocks of the paper say.
+fn follow(stranger: &Stranger, github: &Mutex<GitHub>, blocks: &[Block]) {
     let mut said = String::new();
-    for block in blocks() {
-        match block.info.split_once(' ').unwrap() {
+    for block in blocks {
+        let mut words = block.info.split(' ');
+        match (words.next().unwrap(), words.next().unwrap()) {
             ("sh", "made") => {}
             ("sh", expected) => {
                 for line in block.text.lines() {
-                    said = tutorial_step(&stranger, &github, line, expected);
+                    said = tutorial_step(stranger, github, line, expected);
                 }
             }
             ("text", "said") => {
@@ -274,12 +303,62 @@ fn new_makes_a_project_and_the_tutorial_is_true() {
             (_, path) => fs::write(stranger.folder.join(path), stranger.local(&block.text)).unwrap(),
         }
     }
-    let sink = stranger.sink();
-    assert_eq!((sink.ids("my-issues/my-issues.Issue").len(), sink.count("my-issues")), (131, 131 + 4));
-    let github = github.lock().unwrap();
-    assert!(github.tokens.iter().all(|token| token == "Bearer ghp_of_a_stranger"), "{:?}", github.tokens);
-    assert!(!github.tokens.is_empty(), "the credential was put in");
-    stranger.bench.run(&["new", "my-issues", "--dir", place().to_str().unwrap()]).code(2).says("is not empty");
+}
+
+/// The tools of a language as `make guests` installed them, and the environment in which they are used without fetching
+/// anything; nothing where they are not there.
+fn installed(language: &str) -> Option<Vec<(&'static str, String)>> {
+    let tools = guests().ancestors().nth(2).unwrap().join("tools").join(language);
+    if language == "js" {
+        // What was installed before is in npm's own cache.
+        let there = tools.join("node_modules/componentize-qjs").exists();
+        return there.then(|| vec![("npm_config_offline", "true".to_owned())]);
+    }
+    // To pip, the toolchain is installed already. The agent comes first, as everywhere here.
+    let packages = fs::read_dir(tools.join("lib")).ok()?.next()?.ok()?.path().join("site-packages");
+    let path = [tests::binary().parent().unwrap().to_str()?, &std::env::var("PATH").ok()?, tools.join("bin").to_str()?];
+    tools.join("bin/componentize-py").exists().then(|| {
+        vec![
+            ("PIP_NO_INDEX", "1".to_owned()),
+            ("PYTHONPATH", packages.display().to_string()),
+            ("PATH", path.join(":")),
+            ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+        ]
+    })
+}
+
+#[test]
+fn new_makes_projects_in_other_languages_and_the_tutorial_is_true_of_them() {
+    for language in ["python", "js"] {
+        let Some(environment) = installed(language) else {
+            let skipped =
+                format!("skipped a new project in {language}: its tools are not there; `make guests` says why");
+            assert!(!std::env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "false")), "{skipped}");
+            eprintln!("{skipped}");
+            continue;
+        };
+        let github = Arc::new(Mutex::new(GitHub::default()));
+        github.lock().unwrap().add(1..131, 1..1, "2026-01-02T00:00:00Z");
+        let port = serve(Arc::clone(&github));
+        let bench = Bench::new();
+        let folder = bench.path("my-issues");
+        bench.run(&["new", "my-issues", "--lang", language]).code(0).says("agent run-wasm my-issues.wasm");
+        let (app, test) =
+            if language == "js" { ("src/app.js", "tests/app.test.js") } else { ("app.py", "test_app.py") };
+        let stranger = Stranger { bench, folder, port, environment };
+        for path in [app, test, "agent.yaml"] {
+            stranger.redirect(path);
+        }
+        let wit = files_below(&stranger.folder.join("vendor")).into_iter().find(|file| file.ends_with("package.wit"));
+        let published = fs::read_to_string(repository().join("wit/package.wit")).unwrap();
+        assert_eq!(fs::read_to_string(wit.unwrap()).unwrap(), published, "{language}: the contract is a real file");
+        follow(&stranger, &github, &blocks(language));
+        let sink = stranger.sink();
+        assert_eq!(sink.ids("my-issues/my-issues.Issue").len(), 131, "{language}");
+        let github = github.lock().unwrap();
+        assert!(!github.tokens.is_empty(), "{language}: the credential was put in");
+        assert!(github.tokens.iter().all(|token| token == "Bearer ghp_of_a_stranger"), "{:?}", github.tokens);
+    }
 }
 
 /// Runs a line of the paper; `expected` is the word behind `sh`: `works`, `fails`, `again`, where nothing is new, or `later`,
@@ -307,7 +386,8 @@ fn new_says_what_is_wrong() {
     for (arguments, expected) in [
         (&["new", "My Issues"][..], "`my-issues` would do"),
         (&["new", "git"], "means something else already"),
-        (&["new", "x", "--lang", "cobol"], "possible values: rust"),
+        (&["new", "x", "--lang", "cobol"], "possible values: rust, python, js"),
+        (&["new", "x", "--lang", "js", "--sdk", "."], "there is no index.js in it"),
         (&["new", "x", "--sdk", "nowhere"], "--sdk nowhere"),
     ] {
         bench.run(arguments).code(2).says(expected);

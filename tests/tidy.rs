@@ -342,7 +342,17 @@ fn tidy_what_papers_name_is_there() {
             let spans = line.split('`').skip(1).step_by(2).filter(|span| looks_like_a_path(span));
             // The agent's modules are named from its own folder: `store/marks.rs`; a new project's files from the template's.
             for path in spans {
-                if !["", folder, "host/agent/src", "host/agent/templates/rust"].iter().any(|base| exists(base, path)) {
+                if ![
+                    "",
+                    folder,
+                    "host/agent/src",
+                    "host/agent/templates/rust",
+                    "host/agent/templates/python",
+                    "host/agent/templates/js",
+                ]
+                .iter()
+                .any(|base| exists(base, path))
+                {
                     wrong.push(format!("{paper}:{}: `{path}` is not there; name what is, or leave it out", number + 1));
                 }
             }

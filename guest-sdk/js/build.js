@@ -18,12 +18,6 @@ function fail(message) {
   process.exit(2);
 }
 
-function contract() {
-  const here = dirname(fileURLToPath(import.meta.url));
-  const places = [join(here, "package.wit"), join(here, "../../wit/package.wit")];
-  return places.find(existsSync) ?? fail(`there is no contract at ${places[0]}; install this package again`);
-}
-
 function tool(root) {
   try {
     return createRequire(join(root, "package.json")).resolve("componentize-qjs/cli.mjs");
@@ -38,7 +32,8 @@ if (!existsSync(file)) fail(`there is no ${file}; give the file that exports \`i
 const root = process.cwd();
 if (relative(root, resolve(file)).startsWith("..")) fail(`${file} is outside of ${root}; run this in the project's folder`);
 const output = resolve(named ?? file.replace(/\.m?js$/, "") + ".wasm");
-const flags = ["--wit", contract(), "--js", resolve(file), "--world", WORLD, "--module-root", root, "--output", output];
+const wit = join(dirname(fileURLToPath(import.meta.url)), "package.wit");
+const flags = ["--wit", wit, "--js", resolve(file), "--world", WORLD, "--module-root", root, "--output", output];
 const built = spawnSync(process.execPath, [tool(root), ...flags, "--sync"], { encoding: "utf8" });
 if (built.status !== 0) {
   process.stderr.write(built.stdout + built.stderr);

@@ -28,6 +28,11 @@ export interface Manifest {
   mutations?: string[];
   /** The events that `webhook` takes. */
   webhookEvents?: string[];
+  /**
+   * The header field in which the source says which event a webhook is, for example `x-github-event`: the host then refuses
+   * those that are not among `webhookEvents`.
+   */
+  webhookEventHeader?: string;
   /** What it asks to reach. What it may reach is asked ∩ granted. */
   network?: NetworkRule[];
   /** The credentials that it uses by name, and what each is for. */
@@ -104,8 +109,11 @@ export interface Component {
 
 /** What trying a configuration found. Without errors it is well. */
 export interface ValidateResult {
-  /** What is wrong, for a person; one fault each. */
-  errors?: string[];
+  /**
+   * What is wrong, for a person; one fault each: a text, or an error that was caught. `unauthenticated: …`, or an
+   * `Unauthenticated`, tells the operator that the source refused the credentials.
+   */
+  errors?: (string | Error)[];
   /** The version of the system that answered. */
   serverVersion?: string;
   /** The URL below which repositories are. */
@@ -200,7 +208,8 @@ export interface Summary {
 /** Why something failed. The message names the fault, the place and the mend. */
 export class AgentError extends Error {
   constructor(message: string, options?: { cause?: unknown });
-  /** The contract's case: `denied`, `invalid`, `limit`, `conflict`, `unavailable`, `not-supported`, `not-found`, `other`. */
+  /** What it is: `denied`, `invalid`, `limit`, `conflict`, `unavailable`, `unauthenticated`, `not-supported`, `not-found`,
+   * `other`. */
   readonly tag: string;
 }
 /** Not granted. The message is the grant that an operator would have to add. */
@@ -213,6 +222,11 @@ export class Limit extends AgentError {}
 export class Conflict extends AgentError {}
 /** Not possible now; it may be tried again. */
 export class Unavailable extends AgentError {}
+/**
+ * The source refused the credentials: they are wrong, have expired or may not do this. The operator sees it as an exit code of
+ * its own. (What the *host* refuses is `Denied`.)
+ */
+export class Unauthenticated extends AgentError {}
 /** The integration has nothing of this name: an onboarding kind, a mutation. */
 export class NotSupported extends AgentError {}
 /** The thing to change does not exist. */
@@ -224,9 +238,30 @@ export class HttpError extends AgentError {
   /** With `rate-limited`: until when (RFC 3339). */
   readonly until?: string;
 }
-/** An answer with status 400 or more: `Denied` for 401 and 403, `NotFound` for 404 and 410, `Unavailable` for 429 and 5xx. */
+/**
+ * An answer with status 400 or more: `Unauthenticated` for 401 and 403, `NotFound` for 404 and 410, `Unavailable` for 408, 429,
+ * 5xx and where the answer says to wait.
+ */
 export class StatusError extends HttpError {
   readonly response: http.Response;
+  /** 400 to 599. */
+  readonly status: number;
+  /** Seconds to wait before the request is worth repeating, where the server said so (`Retry-After`); otherwise null. */
+  readonly retryAfterSecs: number | null;
+  /** Whether the budget of requests is spent (`X-RateLimit-Remaining: 0`): some servers answer 403 for it. */
+  readonly budgetSpent: boolean;
+  /** Whether the credentials are what is wrong: missing, expired, or without the right. */
+  readonly isCredentials: boolean;
+  /** Whether the same request may succeed later. */
+  readonly isTemporary: boolean;
+}
+/** Why there is no next page of a list, where the answers themselves were good. The pages before it are good. */
+export class PagingError extends AgentError {
+  /**
+   * `repeated`: the server gave a page again. `endless`: more pages than `pagesMax`. `stuck`: a whole page of one key.
+   * `elsewhere`: the next page is on another server. `body`: the answer is not what was expected.
+   */
+  readonly code: "repeated" | "endless" | "stuck" | "elsewhere" | "body";
 }
 
 /** HTTP through the host, which keeps policy, credentials and redirects. */
@@ -287,24 +322,60 @@ export namespace http {
   export function waitAny(pendings: Pending[], options?: { timeoutMs?: number }): Pending[];
   /** `GET` of many URLs, up to `atOnce` (8 unless given, at most 32) under way; answers in the order of the URLs. */
   export function getAll(urls: Iterable<string>, options?: Options & { atOnce?: number }): Generator<Response, void, void>;
-  /** The way from one page to the next: a URL, parameters to set in the URL before, or null at the end. */
-  export type Next = (response: Response) => string | Record<string, unknown> | null | undefined;
-  /**
-   * `GET` of one page after the other, each checked with `raiseForStatus`. `next` is `nextLink` unless given. A next page on
-   * another server is refused, because credentials would go with the request.
-   */
-  export function pages(
-    url: string,
-    options?: Options & { next?: Next; pagesMax?: number },
-  ): Generator<Response, void, void>;
-  /** To the URL that the header field `link` names with `rel="next"`. */
-  export const nextLink: Next;
-  /** To the same URL with `param` set to the body's `member` (dots go deeper: `meta.next`), until that is empty. */
-  export function nextToken(param: string, member: string): Next;
-  /** To the same URL with the number `param` one higher, until a page has no items. */
-  export function nextNumber(param: string, options?: { items?: (body: any) => unknown[]; first?: number }): Next;
   /** The URL with these parameters in its query. */
   export function withParams(url: string, params: Options["params"], replace?: boolean): string;
+}
+
+/**
+ * Lists that come in pages: iterators of pages. Each answer is checked with `raiseForStatus`; what goes wrong in pages is a
+ * `PagingError`.
+ */
+export namespace paging {
+  export interface Page {
+    /** The items, in the server's order. May be empty. */
+    readonly items: any[];
+    /** The answer, with its header fields and its whole body. */
+    readonly response: http.Response;
+    /** Which page of this run it is, counted from 1. */
+    readonly number: number;
+    /** Where the next page begins, for `resume`; null after the last. */
+    readonly next: string | null;
+  }
+  /** Beside these, whatever `http.get` takes: it goes with each request. */
+  export interface Options extends http.Options {
+    /** Where in a page's body the list is, as a JSON Pointer: `/data/items`. Unless given, the body is the list. */
+    itemsAt?: string;
+    /** The position that an earlier run had come to (`Page.next`); null begins at the beginning. */
+    resume?: string | null;
+    /** Pages after which to give up; 100,000 unless given. */
+    pagesMax?: number;
+  }
+  type Pages = Generator<Page, void, void>;
+  /**
+   * Follows `Link: <…>; rel="next"`, absolute or relative. The position is the next page's URL. A next page on another server
+   * (scheme, host and port) is a `PagingError` unless `followElsewhere` is true; then it is asked for without the credential and
+   * without header fields that could hold one.
+   */
+  export function link(url: string, options?: Options & { followElsewhere?: boolean }): Pages;
+  /**
+   * Sends the token that a JSON Pointer finds in a page's body (`/next_cursor`) as this parameter of the next request; ends where
+   * it is absent, null, false or empty. The position is the token.
+   */
+  export function token(url: string, param: string, pointer: string, options?: Options): Pages;
+  /** The same with the token in a header field of the answer. */
+  export function tokenInHeader(url: string, param: string, header: string, options?: Options): Pages;
+  /**
+   * Counts this parameter up, from `first` (1 unless given) until a page is empty: a page that is shorter than asked for does not
+   * end it. The position is the next page's number.
+   */
+  export function numbered(url: string, param: string, options?: Options & { first?: number }): Pages;
+  /** Counts this parameter up by the items that came, from 0 until a page is empty. The position is the next offset. */
+  export function offset(url: string, param: string, options?: Options): Pages;
+  /**
+   * Asks for what comes after the last item, by a key of it (an id, a time) in this parameter; the server must sort by that key,
+   * upwards. Ends at an empty page, or at one that is only the last item again. The position is the key.
+   */
+  export function keyset(url: string, param: string, key: (item: any) => Id, options?: Options): Pages;
 }
 
 /** Lines for the log of this integration. `console` writes there as well. */

@@ -7,6 +7,7 @@ export * as git from "./src/git.js";
 export * as http from "./src/http.js";
 export * as log from "./src/log.js";
 export * as oauth from "./src/oauth.js";
+export * as paging from "./src/paging.js";
 export * as state from "./src/state.js";
 export { component } from "./src/entry.js";
 export {
@@ -18,7 +19,9 @@ export {
   Limit,
   NotFound,
   NotSupported,
+  PagingError,
   StatusError,
+  Unauthenticated,
   Unavailable,
 } from "./src/errors.js";
 export { MutateResult, Webhook } from "./src/documents.js";

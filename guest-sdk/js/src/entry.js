@@ -31,7 +31,10 @@ export function component(integration) {
     describe: () => manifest,
     validateConfig: (json) =>
       guarded(ERROR, () => {
-        const { errors = [], serverVersion, repoUrl } = integration.validateConfig?.(config(json)) ?? {};
+        const result = integration.validateConfig?.(config(json));
+        const { errors: found = [], serverVersion, repoUrl } = settled(result) ?? {};
+        // As an error goes out of a call, with its case before it.
+        const errors = Array.from(found, (one) => (one instanceof Error ? sentence(one) : one));
         return { ok: errors.length === 0, errors, server_version: serverVersion, repo_url: repoUrl };
       }),
     onboardExport: (kind, json) =>

@@ -1,16 +1,17 @@
-// HTTP through the host: one request, several at a time, or page after page. Policy, credentials and redirects are the
-// host's. An answer with a bad status is an answer until `raiseForStatus`.
+// HTTP through the host: one request, or several at a time. Policy, credentials and redirects are the host's; lists in pages
+// have `paging.js`. An answer with a bad status is an answer until `raiseForStatus`.
 import { AgentError, fromHttp, HttpError, Invalid, StatusError } from "./errors.js";
 import { host, text, toJson } from "./host.js";
 import { headerFind } from "./documents.js";
+import { withParams } from "./url.js";
 import { decode, encode } from "./utf8.js";
+
+export { withParams };
 
 // Characters of a body that are quoted in an error.
 const EXCERPT_CHARS = 200;
 // Requests that the host lets one instance have under way.
 const UNDER_WAY_MAX = 32;
-// Pages after which `pages` gives up: a server that always names a next page would keep it going for ever.
-const PAGES_MAX = 100_000;
 
 /** An answer, whatever its status. */
 export class Response {
@@ -42,7 +43,7 @@ export class Response {
 
   raiseForStatus() {
     if (this.status < 400) return this;
-    throw new StatusError(`${this.url} answered ${this.#excerpt()}`, this);
+    throw new StatusError(this);
   }
 
   #excerpt() {
@@ -111,95 +112,6 @@ export function* getAll(urls, { atOnce = 8, ...options } = {}) {
     underWay.push(submit("GET", url, options));
   }
   while (underWay.length > 0) yield underWay.shift().take();
-}
-
-/** To the URL that the header field `link` names with `rel="next"`. */
-export function nextLink(response) {
-  for (const [, target, attributes] of (response.header("link") ?? "").matchAll(/<([^>]*)>([^<]*)/g)) {
-    if (/;\s*rel\s*=\s*(?:"(?:[^"]* )?next(?: [^"]*)?"|next\b)/i.test(attributes)) return target;
-  }
-  return null;
-}
-
-/** To the same URL with `param` set to the body's `member`; dots go deeper. */
-export function nextToken(param, member) {
-  return (response) => {
-    const value = member.split(".").reduce((at, name) => at?.[name], response.json());
-    return value ? { [param]: value } : null;
-  };
-}
-
-/** To the same URL with the number `param` one higher, until a page has no items. */
-export function nextNumber(param, { items = (body) => body, first = 1 } = {}) {
-  return (response) => {
-    const list = items(response.json());
-    if (!list || list.length === 0) return null;
-    const now = parse(response.url).query.find(([name]) => name === encodeURIComponent(param));
-    return { [param]: Number(now?.[1] ?? first) + 1 };
-  };
-}
-
-export function* pages(url, { next = nextLink, pagesMax = PAGES_MAX, params, ...options } = {}) {
-  let at = withParams(url, params);
-  for (let page = 0; page < pagesMax; page++) {
-    const response = get(at, options).raiseForStatus();
-    yield response;
-    const to = next(response);
-    if (to === null || to === undefined) return;
-    const before = at;
-    at = typeof to === "string" ? resolve(response.url, to) : withParams(at, to, true);
-    if (parse(at).origin !== parse(url).origin) {
-      throw new AgentError(`${before} names a next page on another server, ${at}; it is not followed`);
-    }
-    if (at === before) throw new AgentError(`${before} names itself as the next page`);
-  }
-  throw new AgentError(`${url} has more than ${pagesMax} pages (pagesMax)`);
-}
-
-/** The URL with these parameters in its query; in place of those of the same names if `replace`. */
-export function withParams(url, params, replace = false) {
-  if (!params) return url;
-  const given = Array.isArray(params) ? params : Object.entries(params);
-  const pairs = given
-    .flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((one) => [name, one]))
-    .filter(([, value]) => value !== undefined && value !== null)
-    .map(([name, value]) => [encodeParam(name), encodeParam(value)]);
-  const { start, query, fragment } = parse(url);
-  const names = new Set(given.map(([name]) => encodeParam(name)));
-  const kept = replace ? query.filter(([name]) => !names.has(name)) : query;
-  const all = [...kept, ...pairs].map((pair) => pair.join("=")).join("&");
-  return start + (all && "?" + all) + fragment;
-}
-
-const encodeParam = (value) =>
-  encodeURIComponent(String(value)).replace(/[!'()*]/g, (c) => "%" + c.charCodeAt(0).toString(16).toUpperCase());
-
-// QuickJS has no URL. These parts are all that is needed; the host checks URLs for what they are.
-function parse(url) {
-  const [, rest, fragment] = /^([^#]*)(#.*)?$/s.exec(url);
-  const mark = rest.indexOf("?");
-  const start = mark < 0 ? rest : rest.slice(0, mark);
-  const query = mark < 0 ? [] : rest.slice(mark + 1).split("&").filter(Boolean).map(splitPair);
-  const [, scheme = "", authority = "", path = ""] = /^([a-z][a-z0-9+.-]*):\/\/([^/]*)(.*)$/is.exec(start) ?? [];
-  const port = { http: ":80", https: ":443" }[scheme.toLowerCase()];
-  const server = authority.toLowerCase();
-  const origin = `${scheme.toLowerCase()}://${port && server.endsWith(port) ? server.slice(0, -port.length) : server}`;
-  return { start, query, fragment: fragment ?? "", origin, base: `${scheme}://${authority}`, path };
-}
-
-function splitPair(part) {
-  const at = part.indexOf("=");
-  return at < 0 ? [part] : [part.slice(0, at), part.slice(at + 1)];
-}
-
-/** A link as it stands in an answer, against the URL that answered. */
-function resolve(base, link) {
-  if (/^[a-z][a-z0-9+.-]*:/i.test(link)) return link;
-  const { base: server, path, start } = parse(base);
-  if (link.startsWith("//")) return server.slice(0, server.indexOf("//")) + link;
-  if (link.startsWith("/")) return server + link;
-  if (link.startsWith("?")) return start + link;
-  return server + path.slice(0, path.lastIndexOf("/") + 1) + link;
 }
 
 const KNOWN = ["params", "headers", "auth", "json", "body", "timeoutMs", "maxBody", "options"];

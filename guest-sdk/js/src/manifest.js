@@ -28,6 +28,7 @@ const MEMBERS = [
   "onboard",
   "mutations",
   "webhookEvents",
+  "webhookEventHeader",
   "network",
   "credentials",
   "git",
@@ -40,7 +41,7 @@ export function manifestDocument(manifest) {
     throw new TypeError(`the manifest has no member ${unknown.join(", ")}; it can have ${MEMBERS.join(", ")}`);
   }
   const { name, version, description = "", refType = name, config = { type: "object" } } = manifest;
-  const { models = [], onboard = [], mutations = [], webhookEvents = [] } = manifest;
+  const { models = [], onboard = [], mutations = [], webhookEvents = [], webhookEventHeader } = manifest;
   const { network = [], credentials = {}, git = false } = manifest;
   return {
     schema: SCHEMA,
@@ -53,6 +54,7 @@ export function manifestDocument(manifest) {
     onboard,
     mutations,
     webhook_events: webhookEvents,
+    ...(webhookEventHeader !== undefined && { webhook_event_header: webhookEventHeader.toLowerCase() }),
     asks: {
       network,
       credentials: Object.entries(credentials).map(([name, description]) => ({ name, description })),

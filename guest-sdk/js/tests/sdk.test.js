@@ -9,7 +9,7 @@ import { manifestDocument } from "../src/manifest.js";
 import { decodeByBuiltins, decodeByHand, encodeByHand } from "../src/utf8.js";
 import { Host } from "../testing.js";
 
-const { http, Model } = sdk;
+const { http, Model, paging } = sdk;
 const THINGS = new Model("test.Thing");
 const URL = "https://x.invalid";
 
@@ -153,22 +153,48 @@ test("what a request is made of", () => {
   assert.throws(() => http.get(URL, { timeout: 1 }), /no option timeout; it has params/);
 });
 
-test("a bad status is an error of the right kind", () => {
+test("a bad status is an error of the right kind, and says what to do", () => {
   const host = new Host();
-  const kinds = { 401: sdk.Denied, 404: sdk.NotFound, 418: sdk.AgentError, 429: sdk.Unavailable, 503: sdk.Unavailable };
-  for (const [status, kind] of Object.entries(kinds)) {
-    host.answer("GET", URL, { status: Number(status), body: "no" });
+  const { Unauthenticated, NotFound, AgentError, Unavailable } = sdk;
+  const wait = { "Retry-After": "60" };
+  const spent = { "x-ratelimit-remaining": "0" };
+  for (const [status, headers, kind, advice] of [
+    [401, {}, Unauthenticated, /: it does not know who asks; grant a credential/],
+    [403, {}, Unauthenticated, /: it does not allow this/],
+    [403, wait, Unavailable, / answered 403 \(wait 60 s\): /],
+    [403, spent, Unavailable, /its budget of requests is spent/],
+    [404, {}, NotFound, /there is no such thing/],
+    [408, {}, Unavailable, /too slow/],
+    [418, {}, AgentError, /: it refused; body "no"$/],
+    [429, { "retry-after": "Fri, 31 Dec 1999 23:59:59 GMT" }, Unavailable, / \(wait 0 s\): it was asked too often/],
+    [503, { "retry-after": "soon" }, Unavailable, / answered 503: it has a fault of its own/],
+  ]) {
+    host.answer("GET", URL, { status, headers, body: "no" });
     assert.throws(
       () => http.get(URL).raiseForStatus(),
-      (error) =>
-        error instanceof kind &&
-        error instanceof sdk.StatusError &&
-        !(error instanceof sdk.Conflict) &&
-        error.message === `${URL} answered status ${status}, body "no"`,
+      (error) => {
+        assert.match(error.message, advice);
+        assert.equal(error.isCredentials, kind === Unauthenticated);
+        assert.equal(error.isTemporary, kind === Unavailable);
+        return error instanceof kind && error instanceof sdk.StatusError && !(error instanceof sdk.Denied);
+      },
     );
   }
   host.answer("GET", URL, { status: 304 });
   assert.equal(http.get(URL).raiseForStatus().status, 304);
+});
+
+test("the host is told that the source refused the credentials", () => {
+  const host = new Host();
+  host.answer("GET", URL, { status: 401 });
+  const [part] = run(host, (run) => {
+    try {
+      http.get(URL).raiseForStatus();
+    } catch (error) {
+      run.failed(1, "one", error);
+    }
+  });
+  assert.match(part.error, /^unauthenticated: https:/);
 });
 
 test("the contract's cases become errors", () => {
@@ -196,33 +222,98 @@ test("several at a time and in order", () => {
   assert.throws(() => pending.take(), /taken already/);
 });
 
-test("pages by link, by token and by number", () => {
+const ALL = Array.from({ length: 25 }, (_, i) => ({ id: i }));
+const LIST = URL + "/list";
+const ids = (pages) => Array.from(pages).flatMap((page) => page.items.map((item) => item.id));
+const parameter = (request, name) => new globalThis.URL(request.url).searchParams.get(name);
+
+/** A server that answers with what `make` says of the request. */
+function serving(make) {
   const host = new Host();
-  const pages = (how) => Array.from(http.pages(URL + "/list", how), (page) => page.json());
-  const link = `<${URL}/list>; rel="prev", </list?page=2>; title="x, y"; rel="last next"`;
-  host.answer("GET", URL + "/list?q=1", { json: [1], headers: { Link: link } });
-  host.answer("GET", URL + "/list?page=2", { json: [2] });
-  assert.deepEqual(pages({ params: { q: 1 } }), [[1], [2]]);
-  host.answer("GET", URL + "/list?q=1", { json: { meta: { next: "t&" } } });
-  host.answer("GET", URL + "/list?q=1&after=t%26", { json: { meta: {} } });
-  assert.equal(pages({ params: { q: 1 }, next: http.nextToken("after", "meta.next") }).length, 2);
-  host.answer("GET", URL + "/list", { json: [1] });
-  host.answer("GET", URL + "/list?page=2", { json: [2] });
-  host.answer("GET", URL + "/list?page=3", { json: [] });
-  assert.deepEqual(pages({ next: http.nextNumber("page") }), [[1], [2], []]);
+  host.answer("GET", LIST, make);
+  return host;
+}
+
+test("pages by link", () => {
+  const host = serving((request) => {
+    const page = Number(parameter(request, "page") ?? 1);
+    const first = `</list?page=2&x=a,b>; title="<a>, \\"b\\""; REL="last next", </list>; rel="prev"`;
+    const link = [first, "<?page=3>; rel = next", `<?page=1>; rel="nextish", <x>; rel="prev"; rel="next"`][page - 1];
+    return { json: ALL.slice(page * 10 - 10, page * 10), headers: { Link: link } };
+  });
+  const pages = Array.from(paging.link(LIST, { params: { per_page: 10 }, auth: "token" }));
+  assert.deepEqual(
+    pages.map((page) => [page.number, page.items.length, page.next]),
+    [[1, 10, LIST + "?page=2&x=a,b"], [2, 10, LIST + "?page=3"], [3, 5, null]],
+  );
+  assert.deepEqual(ids(pages).length, 25);
+  assert.ok(host.requests.every((request) => request.options[0][1] === "token"));
+  assert.equal(ids(paging.link(LIST, { resume: pages[0].next }))[0], 10);
+});
+
+test("pages by token, number, offset and key", () => {
+  const slice = (from, count = 10) => ALL.slice(from, from + count);
+  serving((request) => {
+    const from = Number((parameter(request, "cursor") ?? "t+0").slice(2));
+    return { json: { data: { items: slice(from) }, meta: { next: from < 20 ? `t+${from + 10}` : null } } };
+  });
+  const tokens = (more) => paging.token(LIST, "cursor", "/meta/next", { itemsAt: "/data/items", ...more });
+  assert.equal(ids(tokens()).length, 25);
+  assert.deepEqual(ids(tokens({ resume: "t+20" })), [20, 21, 22, 23, 24]);
+  assert.throws(() => ids(paging.token(LIST, "cursor", "/data", { itemsAt: "/data/items" })), /neither text nor a number/);
+  assert.throws(() => ids(paging.link(LIST)), { name: "PagingError", code: "body", message: /itemsAt says where the list is/ });
+
+  serving((request) => {
+    const from = Number(parameter(request, "after") ?? 0);
+    return { json: slice(from), headers: { "x-next": from < 20 ? String(from + 10) : "" } };
+  });
+  assert.equal(ids(paging.tokenInHeader(LIST, "after", "X-Next")).length, 25);
+
+  const host = serving((request) => ({ json: slice(Number(parameter(request, "page")) * 10 - 10) }));
+  assert.equal(ids(paging.numbered(LIST, "page")).length, 25);
+  assert.match(host.requests.at(-1).url, /page=4/, "a short page does not end it");
+  assert.deepEqual(ids(paging.numbered(LIST, "page", { resume: "3" })).length, 5);
+  assert.throws(() => ids(paging.numbered(LIST, "page", { resume: "soon" })), /`soon` is not a number/);
+
+  serving((request) => ({ json: slice(Number(parameter(request, "offset")), 4) }));
+  assert.equal(ids(paging.offset(LIST, "offset")).length, 25);
+
+  const after = (request) => Number(parameter(request, "since_id") ?? -1);
+  serving((request) => ({ json: ALL.filter(({ id }) => id > after(request)).slice(0, 10) }));
+  assert.equal(ids(paging.keyset(LIST, "since_id", (item) => item.id)).length, 25);
+  serving((request) => ({ json: ALL.filter(({ id }) => id >= after(request)).slice(0, 10) }));
+  assert.deepEqual([...new Set(ids(paging.keyset(LIST, "since_id", (item) => item.id)))].length, 25);
 });
 
 test("pages that lead astray", () => {
-  const host = new Host();
-  const pages = (how) => Array.from(http.pages(URL + "/list", how));
-  host.answer("GET", URL + "/list", { headers: { link: "<https://evil.invalid/>; rel=next" } });
-  assert.throws(() => pages(), /on another server/);
-  host.answer("GET", URL + "/list", { headers: { link: "<//evil.invalid/>; rel=next" } });
-  assert.throws(() => pages(), /on another server/);
-  host.answer("GET", URL + "/list", { headers: { link: "</list>; rel=next" } });
-  assert.throws(() => pages(), /names itself/);
-  host.answer("GET", URL + "/list", () => ({ json: { n: host.requests.length } }));
-  assert.throws(() => pages({ next: http.nextToken("n", "n"), pagesMax: 5 }), /more than 5 pages \(pagesMax\)/);
+  const fails = (pages, code, message) => assert.throws(() => Array.from(pages), { name: "PagingError", code, message });
+  for (const there of ["https://evil.invalid/", "//evil.invalid/", "http://x.invalid/list", "https://x.invalid:8443/list", "https://evil.invalid\\@x.invalid/"]) {
+    serving(() => ({ json: [1], headers: { link: `<${there}>; rel=next` } }));
+    const pages = paging.link(LIST);
+    assert.deepEqual(pages.next().value.items, [1], "what came before is there");
+    assert.throws(() => pages.next(), sdk.PagingError);
+    fails(paging.link(LIST), "elsewhere", /on another server.*followElsewhere: true/);
+    fails(paging.link(LIST, { resume: there.replace(/^\/\//, "https://") }), "elsewhere", /on another server/);
+  }
+  serving(() => ({ json: [1], headers: { link: "</list>; rel=next" } }));
+  fails(paging.link(LIST), "repeated", /the same page again/);
+  serving(() => ({ json: [1] }));
+  fails(paging.numbered(LIST, "page"), "repeated", /does it take the parameter/);
+  const host = serving(() => ({ json: { n: host.requests.length, items: [host.requests.length] } }));
+  fails(paging.token(LIST, "n", "/n", { itemsAt: "/items", pagesMax: 5 }), "endless", /more than 5 pages.*pagesMax/);
+  serving(() => ({ json: [{ id: 7 }, { id: 7 }] }));
+  fails(paging.keyset(LIST, "since_id", (item) => item.id), "stuck", /the key `7`/);
+});
+
+test("a next page elsewhere is asked for without secrets, if at all", () => {
+  const host = serving(() => ({ json: [{ id: 1 }], headers: { link: "<https://y.invalid/list>; rel=next" } }));
+  host.answer("GET", "https://y.invalid/list", { json: [{ id: 2 }] });
+  const headers = { "x-api-key": "secret", Accept: "text/json" };
+  const pages = paging.link(LIST, { auth: "token", headers, timeoutMs: 9, followElsewhere: true });
+  assert.deepEqual(ids(pages), [1, 2]);
+  assert.deepEqual(host.requests[0].options, [["auth", "token"], ["timeout-ms", "9"]]);
+  assert.deepEqual([host.requests[1].options, host.requests[1].headers], [[["timeout-ms", "9"]], [["Accept", "text/json"]]]);
+  assert.match(host.log[0][1], /without credentials/);
 });
 
 test("links are resolved as a browser resolves them", () => {
@@ -230,13 +321,10 @@ test("links are resolved as a browser resolves them", () => {
   const base = URL + "/a/b?c=d";
   for (const link of ["/x?y=1", "?y=2", "z", `${URL}:443/w`]) {
     const expected = new globalThis.URL(link, base).href;
-    host.answer("GET", base, { headers: { link: `<${link}>; rel="next"` } });
+    host.answer("GET", base, { json: [], headers: { link: `<${link}>; rel="next"` } });
     host.requests.length = 0;
-    try {
-      Array.from(http.pages(base));
-    } catch {
-      // There is no answer there.
-    }
+    // There is no answer there.
+    assert.throws(() => Array.from(paging.link(base)), /no answer/);
     assert.equal(new globalThis.URL(host.requests[1].url).href, expected);
   }
 });
@@ -248,10 +336,13 @@ test("the manifest is whole and has what the host reads", () => {
     models: [THINGS],
     network: [sdk.NetworkRule.https("*.example.com", { port: 8443 }), sdk.NetworkRule.config("/url")],
     credentials: { token: "Reads" },
+    webhookEvents: ["push"],
+    webhookEventHeader: "X-GitHub-Event",
   };
   const schema = JSON.parse(readFileSync(new globalThis.URL("../../../wit/schemas/manifest.json", import.meta.url), "utf8"));
   const document = manifestDocument(manifest);
   assert.deepEqual(Object.keys(document).sort(), Object.keys(schema.properties).sort());
+  assert.equal(document.webhook_event_header, "x-github-event");
   for (const rule of document.asks.network) {
     for (const name of Object.keys(rule)) assert.ok(name in schema.$defs.network_rule.properties, name);
   }
@@ -288,8 +379,14 @@ test("UTF-8 by hand is UTF-8", () => {
   }
 });
 
+// npm takes no links into a package, so that the contract is there twice.
+test("the contract is the one that the host speaks", () => {
+  const read = (path) => readFileSync(new globalThis.URL(path, import.meta.url), "utf8");
+  assert.equal(read("../package.wit"), read("../../../wit/package.wit"), "copy wit/package.wit to guest-sdk/js");
+});
+
 test("the README shows the template", () => {
   const read = (path) => readFileSync(new globalThis.URL(path, import.meta.url), "utf8");
-  const app = read("../template/src/app.js").replaceAll("{{name}}", "my-issues").replaceAll("{{title}}", "My issues");
-  assert.ok(read("../README.md").includes(app), "copy template/src/app.js into README.md");
+  const app = read("../../../host/agent/templates/js/src/app.js").replaceAll("{{name}}", "my-issues").replaceAll("{{title}}", "My issues");
+  assert.ok(read("../README.md").includes(app), "copy the template's src/app.js into README.md");
 });

@@ -1,16 +1,16 @@
 """Write an integration for the agent in Python.
 
 Subclass :class:`Integration`, name the class in :func:`component`, and build with ``python -m agent_sdk build FILE``:
-the result is a WebAssembly component that the agent loads. What is asked of the host (sessions, HTTP, git, state, logs)
+the result is a WebAssembly component that the agent loads. What is asked of the host (sessions, HTTP, lists in pages, git, state, logs)
 has a module here each; all of it is synchronous. ``README.md`` has a complete integration.
 
 This package gives the contract (``wit/package.wit``) Python's types and manners. Checks and limits are the host's; they
 are repeated here only where a mistake can be named better or earlier.
 """
 
-from . import control, errors, git, http, log, oauth, state
+from . import control, errors, git, http, log, oauth, paging, state
 from .entry import component
-from .errors import AgentError, Conflict, Denied, Invalid, Limit, NotFound, NotSupported, Unavailable
+from .errors import AgentError, Conflict, Denied, Invalid, Limit, NotFound, NotSupported, Unauthenticated, Unavailable
 from .integration import Integration, MutateResult, ValidateResult, Webhook
 from .manifest import Manifest, Model, NetworkRule
 from .session import Run, Sent, Session, Summary
@@ -34,6 +34,7 @@ __all__ = [
     "Sent",
     "Session",
     "Summary",
+    "Unauthenticated",
     "Unavailable",
     "ValidateResult",
     "Webhook",
@@ -44,5 +45,6 @@ __all__ = [
     "http",
     "log",
     "oauth",
+    "paging",
     "state",
 ]

@@ -42,7 +42,9 @@ def build_component(file: str, output: str | None = None) -> int:
     output = os.path.abspath(output or os.path.join(folder, module + ".wasm"))
     command = [tool, "--quiet", "-d", os.path.join(HERE, "package.wit"), "-w", WORLD, "componentize", module]
     command += ["-p", folder, "-p", os.path.dirname(HERE), "-o", output]
-    code = subprocess.run(command, cwd=folder, check=False).returncode
+    # The builder looks for packages in the environment that is activated; this one need not be.
+    environment = dict(os.environ, **({"VIRTUAL_ENV": sys.prefix} if sys.prefix != sys.base_prefix else {}))
+    code = subprocess.run(command, cwd=folder, env=environment, check=False).returncode
     if code == 0:
         print(f"{output} ({os.path.getsize(output) / 1e6:.1f} MB)")
     return code

@@ -7,10 +7,16 @@ of the contract again; any other exception becomes ``other``, with its traceback
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Type
+import datetime
+import email.utils
+import json
+from typing import TYPE_CHECKING, Any, Optional, Type
 
 if TYPE_CHECKING:
     from .http import Response
+
+#: Bytes of a body that are quoted in an error.
+EXCERPT_BYTES = 200
 
 
 class AgentError(Exception):
@@ -63,6 +69,14 @@ class Unavailable(AgentError):
     prefix = "unavailable: "
 
 
+class Unauthenticated(AgentError):
+    """The source refused the credentials: they are wrong, have expired or may not do this. The operator sees it as an exit
+    code of its own. (What the *host* refuses is :class:`Denied`.)"""
+
+    # The contract has no case for it; the host knows it by this beginning (docs/contract.md).
+    prefix = "unauthenticated: "
+
+
 class NotSupported(AgentError):
     """The integration has nothing of this name: an onboarding kind, a mutation."""
 
@@ -89,7 +103,7 @@ class HttpInvalid(HttpError, Invalid):
     """The request is malformed: URL, method, header, option or body."""
 
 
-class RateLimited(HttpError, Unavailable):
+class HttpRateLimited(HttpError, Unavailable):
     """The server's budget is spent. ``until`` says until when (RFC 3339)."""
 
     def __init__(self, until: str) -> None:
@@ -97,40 +111,63 @@ class RateLimited(HttpError, Unavailable):
         self.until = until
 
 
-class TimedOut(HttpError, Unavailable):
+class HttpTimeout(HttpError, Unavailable):
     """No answer within the time given."""
 
 
-class TooLarge(HttpError, Limit):
+class HttpTooLarge(HttpError, Limit):
     """The answer is larger than allowed; the message gives the limit."""
 
 
-class TlsFailed(HttpError):
+class HttpTls(HttpError):
     """TLS failed."""
 
 
-class DnsFailed(HttpError, Unavailable):
+class HttpDns(HttpError, Unavailable):
     """The name could not be resolved."""
 
 
-class ConnectionFailed(HttpError, Unavailable):
+class HttpConnection(HttpError, Unavailable):
     """The connection was refused or broken."""
 
 
-class TooManyRequests(HttpError, Limit):
+class HttpLimit(HttpError, Limit):
     """More than 32 requests under way. (For status 429 see :class:`StatusError`.)"""
 
 
 class StatusError(HttpError):
-    """The server answered with status 400 or more. ``response`` is its answer."""
+    """The server answered with status 400 or more. Its subclasses say what that means."""
 
-    def __init__(self, message: str, response: "Response") -> None:
-        super().__init__(message)
+    def __init__(self, response: "Response") -> None:
         self.response = response
+        #: The status code, 400 to 599.
+        self.status = response.status
+        #: Seconds to wait before the request is worth repeating, where the server said so (``Retry-After``).
+        self.retry_after_secs = _retry_after(response.header("retry-after"))
+        #: Whether the budget of requests is spent (``X-RateLimit-Remaining: 0``): some servers answer 403 for it.
+        self.budget_spent = response.header("x-ratelimit-remaining") == "0"
+        waits = "" if self.retry_after_secs is None else f" (wait {self.retry_after_secs} s)"
+        body = json.dumps(response.body[:EXCERPT_BYTES].decode("utf-8", "replace"), ensure_ascii=False)
+        super().__init__(f"{response.url} answered {self.status}{waits}: {_advice(self.status)}; body {body}")
+
+    @property
+    def is_credentials(self) -> bool:
+        """Whether the credentials are what is wrong: missing, expired, or without the right."""
+        return self.status in (401, 403) and not self._asks_to_wait
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status in (408, 429, 500, 502, 503, 504) or self._asks_to_wait
+
+    @property
+    def _asks_to_wait(self) -> bool:
+        """A server that names a time for a 403, or says that nothing is left, means its rate limit."""
+        return self.retry_after_secs is not None or (self.status == 403 and self.budget_spent)
 
 
-class StatusDenied(StatusError, Denied):
-    """Status 401 or 403."""
+class StatusUnauthenticated(StatusError, Unauthenticated):
+    """Status 401 or 403, unless the answer says to wait."""
 
 
 class StatusNotFound(StatusError, NotFound):
@@ -138,16 +175,79 @@ class StatusNotFound(StatusError, NotFound):
 
 
 class StatusUnavailable(StatusError, Unavailable):
-    """Status 429, or 500 and more."""
+    """Status 408, 429, or 500 and more; and a 403 that says to wait."""
 
 
-def status_error(status: int) -> Type[StatusError]:
-    """The exception for a status of 400 or more."""
-    if status in (401, 403):
-        return StatusDenied
-    if status in (404, 410):
-        return StatusNotFound
-    return StatusUnavailable if status == 429 or status >= 500 else StatusError
+def status_error(response: "Response") -> StatusError:
+    """The exception for an answer with a status of 400 or more."""
+    error = StatusError(response)
+    if error._asks_to_wait or error.status in (408, 429) or error.status >= 500:
+        return StatusUnavailable(response)
+    if error.status in (401, 403):
+        return StatusUnauthenticated(response)
+    return StatusNotFound(response) if error.status in (404, 410) else error
+
+
+def _advice(status: int) -> str:
+    """What to do about a status."""
+    if status >= 500 and status != 504:
+        return "it has a fault of its own; ask again later"
+    return _ADVICE.get(status, "it refused")
+
+
+_TOO_SLOW = "it was too slow; ask for less at a time, or again later"
+_BAD_REQUEST = "it does not take this request; look at the parameters"
+_NOT_THERE = "there is no such thing, or the credential may not see it"
+_ADVICE = {
+    400: _BAD_REQUEST,
+    401: "it does not know who asks; grant a credential, or replace one that has expired, and name it with `auth`",
+    403: "it does not allow this; the credential needs more rights, or its budget of requests is spent",
+    404: _NOT_THERE,
+    405: "it does not take this method here",
+    408: _TOO_SLOW,
+    410: _NOT_THERE,
+    422: _BAD_REQUEST,
+    429: "it was asked too often; wait, and ask less often",
+    504: _TOO_SLOW,
+}
+
+
+def _retry_after(value: Optional[str]) -> Optional[int]:
+    """``Retry-After``, in seconds or as a date."""
+    value = (value or "").strip()
+    if value.isascii() and value.isdigit():
+        return int(value)
+    try:
+        at = email.utils.parsedate_to_datetime(value)
+    except (TypeError, ValueError, IndexError):
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=datetime.timezone.utc)
+    return max(0, int((at - datetime.datetime.now(datetime.timezone.utc)).total_seconds()))
+
+
+class PagingError(AgentError):
+    """Why there is no next page of a list, where the answers themselves were good (:mod:`agent_sdk.paging`)."""
+
+
+class PagingRepeated(PagingError):
+    """The server gave a page that it had given before, or led back to it."""
+
+
+class PagingEndless(PagingError, Limit):
+    """There are more pages than the ceiling (``pages_max``)."""
+
+
+class PagingStuck(PagingError):
+    """A whole page of items has the same key, so that the next page cannot be asked for by it."""
+
+
+class PagingElsewhere(PagingError):
+    """The next page is on another server; ``follow_elsewhere=True`` goes there, without credentials."""
+
+
+class PagingBody(PagingError):
+    """The answer is not what was expected; the message says what is wrong, and where."""
 
 
 _OF_HOST: dict[str, tuple[Type[AgentError], str]] = {
@@ -159,13 +259,13 @@ _OF_HOST: dict[str, tuple[Type[AgentError], str]] = {
     "Error_Other": (AgentError, ""),
     "HttpError_Denied": (HttpDenied, ""),
     "HttpError_Invalid": (HttpInvalid, "the request is malformed: "),
-    "HttpError_RateLimited": (RateLimited, ""),
-    "HttpError_Timeout": (TimedOut, "no answer in time"),
-    "HttpError_TooLarge": (TooLarge, "the answer is too large: "),
-    "HttpError_Tls": (TlsFailed, "TLS: "),
-    "HttpError_Dns": (DnsFailed, "DNS: "),
-    "HttpError_Connection": (ConnectionFailed, "connection: "),
-    "HttpError_Limit": (TooManyRequests, ""),
+    "HttpError_RateLimited": (HttpRateLimited, ""),
+    "HttpError_Timeout": (HttpTimeout, "no answer in time"),
+    "HttpError_TooLarge": (HttpTooLarge, "the answer is too large: "),
+    "HttpError_Tls": (HttpTls, "TLS: "),
+    "HttpError_Dns": (HttpDns, "DNS: "),
+    "HttpError_Connection": (HttpConnection, "connection: "),
+    "HttpError_Limit": (HttpLimit, ""),
     "HttpError_Other": (HttpError, ""),
 }
 

@@ -1,4 +1,4 @@
-"""HTTP through the host: one request, several at a time, or page after page.
+"""HTTP through the host: one request, or several at a time. Lists that come in pages have :mod:`agent_sdk.paging`.
 
 Policy, credentials and redirects are the host's. An answer with a bad status is an answer until
 :meth:`Response.raise_for_status`.
@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import json as jsonlib
-import re
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
-from urllib.parse import parse_qsl, quote, urljoin, urlsplit
+from typing import Any, Deque, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from urllib.parse import quote
 
 from . import _host
-from .errors import AgentError, HttpInvalid, Invalid, status_error
+from .errors import EXCERPT_BYTES, AgentError, HttpInvalid, Invalid, status_error
 from .integration import header_find
 from .session import to_json
 
-#: Bytes of a body that are quoted in an error.
-EXCERPT_BYTES = 200
 #: Requests that the host lets one instance have under way.
 UNDER_WAY_MAX = 32
-#: Pages after which :func:`pages` gives up: a server that always names a next page would keep it going for ever.
-PAGES_MAX = 100_000
 
 #: Parameters of a query: pairs, or a mapping. None leaves one out, a list repeats it.
 Params = Union[Mapping[str, Any], Sequence[Tuple[str, Any]]]
@@ -65,10 +60,11 @@ class Response:
 
     def raise_for_status(self) -> "Response":
         """Itself, if the status is below 400. Otherwise raises :class:`~agent_sdk.errors.StatusError`: one that is
-        ``Denied`` for 401 and 403, ``NotFound`` for 404 and 410, ``Unavailable`` for 429 and 5xx."""
+        ``Unauthenticated`` for 401 and 403, ``NotFound`` for 404 and 410, ``Unavailable`` for 408, 429, 5xx and where the
+        answer says to wait."""
         if self.status < 400:
             return self
-        raise status_error(self.status)(f"{self.url} answered {self._excerpt()}", self)
+        raise status_error(self)
 
     def _excerpt(self) -> str:
         cut = self.body[:EXCERPT_BYTES].decode("utf-8", "replace")
@@ -179,65 +175,6 @@ def get_all(urls: Iterable[str], *, at_once: int = 8, **more: Any) -> Iterator[R
         yield under_way.popleft().take()
 
 
-#: What finds the way from one page to the next: a URL, parameters to set in the URL before, or None at the end.
-Next = Callable[[Response], Union[str, Mapping[str, Any], None]]
-
-
-def next_link(response: Response) -> Optional[str]:
-    """To the URL that the header field ``link`` names with ``rel="next"``."""
-    for target, attributes in re.findall(r"<([^>]*)>([^<]*)", response.header("link") or ""):
-        if re.search(r';\s*rel\s*=\s*(?:"(?:[^"]* )?next(?: [^"]*)?"|next\b)', attributes, re.IGNORECASE):
-            return str(target)
-    return None
-
-
-def next_token(param: str, member: str) -> Next:
-    """To the same URL with ``param`` set to the body's ``member`` (dots go deeper: ``meta.next``); ends where that is
-    absent or empty."""
-
-    def follow(response: Response) -> Optional[Mapping[str, Any]]:
-        value = response.json()
-        for name in member.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
-        return {param: value} if value not in (None, "", False) else None
-
-    return follow
-
-
-def next_number(param: str, items: Callable[[Any], Any] = lambda body: body, first: int = 1) -> Next:
-    """To the same URL with the number ``param`` one higher; ends at the first page without ``items(body)``."""
-
-    def follow(response: Response) -> Optional[Mapping[str, Any]]:
-        if not items(response.json()):
-            return None
-        query = dict(parse_qsl(urlsplit(response.url).query))
-        return {param: int(query.get(param, first)) + 1}
-
-    return follow
-
-
-def pages(url: str, *, next: Next = next_link, pages_max: int = PAGES_MAX, **more: Any) -> Iterator[Response]:  # noqa: A002
-    """``GET`` of one page after the other, each checked with :meth:`Response.raise_for_status`. ``more`` is as for
-    :func:`request` and goes with each; ``params`` goes with the first, and later ones have what ``next`` says.
-
-    A next page on another server is refused, because credentials would go with the request.
-    Raises :class:`~agent_sdk.AgentError` where a page leads to itself, or there are more than ``pages_max``.
-    """
-    at = url_with(url, more.pop("params", None))
-    for _ in range(pages_max):
-        response = get(at, **more).raise_for_status()
-        yield response
-        to = next(response)
-        if to is None:
-            return
-        before, at = at, urljoin(response.url, to) if isinstance(to, str) else url_with(at, to, replace=True)
-        if _origin(at) != _origin(url):
-            raise AgentError(f"{before} names a next page on another server, {at}; it is not followed")
-        if at == before:
-            raise AgentError(f"{before} names itself as the next page")
-    raise AgentError(f"{url} has more than {pages_max} pages (pages_max)")
-
-
 def url_with(url: str, params: Optional[Params], *, replace: bool = False) -> str:
     """The URL with these parameters in its query, percent-encoded; in place of those of the same names if ``replace``."""
     if not params:
@@ -256,12 +193,6 @@ def url_with(url: str, params: Optional[Params], *, replace: bool = False) -> st
 
 def _param(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _origin(url: str) -> Tuple[str, str, Optional[int]]:
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, parts.hostname or "", port
 
 
 def _wire(

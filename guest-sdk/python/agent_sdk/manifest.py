@@ -90,6 +90,9 @@ class Manifest:
     mutations: Sequence[str] = ()
     #: The events that :meth:`~agent_sdk.Integration.webhook` takes.
     webhook_events: Sequence[str] = ()
+    #: The header field in which the source says which event a webhook is, for example ``x-github-event``: the host then
+    #: refuses those that are not among ``webhook_events``.
+    webhook_event_header: Optional[str] = None
     #: What it asks to reach.
     network: Sequence[NetworkRule] = ()
     #: The credentials that it uses by name, and what each is for.
@@ -102,7 +105,7 @@ class Manifest:
         credentials: List[Dict[str, str]] = [
             {"name": name, "description": description} for name, description in self.credentials.items()
         ]
-        return {
+        document: Dict[str, Any] = {
             "schema": SCHEMA,
             "name": self.name,
             "version": self.version,
@@ -119,3 +122,6 @@ class Manifest:
                 "git": self.git,
             },
         }
+        if self.webhook_event_header is not None:
+            document["webhook_event_header"] = self.webhook_event_header.lower()
+        return document

@@ -8,12 +8,13 @@ import logging
 import os
 import sys
 import unittest
+import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
 import agent_sdk  # noqa: E402
-from agent_sdk import errors, git, http, log, session, state, testing  # noqa: E402
+from agent_sdk import errors, git, http, log, paging, session, state, testing  # noqa: E402
 
 THINGS = agent_sdk.Model("test.Thing")
 URL = "https://x.invalid"
@@ -218,16 +219,36 @@ class Http(unittest.TestCase):
         self.assertEqual((request.body, request.headers), ('{"x":"ä"}'.encode(), [("content-type", "application/json")]))
         self.assertEqual(dict(request.options), {"auth": "token", "timeout-ms": "1500"})
 
-    def test_a_bad_status_is_an_error_of_the_right_kind(self):
-        kinds = {401: errors.Denied, 404: errors.NotFound, 418: errors.AgentError, 429: errors.Unavailable, 503: errors.Unavailable}
-        for status, kind in kinds.items():
-            self.host.answer("GET", URL, status=status, body=b"no")
-            with self.assertRaisesRegex(kind, f'{URL} answered status {status}, body "no"') as raised:
+    def test_a_bad_status_is_an_error_of_the_right_kind_and_says_what_to_do(self):
+        wait, spent = {"Retry-After": "60"}, {"x-ratelimit-remaining": "0"}
+        for status, headers, kind, advice in [
+            (401, {}, errors.Unauthenticated, ": it does not know who asks; grant a credential"),
+            (403, {}, errors.Unauthenticated, ": it does not allow this"),
+            (403, wait, errors.Unavailable, r" answered 403 \(wait 60 s\): "),
+            (403, spent, errors.Unavailable, "its budget of requests is spent"),
+            (404, {}, errors.NotFound, "there is no such thing"),
+            (408, {}, errors.Unavailable, "too slow"),
+            (418, {}, errors.AgentError, ': it refused; body "no"$'),
+            (429, {"retry-after": "Fri, 31 Dec 1999 23:59:59 GMT"}, errors.Unavailable, r" \(wait 0 s\): it was asked too often"),
+            (503, {"retry-after": "soon"}, errors.Unavailable, " answered 503: it has a fault of its own"),
+        ]:
+            self.host.answer("GET", URL, status=status, headers=headers, body=b"no")
+            with self.assertRaisesRegex(errors.StatusError, advice) as raised:
                 http.get(URL).raise_for_status()
-            self.assertEqual(raised.exception.response.status, status)
-            self.assertEqual(raised.exception.case, kind.case)
+            error = raised.exception
+            self.assertIsInstance(error, kind)
+            self.assertEqual((error.status, error.response.status, error.case), (status, status, kind.case))
+            self.assertNotIsInstance(error, errors.Denied)
+            self.assertEqual(error.is_credentials, kind is errors.Unauthenticated)
+            self.assertEqual(error.is_temporary, kind is errors.Unavailable)
         self.host.answer("GET", URL, status=304)
         self.assertEqual(http.get(URL).raise_for_status().status, 304)
+
+    def test_the_host_is_told_that_the_source_refused_the_credentials(self):
+        self.host.answer("GET", URL, status=401)
+        world = agent_sdk.component(integration(lambda run: http.get(URL).raise_for_status()))()
+        with self.assertRaisesRegex(errors.AgentError, "^unauthenticated: https://x.invalid answered 401"):
+            world.export("{}")
 
     def test_the_contracts_cases_become_exceptions(self):
         self.assertEqual(len(errors._OF_HOST), 16)
@@ -236,7 +257,7 @@ class Http(unittest.TestCase):
             error = errors.from_host(refusal)
             self.assertIs(type(error), kind)
             self.assertIn("time" if name == "HttpError_Timeout" else "why", str(error))
-        self.assertTrue(issubclass(errors.TimedOut, errors.Unavailable))
+        self.assertTrue(issubclass(errors.HttpTimeout, errors.Unavailable))
 
     def test_several_at_a_time_and_in_order(self):
         for i in range(20):
@@ -249,43 +270,128 @@ class Http(unittest.TestCase):
         with self.assertRaisesRegex(errors.Invalid, "taken already"):
             pending.take()
 
-    def pages(self, **how):
-        return [json.loads(page.body) for page in http.pages(URL + "/list", **how)]
 
-    def test_pages_by_link(self):
-        link = f'<{URL}/list>; rel="prev", </list?page=2>; title="x, y"; rel="last next"'
-        self.host.answer("GET", URL + "/list?q=1", json=[1], headers={"Link": link})
-        self.host.answer("GET", URL + "/list?page=2", json=[2])
-        self.assertEqual(self.pages(params={"q": 1}), [[1], [2]])
+ALL = [{"id": number} for number in range(25)]
+LIST = URL + "/list"
 
-    def test_pages_by_token_and_by_number(self):
-        self.host.answer("GET", URL + "/list", json={"meta": {"next": "t&"}, "items": [1]})
-        self.host.answer("GET", URL + "/list?q=1&after=t%26", json={"meta": {"next": ""}, "items": [2]})
-        found = self.pages(params={"q": 1}, next=http.next_token("after", "meta.next"))
-        self.assertEqual([page["items"] for page in found], [[1], [2]])
-        self.host.answer("GET", URL + "/list", json=[1])
-        self.host.answer("GET", URL + "/list?page=2", json=[2])
-        self.host.answer("GET", URL + "/list?page=3", json=[])
-        self.assertEqual(self.pages(next=http.next_number("page")), [[1], [2], []])
 
-    def test_pages_that_lead_astray(self):
-        self.host.answer("GET", URL + "/list", headers={"link": "<https://evil.invalid/>; rel=next"}, json=[])
-        with self.assertRaisesRegex(errors.AgentError, "on another server"):
-            self.pages()
-        self.host.answer("GET", URL + "/list", headers={"link": "</list>; rel=next"}, json=[])
-        with self.assertRaisesRegex(errors.AgentError, "names itself"):
-            self.pages()
-        self.host.answer("GET", URL + "/list", call=lambda request: {"n": len(self.host.requests)})
-        with self.assertRaisesRegex(errors.AgentError, r"more than 5 pages \(pages_max\)"):
-            self.pages(next=http.next_token("n", "n"), pages_max=5)
+class Paging(unittest.TestCase):
+    def setUp(self):
+        self.host = testing.Host()
+        self.host.__enter__()
+        self.addCleanup(self.host.__exit__, None, None, None)
+
+    def serve(self, make):
+        """A server that answers with what `make` says of the request's parameters: items, or items and header fields."""
+
+        def call(request):
+            made = make(dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(request.url).query)))
+            body, headers = made if isinstance(made, tuple) else (made, [])
+            return 200, json.dumps(body).encode(), headers
+
+        self.host.answer("GET", LIST, call=call)
+
+    def ids(self, pages):
+        return [item["id"] for page in pages for item in page.items]
+
+    def fails(self, pages, kind, message):
+        with self.assertRaisesRegex(kind, message):
+            list(pages)
+
+    def test_by_link(self):
+        links = [
+            r'</list?page=2&x=a,b>; title="<a>, \"b\""; REL="last next", </list>; rel="prev"',
+            "<?page=3>; rel = next",
+            '<?page=1>; rel="nextish", <x>; rel="prev"; rel="next"',
+        ]
+
+        def server(given):
+            page = int(given.get("page", 1))
+            return ALL[page * 10 - 10 : page * 10], [("link", links[page - 1])]
+
+        self.serve(server)
+        pages = list(paging.link(LIST, params={"per_page": 10}, auth="token"))
+        self.assertEqual(
+            [(page.number, len(page.items), page.next) for page in pages],
+            [(1, 10, LIST + "?page=2&x=a,b"), (2, 10, LIST + "?page=3"), (3, 5, None)],
+        )
+        self.assertTrue(all(request.options == [("auth", "token")] for request in self.host.requests))
+        self.assertEqual(self.ids(paging.link(LIST, resume=pages[0].next))[0], 10)
+
+    def test_by_token(self):
+        def server(given):
+            at = int(given.get("cursor", "t+0")[2:])
+            return {"data": {"items": ALL[at : at + 10]}, "meta": {"next": f"t+{at + 10}" if at < 20 else None}}
+
+        self.serve(server)
+        tokens = lambda **more: paging.token(LIST, "cursor", "/meta/next", items_at="/data/items", **more)  # noqa: E731
+        self.assertEqual(len(self.ids(tokens())), 25)
+        self.assertEqual(self.ids(tokens(resume="t+20")), [20, 21, 22, 23, 24])
+        wrong = paging.token(LIST, "cursor", "/data", items_at="/data/items")
+        self.fails(wrong, errors.PagingBody, "neither text nor a number")
+        self.fails(paging.link(LIST), errors.PagingBody, "items_at says where the list is")
+
+        def by_header(given):
+            at = int(given.get("after", 0))
+            return ALL[at : at + 10], [("x-next", str(at + 10) if at < 20 else "")]
+
+        self.serve(by_header)
+        self.assertEqual(len(self.ids(paging.token_in_header(LIST, "after", "X-Next"))), 25)
+
+    def test_by_number_offset_and_key(self):
+        self.serve(lambda given: ALL[int(given["page"]) * 10 - 10 : int(given["page"]) * 10])
+        self.assertEqual(len(self.ids(paging.numbered(LIST, "page"))), 25)
+        self.assertIn("page=4", self.host.requests[-1].url, "a short page does not end it")
+        self.assertEqual(len(self.ids(paging.numbered(LIST, "page", resume="3"))), 5)
+        self.fails(paging.numbered(LIST, "page", resume="٣"), errors.PagingBody, "is not a number|no answer")
+
+        self.serve(lambda given: ALL[int(given["offset"]) : int(given["offset"]) + 4])
+        self.assertEqual(len(self.ids(paging.offset(LIST, "offset"))), 25)
+
+        key = lambda item: item["id"]  # noqa: E731
+        after = lambda given: int(given.get("since_id", -1))  # noqa: E731
+        self.serve(lambda given: [item for item in ALL if item["id"] > after(given)][:10])
+        self.assertEqual(len(self.ids(paging.keyset(LIST, "since_id", key))), 25)
+        self.serve(lambda given: [item for item in ALL if item["id"] >= after(given)][:10])
+        self.assertEqual(len(set(self.ids(paging.keyset(LIST, "since_id", key)))), 25)
+
+    def test_that_lead_astray(self):
+        for there in ("https://evil.invalid/", "//evil.invalid/", "http://x.invalid/list", "https://x.invalid:8443/list", r"https://evil.invalid\@x.invalid/"):
+            self.serve(lambda given: ([1], [("link", f"<{there}>; rel=next")]))
+            pages = paging.link(LIST)
+            self.assertEqual(next(pages).items, [1], "what came before is there")
+            with self.assertRaisesRegex(errors.PagingElsewhere, "on another server.*follow_elsewhere=True"):
+                next(pages)
+            resumed = paging.link(LIST, resume="https:" + there if there.startswith("//") else there)
+            self.fails(resumed, errors.PagingElsewhere, "on another server")
+        self.serve(lambda given: ([1], [("link", "</list>; rel=next")]))
+        self.fails(paging.link(LIST), errors.PagingRepeated, "the same page again")
+        self.serve(lambda given: [1])
+        self.fails(paging.numbered(LIST, "page"), errors.PagingRepeated, "does it take the parameter")
+        self.serve(lambda given: {"n": len(self.host.requests), "items": [len(self.host.requests)]})
+        endless = paging.token(LIST, "n", "/n", items_at="/items", pages_max=5)
+        self.fails(endless, errors.PagingEndless, "more than 5 pages.*pages_max")
+        self.serve(lambda given: [{"id": 7}, {"id": 7}])
+        self.fails(paging.keyset(LIST, "since_id", lambda item: item["id"]), errors.PagingStuck, "the key `7`")
+
+    def test_elsewhere_is_asked_without_secrets_if_at_all(self):
+        self.serve(lambda given: ([{"id": 1}], [("link", "<https://y.invalid/list>; rel=next")]))
+        self.host.answer("GET", "https://y.invalid/list", json=[{"id": 2}])
+        headers = {"x-api-key": "secret", "Accept": "text/json"}
+        pages = paging.link(LIST, auth="token", headers=headers, timeout=0.009, follow_elsewhere=True)
+        self.assertEqual(self.ids(pages), [1, 2])
+        first, second = self.host.requests
+        self.assertEqual(dict(first.options), {"auth": "token", "timeout-ms": "9"})
+        self.assertEqual((second.options, second.headers), ([("timeout-ms", "9")], [("Accept", "text/json")]))
+        self.assertIn("without credentials", self.host.log[0][1])
 
 
 class Readme(unittest.TestCase):
     def test_it_shows_the_template(self):
-        with open(os.path.join(HERE, "../template/app.py"), encoding="utf-8") as file:
+        with open(os.path.join(HERE, "../../../host/agent/templates/python/app.py"), encoding="utf-8") as file:
             app = file.read().replace("{{name}}", "my-issues").replace("{{title}}", "My issues")
         with open(os.path.join(HERE, "../README.md"), encoding="utf-8") as file:
-            self.assertIn(app, file.read(), "copy template/app.py into README.md")
+            self.assertIn(app, file.read(), "copy the template's app.py into README.md")
 
 
 class Entry(unittest.TestCase):
@@ -296,12 +402,15 @@ class Entry(unittest.TestCase):
             models=[THINGS],
             network=[agent_sdk.NetworkRule.https("*.example.com", 8443, ["GET"]), agent_sdk.NetworkRule.config("/url")],
             credentials={"token": "Reads"},
+            webhook_events=["push"],
+            webhook_event_header="X-GitHub-Event",
         )
         with open(os.path.join(HERE, "../../../wit/schemas/manifest.json"), encoding="utf-8") as file:
             schema = json.load(file)
         document = manifest.document()
         self.assertLessEqual(set(schema["required"]), set(document))
         self.assertEqual(set(document), set(schema["properties"]))
+        self.assertEqual(document["webhook_event_header"], "x-github-event")
         rules = schema["$defs"]["network_rule"]
         for rule in document["asks"]["network"]:
             self.assertLessEqual(set(rule), set(rules["properties"]))

@@ -37,9 +37,9 @@
 //! comes to an end ([`PagingError::Endless`]), more items of one key than fit on a page ([`PagingError::Stuck`]). An error
 //! ends the iterator; the pages before it are good, and [`Fault::position`] is where to go on.
 //!
-//! Only [`link`] and [`link_at`] follow what the server says, to wherever that is; whether they may is the host's to say. To another
-//! origin (scheme, host and port) than the first page's the request goes without its credential and without the header
-//! fields that could hold one.
+//! Only [`link`] and [`link_at`] follow what the server says. A next page of another origin (scheme, host and port) than the first one's
+//! is [`PagingError::Elsewhere`], unless [`Pages::follow_elsewhere`] is set; then it is asked for without the credential and
+//! without header fields that could hold one.
 
 mod link_header;
 
@@ -96,6 +96,9 @@ pub enum PagingError {
     /// A whole page of items has the same key, so that the next page cannot be asked for by it.
     #[error("a whole page has the key `{0}`; ask for larger pages, or page by something that is unique")]
     Stuck(String),
+    /// The next page is of another origin (scheme, host and port); [`Pages::follow_elsewhere`] goes there.
+    #[error("the next page is on another server, {0}; to ask for it, without the credential, set `follow_elsewhere`")]
+    Elsewhere(String),
 }
 
 /// A [`PagingError`] and where it happened.
@@ -155,6 +158,7 @@ pub struct Pages<T> {
     kind: Kind<T>,
     items_at: String,
     pages_max: u64,
+    follow_elsewhere: bool,
     /// Where the next page is; none for the first of the list.
     position: Option<String>,
     number: u64,
@@ -235,6 +239,7 @@ impl<T: DeserializeOwned> Pages<T> {
             kind,
             items_at: String::new(),
             pages_max: PAGES_MAX,
+            follow_elsewhere: false,
             position: None,
             number: 0,
             ended: false,
@@ -252,6 +257,13 @@ impl<T: DeserializeOwned> Pages<T> {
     /// Gives up after so many pages of this run; after 100,000 unless set.
     pub fn pages_max(mut self, pages_max: u64) -> Pages<T> {
         self.pages_max = pages_max;
+        self
+    }
+
+    /// Has [`link`] follow to another origin (scheme, host and port) too, as far as the grants go: without the credential,
+    /// and without header fields that could hold one.
+    pub fn follow_elsewhere(mut self) -> Pages<T> {
+        self.follow_elsewhere = true;
         self
     }
 
@@ -305,6 +317,9 @@ impl<T: DeserializeOwned> Pages<T> {
                     return Err(PagingError::Body(format!("`{position}` is not the URL of a page")));
                 }
                 let (request, without) = self.request.redirected(position.to_owned());
+                if without && !self.follow_elsewhere {
+                    return Err(PagingError::Elsewhere(position.to_owned()));
+                }
                 if without {
                     log::warn("the next page is elsewhere, and is asked for without credentials", &[("url", position)]);
                 }

@@ -24,7 +24,8 @@ pub(crate) fn split(url: &str) -> Option<Parts<'_>> {
         Some((path, query)) => (path, Some(query)),
         None => (rest, None),
     };
-    (!authority.is_empty()).then_some(Parts { scheme, authority, path, query })
+    // To the host, as to a browser, a backslash is a slash, and ends the name of the server.
+    (!authority.is_empty() && !authority.contains('\\')).then_some(Parts { scheme, authority, path, query })
 }
 
 impl Parts<'_> {

@@ -1,6 +1,6 @@
 // An integration of the tracker that tests/languages.rs serves: projects, their issues page by page with a cursor each,
 // labels several at a time, and every other call. tests/guests-python/tracker is the same in Python; one test judges both.
-import { component, http, log, Model, MutateResult, NetworkRule, NotSupported } from "agent-sdk";
+import { component, http, log, Model, MutateResult, NetworkRule, NotSupported, paging, Unauthenticated } from "agent-sdk";
 import { FAULTS } from "./faults.js";
 
 const PROJECTS = new Model("tracker.Project");
@@ -19,17 +19,22 @@ export const integration = component({
       properties: { url: { type: "string" }, fault: { enum: Object.keys(FAULTS) }, records: { type: "integer" } },
     },
     models: [PROJECTS, ISSUES],
-    onboard: ["projects"],
-    mutations: ["issue.rename"],
-    webhookEvents: ["issue"],
+    onboard: ["projects", "users"],
+    mutations: ["issue.rename", "issue.close"],
+    webhookEvents: ["issue", "ping"],
+    webhookEventHeader: "X-Event",
     network: [NetworkRule.config("/url", { methods: ["GET", "PATCH"] })],
     credentials: { token: "Reads and changes issues" },
   },
 
   validateConfig(config) {
-    const answer = http.get(config.url + "/version", { auth: "token" });
-    if (answer.status === 401) return { errors: ["the token is not accepted"] };
-    return { serverVersion: answer.raiseForStatus().json().version };
+    try {
+      const answer = http.get(config.url + "/version", { auth: "token" }).raiseForStatus();
+      return { serverVersion: answer.json().version };
+    } catch (error) {
+      if (error instanceof Unauthenticated) return { errors: [error] };
+      throw error;
+    }
   },
 
   *onboard(kind, config) {
@@ -70,32 +75,24 @@ export const integration = component({
 
 /** The server names the next page in a header field. */
 function projects(config) {
-  return Array.from(http.pages(config.url + "/projects", { auth: "token" })).flatMap((page) => page.json());
+  return Array.from(paging.link(config.url + "/projects", { auth: "token" })).flatMap((page) => page.items);
 }
 
 /** Oldest change first; each page is committed with the time of its last issue, and the next one begins after that: so an
  * issue that changes meanwhile comes again at the end, and shifts no other out of sight. */
 function exportIssues(session, project, config) {
   const url = `${config.url}/projects/${project.id}/issues`;
-  for (const page of http.pages(url, {
-    params: { after: session.lastProcessed },
-    next: afterTheLast,
-    auth: "token",
-  })) {
-    const issues = page.json();
+  const changed = (issue) => issue.updated_at;
+  for (const page of paging.keyset(url, "after", changed, { resume: session.lastProcessed, auth: "token" })) {
+    const issues = page.items;
     const urls = issues.map((issue) => `${config.url}/issues/${issue.id}/labels`);
     const labels = http.getAll(urls, { auth: "token" });
     for (const issue of issues) session.send(record(issue, labels.next().value.raiseForStatus().json()));
-    if (issues.length > 0) session.checkpoint(issues.at(-1).updated_at);
+    if (page.next !== null) session.checkpoint(page.next);
     log.info(`page of ${project.name} with ${issues.length} issues`, { logger: "tracker" });
     if (session.shouldStop()) break;
   }
   session.done();
-}
-
-function afterTheLast(page) {
-  const last = page.json().at(-1);
-  return last ? { after: last.updated_at } : null;
 }
 
 function record(issue, labels) {

@@ -1,5 +1,5 @@
 // What may go wrong in an integration, each under a name that tests/languages.rs gives in the configuration.
-import { Denied, http } from "agent-sdk";
+import { Denied, http, paging } from "agent-sdk";
 
 export const FAULTS = {
   // The first page is committed; the second breaks.
@@ -49,7 +49,7 @@ export const FAULTS = {
     http.get(config.url + "/missing", { auth: "token" }).raiseForStatus();
   },
   "another-server"(run, config) {
-    Array.from(http.pages(config.url + "/away", { auth: "token" }));
+    Array.from(paging.link(config.url + "/away", { auth: "token" }));
   },
   memory() {
     const held = [];

@@ -4,7 +4,7 @@ labels several at a time, and every other call. tests/guests-js/tracker is the s
 import logging
 
 import agent_sdk
-from agent_sdk import Manifest, Model, MutateResult, NetworkRule, NotSupported, ValidateResult, http
+from agent_sdk import Manifest, Model, MutateResult, NetworkRule, NotSupported, Unauthenticated, ValidateResult, http, paging
 from faults import FAULTS
 
 PROJECTS = Model("tracker.Project")
@@ -22,18 +22,20 @@ class Tracker(agent_sdk.Integration):
             "properties": {"url": {"type": "string"}, "fault": {"enum": list(FAULTS)}, "records": {"type": "integer"}},
         },
         models=[PROJECTS, ISSUES],
-        onboard=["projects"],
-        mutations=["issue.rename"],
-        webhook_events=["issue"],
+        onboard=["projects", "users"],
+        mutations=["issue.rename", "issue.close"],
+        webhook_events=["issue", "ping"],
+        webhook_event_header="X-Event",
         network=[NetworkRule.config("/url", methods=["GET", "PATCH"])],
         credentials={"token": "Reads and changes issues"},
     )
 
     def validate_config(self, config):
-        answer = http.get(config["url"] + "/version", auth="token")
-        if answer.status == 401:
-            return ValidateResult.wrong("the token is not accepted")
-        return ValidateResult(server_version=answer.raise_for_status().json()["version"])
+        try:
+            answer = http.get(config["url"] + "/version", auth="token").raise_for_status()
+        except Unauthenticated as error:
+            return ValidateResult.wrong(str(error))
+        return ValidateResult(server_version=answer.json()["version"])
 
     def onboard(self, kind, config):
         if kind != "projects":
@@ -73,29 +75,25 @@ class Tracker(agent_sdk.Integration):
 
 def projects(config):
     """The server names the next page in a header field."""
-    return [project for page in http.pages(config["url"] + "/projects", auth="token") for project in page.json()]
+    return [project for page in paging.link(config["url"] + "/projects", auth="token") for project in page.items]
 
 
 def export_issues(session, project, config):
     """Oldest change first; each page is committed with the time of its last issue, and the next one begins after that: so an
     issue that changes meanwhile comes again at the end, and shifts no other out of sight."""
     url = f"{config['url']}/projects/{project['id']}/issues"
-    for page in http.pages(url, params={"after": session.last_processed}, next=after_the_last, auth="token"):
-        issues = page.json()
+    changed = lambda issue: issue["updated_at"]  # noqa: E731
+    for page in paging.keyset(url, "after", changed, resume=session.last_processed, auth="token"):
+        issues = page.items
         labels = http.get_all((f"{config['url']}/issues/{issue['id']}/labels" for issue in issues), auth="token")
         for issue, answer in zip(issues, labels):
             session.send(record(issue, answer.raise_for_status().json()))
-        if issues:
-            session.checkpoint(issues[-1]["updated_at"])
+        if page.next:
+            session.checkpoint(page.next)
         logging.getLogger("tracker").info("page of %s with %d issues", project["name"], len(issues))
         if session.should_stop():
             break
     session.done()
-
-
-def after_the_last(page):
-    issues = page.json()
-    return {"after": issues[-1]["updated_at"]} if issues else None
 
 
 def record(issue, labels):

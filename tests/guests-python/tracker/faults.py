@@ -5,7 +5,7 @@ import random
 import sys
 import time
 
-from agent_sdk import Denied, http
+from agent_sdk import Denied, http, paging
 
 
 def two_pages(run, config):
@@ -66,7 +66,7 @@ def missing(run, config):
 
 
 def another_server(run, config):
-    list(http.pages(config["url"] + "/away", auth="token"))
+    list(paging.link(config["url"] + "/away", auth="token"))
 
 
 def memory(run, config):

@@ -128,7 +128,7 @@ fn a_link_in_the_body_is_followed() {
 }
 
 #[test]
-fn a_link_to_elsewhere_goes_without_secrets() {
+fn a_link_to_elsewhere_is_followed_if_told_to_and_without_secrets() {
     let server = |asked: &Asked| {
         let first = asked.url == URL;
         Some(if first {
@@ -139,8 +139,18 @@ fn a_link_to_elsewhere_goes_without_secrets() {
     };
     let requests = with_server(server, || {
         let request = Request::get(URL).auth("token").header("x-api-key", "secret");
-        assert_eq!(complete(link(request)), [1, 2]);
+        let (before, why) = fault(link(request.clone()));
+        assert_eq!((before, &why), (vec![1], &PagingError::Elsewhere("https://y.invalid/items".to_owned())));
+        assert!(why.to_string().contains("set `follow_elsewhere`"), "{why}");
+        // A cursor that leads there is not followed either, nor one that only seems to stay.
+        let (_, why) = fault(link(request.clone()).resume(Some("https://y.invalid/items")));
+        assert!(matches!(why, PagingError::Elsewhere(_)), "{why}");
+        let (_, why) = fault(link(request.clone()).resume(Some(r"https://y.invalid\@x.invalid/items")));
+        assert!(matches!(why, PagingError::Body(_)), "{why}");
+        assert_eq!(complete(link(request).follow_elsewhere()), [1, 2]);
     });
+    assert_eq!(requests.len(), 3);
+    let requests = &requests[1..];
     assert_eq!((requests[0].auth.as_deref(), requests[0].headers.len()), (Some("token"), 1));
     assert_eq!((requests[1].auth.as_deref(), requests[1].headers.len()), (None, 0));
 }

@@ -109,11 +109,14 @@ pub struct Template {
     /// What `--lang` takes.
     pub lang: &'static str,
     /// The files, with placeholders: `{{name}}` `my-tickets`, `{{crate}}` `my_tickets`, `{{type}}` `MyTickets`, `{{lang}}`,
-    /// `{{version}}` of the agent, and `{{sdk}}`, the SDK's folder, quoted. `dot-` at the beginning of a name is `.`.
+    /// `{{title}}` `My tickets`, `{{version}}` of the agent, `{{sdk}}`, the SDK's folder, quoted, and `{{sdk_file}}`, the same
+    /// as npm writes it. `dot-` at the beginning of a name is `.`.
     files: &'static [File],
     /// The SDK, copied as it is below [`VENDOR`]. Its folder in the agent's repository, and the files there.
     sdk_folder: &'static str,
     sdk: &'static [File],
+    /// What it needs beside its own files, the contract at least, by the place below [`VENDOR`].
+    beside: &'static [File],
     /// A file by which a folder that `--sdk` names is known to be the SDK.
     sdk_mark: &'static str,
     /// What to do next, with placeholders.
@@ -128,7 +131,9 @@ macro_rules! files {
 }
 
 /// All of them; the first is the default.
-pub const TEMPLATES: &[Template] = &[Template {
+pub const TEMPLATES: &[Template] = &[RUST, PYTHON, JS];
+
+const RUST: Template = Template {
     lang: "rust",
     files: files!("host/agent/templates/rust":
         "Cargo.toml",
@@ -173,16 +178,106 @@ pub const TEMPLATES: &[Template] = &[Template {
         "src/updated.rs",
         "src/url.rs",
     ),
+    beside: files!("": "wit/package.wit", "rustfmt.toml"),
     sdk_mark: "Cargo.toml",
     next: &[
         "cargo test",
         "cargo wasm",
         "agent run-wasm target/wasm32-wasip2/release/{{crate}}.wasm export repo=rust-lang/log --allow-asked",
     ],
-}];
+};
 
-/// What every project has below [`VENDOR`], whatever its language.
-const CONTRACT: &[File] = files!("": "wit/package.wit", "rustfmt.toml");
+const PYTHON: Template = Template {
+    lang: "python",
+    files: files!("host/agent/templates/python":
+        "README.md",
+        "agent.yaml",
+        "app.py",
+        "build.py",
+        "dot-gitignore",
+        "requirements.txt",
+        "test_app.py",
+    ),
+    sdk_folder: "guest-sdk/python",
+    sdk: files!("guest-sdk/python":
+        "README.md",
+        "agent_sdk/__init__.py",
+        "agent_sdk/__main__.py",
+        "agent_sdk/_host.py",
+        "agent_sdk/control.py",
+        "agent_sdk/entry.py",
+        "agent_sdk/errors.py",
+        "agent_sdk/git.py",
+        "agent_sdk/http.py",
+        "agent_sdk/integration.py",
+        "agent_sdk/log.py",
+        "agent_sdk/manifest.py",
+        "agent_sdk/oauth.py",
+        "agent_sdk/paging.py",
+        "agent_sdk/py.typed",
+        "agent_sdk/session.py",
+        "agent_sdk/state.py",
+        "agent_sdk/testing.py",
+        "pyproject.toml",
+    ),
+    beside: &[File { path: "guest-sdk/python/agent_sdk/package.wit", text: WIT }],
+    sdk_mark: "agent_sdk/__init__.py",
+    next: &[
+        "python3 build.py",
+        ".venv/bin/python -m unittest",
+        "agent run-wasm {{name}}.wasm export repo=rust-lang/log --allow-asked",
+    ],
+};
+
+const JS: Template = Template {
+    lang: "js",
+    files: files!("host/agent/templates/js":
+        "README.md",
+        "agent.yaml",
+        "dot-gitignore",
+        "dot-npmrc",
+        "package.json",
+        "src/app.js",
+        "tests/app.test.js",
+    ),
+    sdk_folder: "guest-sdk/js",
+    sdk: files!("guest-sdk/js":
+        "README.md",
+        "build.js",
+        "index.d.ts",
+        "index.js",
+        "package.json",
+        "src/bindings-none.js",
+        "src/bindings.js",
+        "src/control.js",
+        "src/documents.js",
+        "src/entry.js",
+        "src/errors.js",
+        "src/git.js",
+        "src/globals.js",
+        "src/host.js",
+        "src/http.js",
+        "src/log.js",
+        "src/manifest.js",
+        "src/oauth.js",
+        "src/paging.js",
+        "src/session.js",
+        "src/state.js",
+        "src/url.js",
+        "src/utf8.js",
+        "testing.d.ts",
+        "testing.js",
+    ),
+    beside: &[File { path: "guest-sdk/js/package.wit", text: WIT }],
+    sdk_mark: "index.js",
+    next: &[
+        "npm install && npm run build",
+        "npm test",
+        "agent run-wasm {{name}}.wasm export repo=rust-lang/log --allow-asked",
+    ],
+};
+
+const WIT: &str = include_str!("../../../../wit/package.wit");
 const VENDOR_README: &str = include_str!("../../templates/vendor/README.md");
 
 /// What to make.
@@ -338,15 +433,18 @@ impl Words {
     fn new(name: &str, template: &Template, sdk: Option<&str>) -> Words {
         let own = format!("{VENDOR}/{}", template.sdk_folder);
         // A JSON text is a TOML text too, and one of Python and JavaScript.
-        let sdk = serde_json::Value::from(sdk.unwrap_or(&own)).to_string();
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let sdk = sdk.unwrap_or(&own);
         let capitalized = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
         Words(vec![
             ("{{name}}", name.to_owned()),
             ("{{crate}}", name.replace('-', "_")),
             ("{{type}}", name.split('-').map(capitalized).collect()),
+            ("{{title}}", capitalized(&name.replace('-', " "))),
             ("{{lang}}", template.lang.to_owned()),
             ("{{version}}", env!("CARGO_PKG_VERSION").to_owned()),
-            ("{{sdk}}", sdk),
+            ("{{sdk}}", quoted(sdk)),
+            ("{{sdk_file}}", quoted(&format!("file:{sdk}"))),
         ])
     }
 
@@ -372,7 +470,7 @@ fn vendored(template: &Template, words: &Words) -> Vec<(String, String)> {
         (format!("{VENDOR}/README.md"), words.fill(VENDOR_README)),
         (format!("{VENDOR}/VERSION"), format!("{}\n", env!("CARGO_PKG_VERSION"))),
     ];
-    files.extend(CONTRACT.iter().map(|file| at("", file)));
+    files.extend(template.beside.iter().map(|file| at("", file)));
     files.extend(template.sdk.iter().map(|file| at(&sdk_folder, file)));
     files
 }
@@ -478,7 +576,8 @@ mod tests {
     fn listed(folder: &Path) -> Vec<String> {
         let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
         while let Some(next) = folders.pop() {
-            for entry in fs::read_dir(next).unwrap().map(Result::unwrap) {
+            for entry in fs::read_dir(next).unwrap().map(Result::unwrap).filter(|one| one.file_name() != "__pycache__")
+            {
                 match entry.file_type().unwrap().is_dir() {
                     true => folders.push(entry.path()),
                     false => found.push(entry.path().strip_prefix(folder).unwrap().to_str().unwrap().to_owned()),
@@ -499,7 +598,14 @@ mod tests {
             ] {
                 let mut paths: Vec<String> = files.iter().map(|file| file.path.to_owned()).collect();
                 paths.sort();
-                assert_eq!(paths, listed(&root.join(&folder)), "{folder}: app/new.rs has the left");
+                let mut there = listed(&root.join(&folder));
+                // An SDK's own tests stay at home, and so does what tools leave; the contract comes from `wit`.
+                let at_home = |path: &String| {
+                    ["tests/", "node_modules/", "build/", ".gitignore"].iter().any(|home| path.starts_with(home))
+                        || path.ends_with("package.wit")
+                };
+                there.retain(|path| folder.starts_with("host/") || !at_home(path));
+                assert_eq!(paths, there, "{folder}: app/new.rs has the left");
             }
             let words = Words::new("my-tickets", template, None);
             for (path, text) in template.files.iter().map(|file| words.file(file)) {

@@ -14,7 +14,9 @@ use crate::logs::escape;
 /// It exports the issues of a GitHub repository until you change it. The SDK and the contract are copied into it, so that
 /// it needs this agent and the language's tools only. Nothing is overwritten.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  agent new my-tickets\n  agent new my-tickets --dir ~/src/tickets")]
+#[command(
+    after_help = "Examples:\n  agent new my-tickets\n  agent new my-tickets --lang python\n  agent new my-tickets --dir ~/src/tickets"
+)]
 pub(super) struct Arguments {
     /// The integration's name: lower case, digits and hyphens, at most 64
     name: String,

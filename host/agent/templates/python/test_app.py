@@ -1,8 +1,8 @@
-"""Tests of {{title}}, natively: `python -m unittest`."""
+"""Tests of {{title}}, natively: `.venv/bin/python -m unittest`."""
 
 import unittest
 
-from agent_sdk import testing
+from agent_sdk import Unauthenticated, testing
 from app import App
 
 LIST = "https://api.github.com/repos/some/repo/issues"
@@ -30,14 +30,20 @@ class Export(unittest.TestCase):
     def test_a_failure_commits_nothing(self):
         with testing.Host() as host:
             host.answer("GET", LIST, status=503)
-            with self.assertRaisesRegex(Exception, "answered status 503"):
+            with self.assertRaisesRegex(Exception, "answered 503"):
                 host.export(App, {"repo": "some/repo"})
             self.assertEqual((host.records, host.cursors), ({}, {}))
 
+    def test_a_refusal_says_what_to_do(self):
+        with testing.Host() as host:
+            host.answer("GET", LIST, status=401)
+            with self.assertRaisesRegex(Unauthenticated, "grant a credential"):
+                host.export(App, {"repo": "some/repo"})
+
     def test_a_repository_that_is_not_there(self):
         with testing.Host() as host:
-            host.answer("GET", LIST.removesuffix("/issues"), status=404)
-            self.assertIn("404", host.validate_config(App, {"repo": "some/repo"}).errors[0])
+            host.answer("GET", LIST[: -len("/issues")], status=404)
+            self.assertIn("answered 404", host.validate_config(App, {"repo": "some/repo"}).errors[0])
 
 
 if __name__ == "__main__":

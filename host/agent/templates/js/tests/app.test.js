@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Unauthenticated } from "agent-sdk";
 import { Host } from "agent-sdk/testing";
 import { integration } from "../src/app.js";
 
@@ -29,12 +30,21 @@ test("page by page, and then only what is new", () => {
 test("a failure commits nothing", () => {
   const host = new Host();
   host.answer("GET", LIST, { status: 503 });
-  assert.throws(() => host.export(integration, CONFIG), /answered status 503/);
+  assert.throws(() => host.export(integration, CONFIG), /answered 503/);
   assert.deepEqual([host.records, host.cursors], [{}, {}]);
+});
+
+test("a refusal says what to do", () => {
+  const host = new Host();
+  host.answer("GET", LIST, { status: 401 });
+  assert.throws(() => host.export(integration, CONFIG), (error) => {
+    assert.match(error.message, /grant a credential/);
+    return error instanceof Unauthenticated;
+  });
 });
 
 test("a repository that is not there", () => {
   const host = new Host();
   host.answer("GET", LIST.replace("/issues", ""), { status: 404 });
-  assert.match(host.validateConfig(integration, CONFIG).errors[0], /404/);
+  assert.match(host.validateConfig(integration, CONFIG).errors[0].message, /answered 404/);
 });

@@ -1,7 +1,7 @@
 """{{title}}: exports the issues of a GitHub repository."""
 
 import agent_sdk
-from agent_sdk import Manifest, Model, NetworkRule, ValidateResult, http
+from agent_sdk import Manifest, Model, NetworkRule, ValidateResult, errors, http, paging
 
 ISSUES = Model(
     "{{name}}.Issue",
@@ -34,8 +34,11 @@ class App(agent_sdk.Integration):
     )
 
     def validate_config(self, config):
-        answer = http.get(repo_url(config), auth=config.get("credential"))
-        return ValidateResult() if answer.ok else ValidateResult.wrong(f"{answer.url} answered status {answer.status}")
+        try:
+            http.get(repo_url(config), auth=config.get("credential")).raise_for_status()
+        except errors.StatusError as error:
+            return ValidateResult.wrong(str(error))
+        return ValidateResult()
 
     def export(self, run, config):
         """What was updated since the last run, page by page. The list is sorted by what does not change, so that nothing
@@ -44,12 +47,12 @@ class App(agent_sdk.Integration):
             since = issues.last_processed
             newest = since or ""
             params = {"state": "all", "sort": "created", "direction": "asc", "per_page": 100, "since": since}
-            for page in http.pages(repo_url(config) + "/issues", params=params, auth=config.get("credential")):
+            for page in paging.link(repo_url(config) + "/issues", params=params, auth=config.get("credential")):
                 if issues.should_stop():
                     # What was read is kept; the cursor stays, and the next run leaves out what it has.
                     issues.done()
                     return
-                for issue in page.json():
+                for issue in page.items:
                     issues.send(record(issue))
                     newest = max(newest, issue["updated_at"])
             issues.done(newest or None)

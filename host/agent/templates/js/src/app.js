@@ -1,5 +1,5 @@
 // {{title}}: exports the issues of a GitHub repository.
-import { component, http, Model, NetworkRule } from "agent-sdk";
+import { component, http, Model, NetworkRule, paging, StatusError } from "agent-sdk";
 
 const ISSUES = new Model("{{name}}.Issue", {
   schema: {
@@ -33,8 +33,13 @@ export const integration = component({
   },
 
   validateConfig(config) {
-    const answer = http.get(repoUrl(config), { auth: config.credential });
-    return answer.ok ? {} : { errors: [`${answer.url} answered status ${answer.status}`] };
+    try {
+      http.get(repoUrl(config), { auth: config.credential }).raiseForStatus();
+      return {};
+    } catch (error) {
+      if (error instanceof StatusError) return { errors: [error] };
+      throw error;
+    }
   },
 
   // What was updated since the last run, page by page. The list is sorted by what does not change, so that nothing moves
@@ -44,10 +49,10 @@ export const integration = component({
       const since = issues.lastProcessed;
       let newest = since ?? "";
       const params = { state: "all", sort: "created", direction: "asc", per_page: 100, since };
-      for (const page of http.pages(repoUrl(config) + "/issues", { params, auth: config.credential })) {
+      for (const page of paging.link(repoUrl(config) + "/issues", { params, auth: config.credential })) {
         // What was read is kept; the cursor stays, and the next run leaves out what it has.
         if (issues.shouldStop()) return issues.done();
-        for (const issue of page.json()) {
+        for (const issue of page.items) {
           issues.send(record(issue));
           if (issue.updated_at > newest) newest = issue.updated_at;
         }
