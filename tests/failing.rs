@@ -50,7 +50,9 @@ fn a_panic_is_told_on_standard_error_and_in_the_logs() {
     let stderr = bench.export().code(3).stderr;
     let own = bench.read("root/logs/integrations/panics.log");
     let command = bench.read("root/logs/export.log");
-    for text in ["this guest panics on purpose", "tests/guests/panics/src/lib.rs", "agent:integration/integration@0.1.0#export"] {
+    for text in
+        ["this guest panics on purpose", "tests/guests/panics/src/lib.rs", "agent:integration/integration@0.1.0#export"]
+    {
         assert!(stderr.contains(text) && own.contains(text), "{text}: {stderr}{own}");
     }
     assert!(own.contains("panics │ panicked at tests/guests"), "as the guest's own words: {own}");
