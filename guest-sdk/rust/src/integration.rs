@@ -249,10 +249,9 @@ impl Webhook {
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where it does not fit.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| {
-                let none = if self.body.is_empty() { "; it is empty" } else { "" };
-                Error::invalid(format!("the webhook's body does not fit: {error}{none}"))
-            })
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let none = if self.body.is_empty() { "; it is empty" } else { "" };
+            Error::invalid(format!("the webhook's body does not fit: {error}{none}"))
+        })
     }
 }

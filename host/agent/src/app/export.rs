@@ -227,7 +227,8 @@ fn why_partial(ended: &ExportOutcome, rolled_back: &[&str]) -> String {
     if !rolled_back.is_empty() {
         let told = rolled_back.iter().take(PARTS_TOLD_MAX).copied().collect::<Vec<_>>().join(", ");
         let more = if rolled_back.len() > PARTS_TOLD_MAX { ", …" } else { "" };
-        let (sessions, come) = if rolled_back.len() == 1 { ("session was", "comes") } else { ("sessions were", "come") };
+        let (sessions, come) =
+            if rolled_back.len() == 1 { ("session was", "comes") } else { ("sessions were", "come") };
         why.push(format!(
             "{} {sessions} rolled back, or not ended with `done`, and {come} again: {told}{more}",
             rolled_back.len()
