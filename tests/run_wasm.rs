@@ -116,8 +116,8 @@ fn every_call_can_be_made() {
     assert!(result(&["mutate", "issue.set_title", "--data-file", "body.json"])["mutated"].is_object());
     let header = ["--header", "X-Mock-Event: issue.updated", "--body-file", "body.json"];
     assert!(result(&[&["webhook"], &header[..]].concat())["mutated"].is_object());
-    mock(&bench, &["onboard", "moons"]).code(1).says("onboard: failed");
-    mock(&bench, &["mutate", "no.such", "{}"]).code(1).says("mutate: failed");
+    mock(&bench, &["onboard", "moons"]).code(1).says("onboard: failed").says("listed in `onboard` of the manifest");
+    mock(&bench, &["mutate", "no.such", "{}"]).code(1).says("mutate: failed").says("it has issue.set_title");
 }
 
 #[test]
@@ -194,7 +194,9 @@ fn all_that_is_asked_is_granted_but_for_private_hosts_and_credentials() {
     let bench = Bench::new();
     let url = format!("http_url={url}/");
     let asked = ["validate-config", &url, "--allow-asked"];
-    let refused = report(&bench, "integration_mock", 0, &asked);
+    // A configuration that does not work is no success, as of `agent validate-config`.
+    let refused = report(&bench, "integration_mock", 1, &asked);
+    assert_eq!((&refused["outcome"], &refused["result"]["ok"]), (&json!("failed"), &json!(false)));
     assert_eq!(refused["permissions"]["network"], json!([]), "the rule is granted");
     assert_eq!(refused["permissions"]["private_hosts"], json!(["127.0.0.1"]));
     let granted = report(&bench, "integration_mock", 0, &[&asked[..], &["--allow-private", "127.0.0.1"]].concat());

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use serde_json::{Value, json};
 
-use super::{Fault, Pages, PagingError, keyset, link, numbered, offset, token, token_in_header};
+use super::{Fault, Pages, PagingError, keyset, link, link_at, numbered, offset, token, token_in_header};
 use crate::http::{HttpError, Request};
 use crate::testing::{Answer, Asked, Host};
 use crate::{ErrorKind, ExportResult, Integration, Manifest, NetworkRule, Result};
