@@ -404,6 +404,7 @@ fn languages_answer_every_call() {
             let answer = bench.run(&[arguments, &["--json"]].concat()).code(code).json();
             let form = fs::read_to_string(repository().join("docs/schemas").join(form)).unwrap();
             let form: Value = serde_json::from_str(&form).unwrap();
+            let form = jsonschema::validator_for(&form).unwrap();
             assert_eq!(faults(&form, &answer), Vec::<String>::new(), "{language}: {answer:#}");
             answer
         };

@@ -316,7 +316,9 @@ fn installed(language: &str) -> Option<Vec<(&'static str, String)>> {
     }
     // To pip, the toolchain is installed already. The agent comes first, as everywhere here.
     let packages = fs::read_dir(tools.join("lib")).ok()?.next()?.ok()?.path().join("site-packages");
-    let path = [tests::binary().parent().unwrap().to_str()?, &std::env::var("PATH").ok()?, tools.join("bin").to_str()?];
+    let tool = tools.join("bin").display().to_string();
+    let agent = tests::binary().parent()?.display().to_string();
+    let path = [agent, std::env::var("PATH").ok()?, tool];
     tools.join("bin/componentize-py").exists().then(|| {
         vec![
             ("PIP_NO_INDEX", "1".to_owned()),
