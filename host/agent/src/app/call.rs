@@ -129,12 +129,9 @@ pub(super) fn not_valid(result: &Value) -> Option<(OutcomeKind, String)> {
         return None;
     }
     // The result was held against its form: one that is not ok has errors.
-    let errors = || result["errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let refused = errors().any(|error| error.starts_with(UNAUTHENTICATED));
-    let outcome = if refused { OutcomeKind::Unauthenticated } else { OutcomeKind::Failed };
-    let told: Vec<&str> =
-        errors().map(|error| error.strip_prefix(UNAUTHENTICATED).unwrap_or(error).trim_start()).collect();
-    Some((outcome, told.join("; ")))
+    let errors: Vec<&str> = result["errors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let refused = errors.iter().any(|error| error.starts_with(UNAUTHENTICATED));
+    Some((if refused { OutcomeKind::Unauthenticated } else { OutcomeKind::Failed }, errors.join("; ")))
 }
 
 /// Makes one call of one integration. What its manifest does not list is refused before it is called.

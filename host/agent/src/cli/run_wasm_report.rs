@@ -26,8 +26,11 @@ const LINE_CHARS_MAX: usize = 200;
 /// How it ended, in a line or the few that its reason has.
 pub(super) fn headline(report: &RunWasmReport) -> String {
     let took = show_duration(Duration::from_millis(report.duration_ms));
-    let mut out = format!("{}: {}", report.call, word(report.outcome));
+    let word = word(report.outcome);
+    let mut out = format!("{}: {word}", report.call);
     if let Some(reason) = &report.reason {
+        // A refusal of the source begins with the word for it.
+        let reason = reason.strip_prefix(word).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(reason);
         out.push_str(&format!(": {}", indented(reason)));
     } else {
         out.push_str(&format!(" in {took}"));

@@ -66,9 +66,7 @@ impl Outcome {
                 Err(error) => Outcome::failed("result", format!("what it returned is not JSON: {error}")),
             },
             CallEnd::Failed { message, .. } if message.starts_with(UNAUTHENTICATED) => {
-                // The kind says it from here on.
-                let reason = message[UNAUTHENTICATED.len()..].trim_start();
-                Outcome::failed("unauthenticated", if reason.is_empty() { "no reason given" } else { reason })
+                Outcome::failed("unauthenticated", message)
             }
             CallEnd::Failed { kind: "denied", message } => Outcome::Denied { reason: message },
             CallEnd::Failed { kind, message } => Outcome::failed(kind, message),
@@ -295,7 +293,7 @@ mod tests {
         assert_eq!(Outcome::of(failed("denied")).word(), "denied");
         assert_eq!(Outcome::of(failed("not-found")), Outcome::failed("not-found", "m"));
         let refused = CallEnd::Failed { kind: "other", message: "unauthenticated: 401".to_owned() };
-        assert_eq!(Outcome::of(refused), Outcome::failed("unauthenticated", "401"));
+        assert_eq!(Outcome::of(refused), Outcome::failed("unauthenticated", "unauthenticated: 401"));
     }
 
     #[test]
