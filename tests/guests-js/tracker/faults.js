@@ -67,7 +67,7 @@ export const FAULTS = {
   // Whatever differs from run to run.
   clocks(run) {
     run.model("tracker.Issue").run((session) => {
-      session.send({ ref_id: String(Math.random()) });
+      session.send({ ref_id: String(Math.random()), title: "drawn", updated_at: "2026-11-21T09:30:00Z" });
       session.done(Math.floor(Date.now() / 1000));
     });
     console.log("half a line");

@@ -93,7 +93,7 @@ def clocks(run, config):
     assert "ä€".encode("cp1252").decode("cp1252") == "ä€"
     assert datetime.datetime.strptime("2026-11-21", "%Y-%m-%d").day == 21
     with run.model("tracker.Issue") as session:
-        session.send({"ref_id": f"{random.random()}"})
+        session.send({"ref_id": f"{random.random()}", "title": "drawn", "updated_at": "2026-11-21T09:30:00Z"})
         session.done(str(int(time.time())))
     print("half a line", end="")
 
