@@ -157,6 +157,7 @@ impl From<LogLevel> for tracing::Level {
 
 /// Runs a command line, the program's name first, to its end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    crate::sandbox::keep_memory_private();
     let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| {
         let mut cli = Cli::from_arg_matches(&matches)?;
         let given = |matches: &ArgMatches| matches.value_source("root") == Some(ValueSource::CommandLine);
@@ -284,6 +285,8 @@ impl Global {
 
 /// Prints on standard output. A reader that has gone away (`| head`) is no error.
 fn print(text: &str) {
+    // Text for people has no such characters any more; JSON repeats what guests and servers say.
+    let text = crate::logs::escape_json(text);
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
         && error.kind() != std::io::ErrorKind::BrokenPipe

@@ -5,11 +5,10 @@ use std::collections::HashSet;
 use std::hash::Hasher;
 use std::sync::OnceLock;
 
-use jsonschema::Validator;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::schema;
+use super::schema::{self, Schema};
 use crate::config::nearest;
 use crate::export::Model;
 use crate::sandbox::CallEnd;
@@ -224,15 +223,15 @@ pub enum ConfigError {
 #[must_use]
 pub fn refuses_empty(config_schema: &Value) -> bool {
     let empty = Value::Object(serde_json::Map::new());
-    schema::compile(config_schema).is_ok_and(|validator| !validator.is_valid(&empty))
+    schema::compile(config_schema).is_ok_and(|schema| !schema.fits(&empty))
 }
 
 fn json(text: &str) -> Result<Value, ManifestError> {
     serde_json::from_str(text).map_err(|error| ManifestError::NotJson(error.to_string()))
 }
 
-fn published() -> &'static Validator {
-    static VALIDATOR: OnceLock<Validator> = OnceLock::new();
+fn published() -> &'static Schema {
+    static VALIDATOR: OnceLock<Schema> = OnceLock::new();
     VALIDATOR.get_or_init(|| {
         let published =
             serde_json::from_str(PUBLISHED).expect("the published schema is part of this program, and a test reads it");

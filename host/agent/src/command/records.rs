@@ -4,11 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jsonschema::Validator;
 use serde_json::Value;
 
 use super::manifest::Manifest;
-use super::schema;
+use super::schema::{self, Schema};
 use crate::export::{Judge, Misfit};
 
 /// Characters of a key in a report.
@@ -23,15 +22,15 @@ pub(super) fn judges(manifest: &Manifest) -> HashMap<String, Arc<dyn Judge>> {
         // A schema that says nothing is not asked.
         let says_nothing = matches!(&model.schema, Value::Bool(true))
             || model.schema.as_object().is_some_and(serde_json::Map::is_empty);
-        if !says_nothing && let Ok(validator) = schema::compile(&model.schema) {
-            judges.insert(model.name.clone(), Arc::new(RecordJudge { validator, key: model.key.clone() }));
+        if !says_nothing && let Ok(schema) = schema::compile(&model.schema) {
+            judges.insert(model.name.clone(), Arc::new(RecordJudge { schema, key: model.key.clone() }));
         }
     }
     judges
 }
 
 struct RecordJudge {
-    validator: Validator,
+    schema: Schema,
     key: Vec<String>,
 }
 
@@ -39,7 +38,7 @@ impl Judge for RecordJudge {
     fn judge(&self, record: &[u8]) -> Option<Misfit> {
         // A number that the general library cannot hold is none of the schema's business; the record was read before.
         let record: Value = serde_json::from_slice(record).ok()?;
-        let fault = schema::judge(&self.validator, &record).into_iter().next()?;
+        let fault = schema::judge(&self.schema, &record).into_iter().next()?;
         let parts: Vec<String> = self.key.iter().filter_map(|pointer| record.pointer(pointer)).map(text).collect();
         let key = parts.join(" ").chars().take(KEY_CHARS_MAX).collect();
         Some(Misfit { key, pointer: fault.pointer, why: fault.why })

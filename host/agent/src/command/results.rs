@@ -3,12 +3,11 @@
 
 use std::sync::OnceLock;
 
-use jsonschema::Validator;
 use serde_json::Value;
 
 use super::manifest::Manifest;
 use super::outcome::Outcome;
-use super::schema::{self, Fault};
+use super::schema::{self, Fault, Schema};
 use crate::sandbox::Call;
 
 /// Which result a call has.
@@ -34,8 +33,8 @@ impl Form {
         }
     }
 
-    fn published(self) -> Option<(&'static str, &'static Validator)> {
-        static FORMS: [OnceLock<Validator>; 4] = [const { OnceLock::new() }; 4];
+    fn published(self) -> Option<(&'static str, &'static Schema)> {
+        static FORMS: [OnceLock<Schema>; 4] = [const { OnceLock::new() }; 4];
         let (index, name, text) = match self {
             Form::Manifest => return None,
             Form::Validate => (0, "validate-result.json", include_str!("../../../../wit/schemas/validate-result.json")),
