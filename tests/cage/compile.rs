@@ -236,7 +236,7 @@ fn the_child_is_confined_before_it_reads() {
     let mut child = Command::new(binary())
         .arg(SUBCOMMAND)
         .args(&numbers)
-        .arg("false")
+        .args(["false", "false"])
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -268,7 +268,7 @@ fn the_child_is_confined_before_it_reads() {
 /// A child that was started by somebody else, or whose agent is gone, does nothing.
 #[test]
 fn a_child_without_its_agent_ends() {
-    let mut numbers = vec![SUBCOMMAND, "1", "268435456", "60", "1048576", "false"];
+    let mut numbers = vec![SUBCOMMAND, "1", "268435456", "60", "1048576", "false", "false"];
     if std::process::id() == 1 {
         numbers[1] = "2";
     }

@@ -282,3 +282,68 @@ pub fn waits_for(url: &str, how: &str) -> Vec<u8> {
     };
     Parts { imports, more: &data, export: &export, ..Parts::default() }.component()
 }
+
+/// Traps in a function with a name of a few hundred bytes that, written out as C++ has it, is longer than any memory: each
+/// of its types is made of eight of the one before.
+pub fn mangled_name() -> Vec<u8> {
+    let back = |number: usize| match number.checked_sub(1) {
+        None => "S_".to_owned(),
+        Some(digit) => format!("S{}_", char::from_digit(digit as u32, 36).unwrap().to_ascii_uppercase()),
+    };
+    let types: String = (2..20).map(|last| format!("{}I{}E", back(1), back(last).repeat(8))).collect();
+    let name = format!("_Z1fI1aIiiE{types}Evv");
+    let more = format!("(func ${name} unreachable)");
+    Parts { more: &more, export: &format!("(call ${name})"), ..Parts::default() }.component()
+}
+
+/// Traps, and has debug information in which a function is inlined into a function a hundred thousand times over.
+pub fn forged_debug_info() -> Vec<u8> {
+    let range = b"\0\0\0\0\xff\xff\xff\0";
+    // Unit, function, inlined function: each has children and an address range.
+    let abbreviations =
+        b"\x01\x11\x01\x11\x01\x12\x06\0\0\x02\x2e\x01\x11\x01\x12\x06\0\0\x03\x1d\x01\x11\x01\x12\x06\0\0\0";
+    let mut unit = b"\x04\0\0\0\0\0\x04".to_vec();
+    for code in [1, 2].into_iter().chain(std::iter::repeat_n(3, 100_000)) {
+        unit.push(code);
+        unit.extend(range);
+    }
+    unit.extend(std::iter::repeat_n(0, 100_002));
+    let info: Vec<u8> = (unit.len() as u32).to_le_bytes().into_iter().chain(unit).collect();
+    let section = |name: &str, bytes: &[u8]| {
+        let bytes: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
+        format!("(@custom \"{name}\" \"{bytes}\")")
+    };
+    let more = format!(
+        "{} {} (func $trap unreachable)",
+        section(".debug_abbrev", abbreviations),
+        section(".debug_info", &info)
+    );
+    Parts { more: &more, export: "(call $trap)", ..Parts::default() }.component()
+}
+
+/// A module of a million globals, two hundred times. None of it is memory or table.
+pub fn heavy_instances() -> Vec<u8> {
+    let leb = |number: usize| {
+        [number as u8 | 0x80, (number >> 7) as u8 | 0x80, (number >> 14) as u8 | 0x80, (number >> 21) as u8]
+    };
+    let mut globals = leb(1_000_000).to_vec();
+    globals.extend([0x7f, 0, 0x41, 0, 0x0b].repeat(1_000_000));
+    let mut module = b"\0asm\x01\0\0\0\x06".to_vec();
+    module.extend(leb(globals.len()));
+    module.extend(globals);
+    let mut component = good();
+    // Its index: those of the component itself come before.
+    let modules = wasmparser::Parser::new(0)
+        .parse_all(&component)
+        .filter(|payload| matches!(payload, Ok(wasmparser::Payload::ModuleSection { .. })));
+    let index = modules.count() as u8;
+    component.push(1);
+    component.extend(leb(module.len()));
+    component.extend(module);
+    let mut instances = leb(200).to_vec();
+    instances.extend([0, index, 0].repeat(200));
+    component.push(2);
+    component.extend(leb(instances.len()));
+    component.extend(instances);
+    component
+}

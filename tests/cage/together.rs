@@ -23,6 +23,9 @@ const CASES: &[Case] = &[
     ("much-random", guests::much_random, "limit", "random_bytes_max (65536 bytes)"),
     ("leaks-timers", guests::leaks_timers, "limit", "handles_max (4096 handles)"),
     ("traps-by-name", guests::traps_by_name, "trapped", "unreachable"),
+    ("mangled-name", guests::mangled_name, "trapped", "unreachable"),
+    ("forged-debug-info", guests::forged_debug_info, "trapped", "unreachable"),
+    ("heavy-instances", guests::heavy_instances, "bad_config", "memory_bytes_max"),
 ];
 
 /// Cases of the guest `misuse` that take most of the host.

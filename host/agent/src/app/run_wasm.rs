@@ -224,6 +224,7 @@ pub async fn run_wasm(request: RunWasm, logs: Logs, shutdown: Shutdown) -> Resul
     let began = Instant::now();
     let options = sandbox::Options {
         count_instructions: request.count_instructions,
+        source_lines: true,
         shutdown: shutdown.clone(),
         ..sandbox::Options::default()
     };

@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// For an engine that counts instructions
     #[arg(action = ArgAction::Set)]
     count_instructions: bool,
+    /// For an engine that names source lines
+    #[arg(action = ArgAction::Set)]
+    source_lines: bool,
 }
 
 /// Runs the subcommand. The parent reads the exit code and standard error.
@@ -30,6 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         cpu_secs_max: arguments.cpu,
         output_bytes_max: arguments.output,
         count_instructions: arguments.count_instructions,
+        source_lines: arguments.source_lines,
     };
     let Err(error) = compile_component(&task) else { return Exit::Ok };
     eprintln!("{error}");

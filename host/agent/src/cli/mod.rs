@@ -161,6 +161,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // For a line that cannot be parsed; behind `--` stand names.
     let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
+    crate::sandbox::keep_memory_private();
     let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| {
         let mut cli = Cli::from_arg_matches(&matches)?;
         let given = |matches: &ArgMatches| matches.value_source("root") == Some(ValueSource::CommandLine);
@@ -302,6 +303,8 @@ impl Global {
 
 /// Prints on standard output. A reader that has gone away (`| head`) is no error.
 fn print(text: &str) -> Result<(), CommandError> {
+    // Text for people has no such characters any more; JSON repeats what guests and servers say.
+    let text = crate::logs::escape_json(text);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),

@@ -342,7 +342,7 @@ impl Arguments {
             print(&format!("{result:#}\n"))?;
         }
         match self.report {
-            Some(ReportForm::Json) => eprintln!("{document:#}"),
+            Some(ReportForm::Json) => eprintln!("{}", crate::logs::escape_json(&format!("{document:#}"))),
             Some(ReportForm::Text) => eprint!("{}", run_wasm_report::text(report)),
             None => {}
         }

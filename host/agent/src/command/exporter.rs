@@ -106,7 +106,7 @@ impl Exporter {
 
     async fn run_git_job(&self, context: &Arc<GitContext>, run: &Arc<ExportRun>, job: GitJob) -> RepoOutcome {
         let (context, working, tokio) = (Arc::clone(context), Arc::clone(run), tokio::runtime::Handle::current());
-        let (name, at_work) = (text(&job, "name"), job.clone());
+        let ((ref_id, name), at_work) = (job.named(), job.clone());
         let work = self.runner.shutdown.spawn_blocking(move || git::run_job(&context, &working, &at_work, &tokio));
         match work.await {
             Ok(outcome) => outcome,
@@ -116,13 +116,8 @@ impl Exporter {
                 if let Err(error) = run.job_failed(&job, &why).await {
                     why.push_str(&format!("; nor could that be noted: {error}"));
                 }
-                RepoOutcome { ref_id: text(&job, "ref_id"), name, records: 0, error: Some(why) }
+                RepoOutcome { ref_id, name, records: 0, error: Some(why) }
             }
         }
     }
-}
-
-/// A text of a job's document.
-fn text(job: &GitJob, member: &str) -> String {
-    job.repo.get(member).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }

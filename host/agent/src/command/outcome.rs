@@ -115,8 +115,15 @@ fn trapped(reason: &str) -> String {
 }
 
 /// Limits that no configuration changes.
-const FIXED: [&str; 6] =
-    ["stack_bytes_max", "random_bytes_max", "result_bytes_max", "instances_max", "memories_max", "tables_max"];
+const FIXED: [&str; 7] = [
+    "stack_bytes_max",
+    "random_bytes_max",
+    "result_bytes_max",
+    "result_values_max",
+    "instances_max",
+    "memories_max",
+    "tables_max",
+];
 
 /// The key by which a configuration sets a limit.
 fn key(name: &str) -> Option<&str> {

@@ -110,10 +110,25 @@ pub struct GitJob {
     pub id: i64,
     /// The path of the session that queued it.
     pub session_path: String,
-    /// The document, as the guest gave it and the host checked it.
-    pub repo: serde_json::Value,
+    /// The document, as the guest gave it and the host checked it: JSON text, which takes a thirtieth of what its values do.
+    pub repo: String,
     /// How often it has been tried before.
     pub attempts: u32,
+}
+
+impl GitJob {
+    /// The repository's `ref_id` and name, as far as they can be read.
+    #[must_use]
+    pub fn named(&self) -> (String, String) {
+        #[derive(Default, serde::Deserialize)]
+        #[serde(default)]
+        struct Named {
+            ref_id: String,
+            name: String,
+        }
+        let Named { ref_id, name } = serde_json::from_str(&self.repo).unwrap_or_default();
+        (ref_id, name)
+    }
 }
 
 /// How a session ended, or that it has not.
@@ -453,13 +468,11 @@ impl ExportRun {
     /// Jobs that are committed and not yet ended, those of earlier runs first.
     pub fn git_jobs(&self) -> Result<Vec<GitJob>, SessionError> {
         let rows = self.store.git_jobs(self.scope)?;
-        rows.into_iter()
-            .map(|row| {
-                let repo = serde_json::from_str(&row.repo)
-                    .map_err(|e| SessionError::Other(format!("git job {} in the store is not JSON: {e}", row.id)))?;
-                Ok(GitJob { id: row.id, session_path: row.path, repo, attempts: row.attempts })
-            })
-            .collect()
+        let jobs = rows.into_iter().map(|row| {
+            let (id, session_path, repo, attempts) = (row.id, row.path, row.repo, row.attempts);
+            GitJob { id, session_path, repo, attempts }
+        });
+        Ok(jobs.collect())
     }
 
     /// Opens the tracking session for a job's repository, below the path of the session that queued it (which may be

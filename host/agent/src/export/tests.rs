@@ -322,7 +322,7 @@ fn git_jobs_commit_with_their_session_and_end_with_theirs() {
         let next = root.run(&store);
         let jobs = next.git_jobs().unwrap();
         assert_eq!(jobs.len(), 1);
-        assert_eq!((jobs[0].session_path.as_str(), &jobs[0].repo["ref_id"]), ("kept", &serde_json::json!("r")));
+        assert_eq!((jobs[0].session_path.as_str(), jobs[0].named().0.as_str()), ("kept", "r"));
         let session = next.open_job(&jobs[0], "r", "R").unwrap();
         next.rollback(session);
         next.job_failed(&jobs[0], "unreachable").await.unwrap();

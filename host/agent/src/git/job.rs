@@ -96,9 +96,9 @@ impl From<SessionError> for Failure {
 }
 
 pub(super) fn work_off(ctx: &GitContext, run: &Arc<ExportRun>, job: &GitJob, tokio: &Handle) -> RepoOutcome {
-    let text = |name: &str| job.repo.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-    let mut outcome = RepoOutcome { ref_id: text("ref_id"), name: text("name"), records: 0, error: None };
-    let result = Document::deserialize(&job.repo)
+    let (ref_id, name) = job.named();
+    let mut outcome = RepoOutcome { ref_id, name, records: 0, error: None };
+    let result = serde_json::from_str::<Document>(&job.repo)
         .map_err(|fault| Failure::Failed(format!("the repository's document cannot be read: {fault}")))
         .and_then(|document| Work { ctx, run, job, tokio, document: &document, sent: &mut outcome.records }.all());
     match result {

@@ -91,19 +91,25 @@ impl Line<'_> {
         if !fields.is_empty() {
             object.insert("fields".into(), fields.into());
         }
-        // The serializer escapes what JSON demands; a terminal acts on more than that.
-        let mut out = String::new();
-        for c in serde_json::Value::from(object).to_string().chars() {
-            if acts(c) {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-            } else {
-                out.push(c);
-            }
-        }
-        out
+        escape_json(&serde_json::Value::from(object).to_string())
     }
+}
+
+/// JSON in which no character acts on a terminal. The serializer escapes what JSON demands, and a terminal acts on more; such
+/// characters stand only in strings. Ends of lines stay.
+#[must_use]
+pub fn escape_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if acts(c) && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 fn stamp(now: OffsetDateTime) -> String {

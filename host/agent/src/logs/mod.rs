@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use files::Files;
 use line::{Line, Source};
 
-pub use line::escape;
+pub use line::{escape, escape_json};
 
 /// How to log.
 #[derive(Debug, Clone)]

@@ -6,10 +6,20 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use wasmparser::{ComponentTypeRef, Encoding, KnownCustom, Parser, Payload};
 
+use crate::cut;
+
 /// The contract's package.
 const PACKAGE: &str = "agent:integration";
 /// The version that this host offers: those that begin like this can be run.
 pub const CONTRACT_OFFERED: &str = "0.1";
+
+/// Imports, and exports, that are listed: a real component has dozens.
+const LISTED_MAX: usize = 10_000;
+/// Names with versions in one field of what a component was made with, such fields, and bytes of each.
+const PRODUCERS_MAX: usize = 64;
+const FIELDS_MAX: usize = 16;
+/// Bytes of a name that are kept. None that the host knows is as long.
+const NAME_BYTES_MAX: usize = 1024;
 
 /// What the host makes of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -101,16 +111,17 @@ impl Anatomy {
             broken: None,
         };
         if let Err(error) = anatomy.read(bytes) {
-            anatomy.broken = Some(error.to_string());
+            anatomy.broken = Some(error);
         }
         anatomy.contract = anatomy.contract_named();
         anatomy
     }
 
-    fn read(&mut self, bytes: &[u8]) -> wasmparser::Result<()> {
+    fn read(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let fault = |error: wasmparser::BinaryReaderError| error.to_string();
         let mut depth = 0_u32;
         for payload in Parser::new(0).parse_all(bytes) {
-            match payload? {
+            match payload.map_err(fault)? {
                 Payload::Version { encoding, .. } => {
                     let kind = if encoding == Encoding::Component { Kind::Component } else { Kind::CoreModule };
                     if self.kind.is_none() {
@@ -123,16 +134,17 @@ impl Anatomy {
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
-                        let import = import?;
+                        let import = import.map_err(fault)?;
                         // Types and the like are no function that could be missing.
                         if matches!(import.ty, ComponentTypeRef::Instance(_) | ComponentTypeRef::Func(_)) {
-                            self.imports.push(judged(import.name.name));
+                            self.imports.push(judged(cut(import.name.name, NAME_BYTES_MAX)));
                         }
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {
                     for export in section {
-                        self.exports.push(export?.name.name.to_owned());
+                        let export = export.map_err(fault)?;
+                        self.exports.push(cut(export.name.name, NAME_BYTES_MAX).to_owned());
                     }
                 }
                 Payload::CustomSection(section) => {
@@ -144,6 +156,9 @@ impl Anatomy {
                 }
                 _ => {}
             }
+            if self.imports.len().max(self.exports.len()) > LISTED_MAX {
+                return Err(format!("it has more than {LISTED_MAX} imports or exports"));
+            }
         }
         Ok(())
     }
@@ -151,10 +166,18 @@ impl Anatomy {
     fn produced(&mut self, producers: wasmparser::ProducersSectionReader<'_>) -> wasmparser::Result<()> {
         for field in producers {
             let field = field?;
-            let names = self.producers.entry(field.name.to_owned()).or_default();
+            let name = cut(field.name, NAME_BYTES_MAX);
+            if self.producers.len() >= FIELDS_MAX && !self.producers.contains_key(name) {
+                continue;
+            }
+            let names = self.producers.entry(name.to_owned()).or_default();
             for value in field.values {
                 let value = value?;
-                let text = format!("{} {}", value.name, value.version).trim_end().to_owned();
+                if names.len() >= PRODUCERS_MAX {
+                    break;
+                }
+                let text = format!("{} {}", value.name, value.version);
+                let text = cut(&text, NAME_BYTES_MAX).trim_end().to_owned();
                 if !names.contains(&text) {
                     names.push(text);
                 }
@@ -274,6 +297,21 @@ mod tests {
                 Some(said) => assert!(obstacle.as_deref().is_some_and(|why| why.contains(said)), "{obstacle:?}"),
             }
         }
+    }
+
+    /// As many names as a file has room for.
+    #[test]
+    fn what_a_component_was_made_with_is_bounded() {
+        let leb = |number: usize| [number as u8 & 0x7f | 0x80, (number >> 7) as u8 & 0x7f | 0x80, (number >> 14) as u8];
+        let mut section = vec![9];
+        section.extend(b"producers\x01\x08language");
+        section.extend(leb(100_000));
+        (0..100_000_u32).for_each(|n| section.extend(format!("\x08{n:08}\x01v").bytes()));
+        let mut component = b"\0asm\x0d\0\x01\0\0".to_vec();
+        component.extend(leb(section.len()));
+        component.extend(&section);
+        let anatomy = Anatomy::of(&component);
+        assert_eq!((anatomy.broken, anatomy.producers["language"].len()), (None, PRODUCERS_MAX));
     }
 
     #[test]

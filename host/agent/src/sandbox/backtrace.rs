@@ -1,10 +1,17 @@
 //! A trap's backtrace as its author reads it: the guest's own functions first, each with its place in the source where the
 //! component says it; what toolchains and libraries put between is folded into one line.
 
+use std::fmt::Write;
+
 use wasmtime::WasmBacktrace;
+
+use crate::cut;
 
 /// Frames shown. A deep recursion repeats itself.
 const FRAMES_MAX: usize = 16;
+
+/// Bytes of a name or a place that are shown.
+const NAME_BYTES_MAX: usize = 1024;
 
 /// Names of folded functions that are told.
 const FOLDED_TOLD_MAX: usize = 4;
@@ -60,47 +67,56 @@ impl Frame {
     }
 }
 
-/// The text of a backtrace; empty if there are no frames.
+/// The text of a backtrace; empty if there are no frames. The engine's own text is not used: it undoes the mangling of names
+/// without bounds, and a name of a hundred bytes can be made to mean gigabytes.
 pub(super) fn readable(trace: &WasmBacktrace) -> String {
-    // The engine's own text, which undoes the mangling of names.
-    shown(&frames(&trace.to_string()))
-}
-
-/// Reads the engine's text: `  3:   0x1f2a - module!function`, below it `at file:line:column`, and `- function` for what was
-/// inlined.
-fn frames(text: &str) -> Vec<Frame> {
-    let mut frames: Vec<Frame> = Vec::new();
-    for line in text.lines().skip(1) {
-        let line = line.trim();
-        if let Some(place) = line.strip_prefix("at ") {
-            if let Some(frame) = frames.last_mut() {
-                frame.place = Some(short_place(place));
-            }
-            continue;
+    let mut frames = Vec::new();
+    for frame in trace.frames() {
+        let own_name = || match frame.func_name() {
+            Some(name) => plain(name),
+            None => format!("<wasm function {}>", frame.func_index()),
+        };
+        if frame.symbols().is_empty() {
+            frames.push(Frame { name: own_name(), place: None });
         }
-        let Some(name) = named(line) else { continue };
-        frames.push(Frame { name: without_hashes(name), place: None });
+        for (index, symbol) in frame.symbols().iter().enumerate() {
+            let name = match symbol.name() {
+                Some(name) => plain(name),
+                None if index == 0 => own_name(),
+                None => "<inlined function>".to_owned(),
+            };
+            let numbers = [symbol.line(), symbol.column()].into_iter().map_while(|number| number);
+            let place = symbol.file().map(|file| {
+                numbers.fold(short_place(cut(file, NAME_BYTES_MAX)), |place, number| format!("{place}:{number}"))
+            });
+            frames.push(Frame { name, place });
+        }
     }
-    frames
+    shown(&frames)
 }
 
-/// The name in a line, without number, offset and module.
-fn named(line: &str) -> Option<&str> {
-    if let Some(inlined) = line.strip_prefix("- ") {
-        return Some(inlined);
-    }
-    let (number, rest) = line.split_once(": ")?;
-    number.trim().parse::<u32>().ok()?;
-    let rest = rest.trim_start();
-    let rest = match rest.split_once(" - ") {
-        Some((offset, rest)) if offset.starts_with("0x") => rest,
-        _ => rest,
+/// A function's name as its author wrote it, where it was mangled as Rust does.
+fn plain(name: &str) -> String {
+    let mut text = Bounded(String::new());
+    let whole = match rustc_demangle::try_demangle(cut(name, NAME_BYTES_MAX)) {
+        Ok(name) => write!(text, "{name:#}"),
+        Err(_) => text.write_str(name),
     };
-    Some(match rest.split_once('!') {
-        // A module's name has no angle brackets; a Rust type may have `!` in its name.
-        Some((module, name)) if !module.contains('<') || module == "<unknown>" => name,
-        _ => rest,
-    })
+    if whole.is_err() {
+        text.0.push('…');
+    }
+    without_hashes(&text.0)
+}
+
+/// A text that takes so much, and refuses what comes after.
+struct Bounded(String);
+
+impl Write for Bounded {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let fits = cut(text, NAME_BYTES_MAX.saturating_sub(self.0.len()));
+        self.0.push_str(fits);
+        if fits.len() == text.len() { Ok(()) } else { Err(std::fmt::Error) }
+    }
 }
 
 /// `::h0123456789abcdef` at the end of a Rust name, and `[0123456789abcdef]` behind a crate's, say nothing to a person.
@@ -190,20 +206,25 @@ fn repeated<'a>(frames: &[&'a Frame]) -> Vec<(&'a Frame, usize)> {
 mod tests {
     use super::*;
 
+    fn frame(name: &str, place: Option<&str>) -> Frame {
+        Frame { name: plain(name), place: place.map(short_place) }
+    }
+
     #[test]
     fn the_authors_frames_stand_first_and_the_rest_is_folded() {
-        let text = "error while executing at wasm backtrace:
-    0:   0x2a1f - guest.wasm!abort
-    1:   0x29f0 - guest.wasm!std[d123b7a1a2ed147]::process::abort::h0123456789abcdef
-                    at /rustc/0abc/library/std/src/process.rs:2542:5
-    2:   0x1f00 - guest.wasm!core::panicking::panic_fmt::h00000000000000aa
-    3:    0x9aa - guest.wasm!mine::page::parse::hdeadbeefdeadbeef
-                    at /home/me/mine/src/page.rs:12:5
-                - mine::page::all
-                    at /home/me/mine/src/page.rs:40:9
-    4:    0x9bb - guest.wasm!agent:integration/integration@0.1.0#export";
+        let frames = [
+            frame("abort", None),
+            frame(
+                "std[d123b7a1a2ed147]::process::abort::h0123456789abcdef",
+                Some("/rustc/0abc/library/std/src/process.rs:2542:5"),
+            ),
+            frame("_ZN4core9panicking9panic_fmt17h00000000000000aaE", None),
+            frame("mine::page::parse::hdeadbeefdeadbeef", Some("/home/me/mine/src/page.rs:12:5")),
+            frame("_ZN4mine4page3all17hdeadbeefdeadbeefE", Some("/home/me/mine/src/page.rs:40:9")),
+            frame("agent:integration/integration@0.1.0#export", None),
+        ];
         assert_eq!(
-            shown(&frames(text)),
+            shown(&frames),
             "   0  mine::page::parse
       at /home/me/mine/src/page.rs:12:5
    1  mine::page::all
@@ -215,12 +236,22 @@ mod tests {
 
     #[test]
     fn recursion_is_counted_and_what_is_all_noise_is_shown() {
-        let deep: String = (0..100).map(|i| format!("\n  {i}: 0x1 - a.wasm!deep::down")).collect();
-        assert_eq!(shown(&frames(&format!("error:{deep}"))), "   0  deep::down  (100 times)");
-        assert_eq!(shown(&frames("error:\n  0: 0x1 - a.wasm!abort")), "   0  abort");
-        assert_eq!(shown(&frames("error:")), "");
-        let odd = frames("error:\n  0: <unknown>!<wasm function 7>\n  1: a.wasm!<a::B as c::D>::e");
-        assert_eq!((odd[0].name.as_str(), odd[1].name.as_str()), ("<wasm function 7>", "<a::B as c::D>::e"));
+        let deep: Vec<Frame> = (0..100).map(|_| frame("deep::down", None)).collect();
+        assert_eq!(shown(&deep), "   0  deep::down  (100 times)");
+        assert_eq!(shown(&[frame("abort", None)]), "   0  abort");
+        assert_eq!(shown(&[]), "");
+    }
+
+    #[test]
+    fn names_are_bounded_however_they_are_mangled() {
+        assert!(plain(&"x".repeat(1 << 20)).len() <= NAME_BYTES_MAX + "…".len());
+        // Each of these types is a pair of the one before, by reference.
+        let mut name = "_RINvC1a1fTuuE".to_owned();
+        for _ in 0..40 {
+            name.push_str("TBb_BdE");
+        }
+        name.push('E');
+        assert!(plain(&name).len() <= NAME_BYTES_MAX + "…".len());
     }
 
     #[test]

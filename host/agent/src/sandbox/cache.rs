@@ -238,7 +238,19 @@ fn deserialize(engine: &Engine, path: &Path, file: &File) -> Result<Component, &
     // when the folder was opened), is this user's and closed to others (checked above), is whole (its checksum is right),
     // and the engine's version and settings are in its name and are checked once more by the engine. The checksum
     // behind the code is outside of every section that its header names.
-    unsafe { Component::deserialize_file(engine, path) }.map_err(|_| "the engine does not take it")
+    unsafe { Component::deserialize_file(engine, same(file, path)) }.map_err(|_| "the engine does not take it")
+}
+
+/// A path to a file that is open: what it leads to is what was looked at, whatever its name leads to by now.
+#[cfg(target_os = "linux")]
+fn same(file: &File, _path: &Path) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn same(_file: &File, path: &Path) -> PathBuf {
+    path.to_owned()
 }
 
 fn checksum(code: &[u8]) -> [u8; CHECKSUM_BYTES] {
@@ -272,7 +284,8 @@ mod tests {
 
     fn bench() -> (tempfile::TempDir, Engine, Cache) {
         let dir = tempfile::tempdir().expect("a folder");
-        let engine = Engine::new(&super::super::engine::config(false)).expect("an engine");
+        let engine =
+            Engine::new(&super::super::engine::config(super::super::engine::Form::default())).expect("an engine");
         let cache = Cache::open(&dir.path().join("deep/compiled"), &engine).expect("a cache");
         (dir, engine, cache)
     }

@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
+use super::COMPONENT_BYTES_MAX;
 use super::confine::{Bounds, confine};
-use super::{COMPONENT_BYTES_MAX, engine};
+use super::engine::{self, Form};
 use crate::config::CompileLimits;
 use crate::shutdown::Shutdown;
 
@@ -70,16 +71,18 @@ pub struct CompileTask {
     pub output_bytes_max: u64,
     /// `Options::count_instructions`.
     pub count_instructions: bool,
+    /// `Options::source_lines`.
+    pub source_lines: bool,
 }
 
 impl CompileTask {
     /// As a command line: the subcommand, then numbers in the order of the fields.
     fn arguments(&self) -> Vec<String> {
-        let CompileTask { parent, memory_bytes_max, cpu_secs_max, output_bytes_max, count_instructions } = self;
+        let CompileTask { parent, memory_bytes_max, cpu_secs_max, output_bytes_max, .. } = self;
         let numbers = [u64::from(*parent), *memory_bytes_max, *cpu_secs_max, *output_bytes_max];
         let mut arguments = vec![SUBCOMMAND.to_owned()];
         arguments.extend(numbers.iter().map(u64::to_string));
-        arguments.push(count_instructions.to_string());
+        arguments.extend([self.count_instructions, self.source_lines].map(|yes| yes.to_string()));
         arguments
     }
 }
@@ -106,8 +109,9 @@ pub fn compile_component(task: &CompileTask) -> Result<(), CompileError> {
     confine(Bounds { memory_bytes_max, cpu_secs_max, output_bytes_max }, task.parent)?;
     let mut component = Vec::new();
     io::stdin().lock().take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut component)?;
-    let engine = Engine::new(&engine::config(task.count_instructions))
-        .map_err(|error| CompileError::Engine(error.root_cause().to_string()))?;
+    let form = Form { count_instructions: task.count_instructions, source_lines: task.source_lines };
+    let engine =
+        Engine::new(&engine::config(form)).map_err(|error| CompileError::Engine(error.root_cause().to_string()))?;
     let code = engine
         .precompile_component(&component)
         .map_err(|error| CompileError::Malformed(error.root_cause().to_string()))?;
@@ -137,20 +141,15 @@ pub(super) enum Fault {
 pub(super) struct Children {
     program: PathBuf,
     limits: CompileLimits,
-    count_instructions: bool,
+    form: Form,
     shutdown: Shutdown,
     running: Mutex<usize>,
     ended: Condvar,
 }
 
 impl Children {
-    pub(super) fn new(
-        program: PathBuf,
-        limits: CompileLimits,
-        count_instructions: bool,
-        shutdown: Shutdown,
-    ) -> Children {
-        Children { program, limits, count_instructions, shutdown, running: Mutex::new(0), ended: Condvar::new() }
+    pub(super) fn new(program: PathBuf, limits: CompileLimits, form: Form, shutdown: Shutdown) -> Children {
+        Children { program, limits, form, shutdown, running: Mutex::new(0), ended: Condvar::new() }
     }
 
     pub(super) fn limits(&self) -> &CompileLimits {
@@ -190,7 +189,8 @@ impl Children {
             memory_bytes_max: self.limits.memory_bytes_max,
             cpu_secs_max: self.limits.cpu_time_max.as_secs().max(1),
             output_bytes_max: OUTPUT_BYTES_MAX,
-            count_instructions: self.count_instructions,
+            count_instructions: self.form.count_instructions,
+            source_lines: self.form.source_lines,
         };
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS_MAX);
         let mut command = Command::new(&self.program);

@@ -52,52 +52,68 @@ pub(super) fn confine(bounds: Bounds, parent: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Keeps this process's memory, which holds secrets, out of core dumps and from other processes of its user. Where that
+/// cannot be done nothing else is worse for it.
+pub fn keep_memory_private() {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a local that outlives the call, which only reads it.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+    // A system that pipes dumps to a program does not ask for the limit.
+    #[cfg(target_os = "linux")]
+    // SAFETY: changes a number of this process; no memory is touched.
+    unsafe {
+        libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)
+    };
+}
+
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;
 
     use libc::{c_long, sock_filter};
 
-    /// The system calls by which a process reaches files, the network, other processes, or the kernel's larger
-    /// subsystems. Opened files stay open, and that is what this process is given. Memory, threads and clocks are left.
-    const CLOSED: &[c_long] = &[
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_open,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_creat,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_fork,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_vfork,
-        libc::SYS_openat,
-        libc::SYS_openat2,
-        libc::SYS_open_by_handle_at,
-        libc::SYS_unlinkat,
-        libc::SYS_socket,
-        libc::SYS_socketpair,
-        libc::SYS_connect,
-        libc::SYS_bind,
-        libc::SYS_execve,
-        libc::SYS_execveat,
-        libc::SYS_kill,
-        libc::SYS_tkill,
-        libc::SYS_pidfd_open,
-        libc::SYS_pidfd_send_signal,
-        libc::SYS_pidfd_getfd,
-        libc::SYS_ptrace,
-        libc::SYS_process_vm_readv,
-        libc::SYS_process_vm_writev,
-        libc::SYS_unshare,
-        libc::SYS_setns,
-        libc::SYS_mount,
-        libc::SYS_chroot,
-        libc::SYS_memfd_create,
-        libc::SYS_io_uring_setup,
-        libc::SYS_bpf,
-        libc::SYS_perf_event_open,
-        libc::SYS_userfaultfd,
-        libc::SYS_keyctl,
-        libc::SYS_add_key,
+    /// The system calls that a compiler makes: memory, threads of its own, clocks, and reading and writing what is open.
+    /// All others are refused, so that one that is new to the kernel is too.
+    const OPEN: &[c_long] = &[
+        libc::SYS_read,
+        libc::SYS_readv,
+        libc::SYS_write,
+        libc::SYS_writev,
+        libc::SYS_pread64,
+        libc::SYS_lseek,
+        libc::SYS_close,
+        libc::SYS_fstat,
+        libc::SYS_ppoll,
+        libc::SYS_mmap,
+        libc::SYS_munmap,
+        libc::SYS_mprotect,
+        libc::SYS_mremap,
+        libc::SYS_madvise,
+        libc::SYS_brk,
+        libc::SYS_futex,
+        libc::SYS_set_robust_list,
+        libc::SYS_rseq,
+        libc::SYS_membarrier,
+        libc::SYS_sched_yield,
+        libc::SYS_sched_getaffinity,
+        libc::SYS_clock_gettime,
+        libc::SYS_clock_getres,
+        libc::SYS_clock_nanosleep,
+        libc::SYS_nanosleep,
+        libc::SYS_gettimeofday,
+        libc::SYS_getrandom,
+        libc::SYS_getpid,
+        libc::SYS_gettid,
+        libc::SYS_getrusage,
+        libc::SYS_sysinfo,
+        libc::SYS_uname,
+        libc::SYS_sigaltstack,
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_restart_syscall,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
     ];
 
     /// The name of this processor in a filter; a call in another processor's numbering would be read wrongly.
@@ -111,9 +127,11 @@ mod linux {
     /// On x86-64, calls from here on are the same calls by other numbers.
     const SECOND_NUMBERING: u32 = 0x4000_0000;
 
-    /// The places of `nr` and `arch` in what a filter is given.
+    /// The places of `nr`, `arch` and the lower halves of the first and third argument in what a filter is given.
     const NUMBER_AT: u32 = 0;
     const ARCHITECTURE_AT: u32 = 4;
+    const FIRST_AT: u32 = 16;
+    const THIRD_AT: u32 = 32;
 
     /// Ends this process when the thread that started it ends, however that comes.
     pub(super) fn end_with(parent: u32) -> io::Result<()> {
@@ -151,21 +169,40 @@ mod linux {
         }
     }
 
-    /// Refuses the calls of `CLOSED` with "not permitted", and all calls in another numbering.
+    /// Refuses all calls but those of `OPEN`, with "not permitted", and all calls in another numbering. Of some that are needed,
+    /// one use is: threads and not processes, signals to and limits of this process and no other.
     fn filter() -> Option<Vec<sock_filter>> {
         let architecture = ARCHITECTURE?;
         let load = |at| step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at, 0, 0);
         let give = |action| step(libc::BPF_RET | libc::BPF_K, action, 0, 0);
-        let refuse = give(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
+        let refuse = || give(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
+        let allow = || give(libc::SECCOMP_RET_ALLOW);
         let is = |value, then, or| step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, then, or);
-        let mut steps = vec![load(ARCHITECTURE_AT), is(architecture, 1, 0), refuse, load(NUMBER_AT)];
+        let number = |call: c_long| u32::try_from(call).ok();
+        let mut steps = vec![load(ARCHITECTURE_AT), is(architecture, 1, 0), refuse(), load(NUMBER_AT)];
         // At this number or above: the next step; below: past it.
         steps.push(step(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, SECOND_NUMBERING, 0, 1));
-        steps.push(refuse);
-        for call in CLOSED {
-            steps.extend([is(u32::try_from(*call).ok()?, 0, 1), refuse]);
+        steps.push(refuse());
+        for call in OPEN {
+            steps.extend([is(number(*call)?, 0, 1), allow()]);
         }
-        steps.push(give(libc::SECCOMP_RET_ALLOW));
+        // Its arguments lie in memory, which a filter cannot read: without it, libraries take the one that it can.
+        steps.extend([is(number(libc::SYS_clone3)?, 0, 1), give(libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32)]);
+        let thread = step(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, libc::CLONE_THREAD as u32, 0, 1);
+        steps.extend([is(number(libc::SYS_clone)?, 0, 4), load(FIRST_AT), thread, allow(), refuse()]);
+        // A process that aborts sends the signal to itself.
+        let own = std::process::id();
+        steps.extend([is(number(libc::SYS_tgkill)?, 0, 4), load(FIRST_AT), is(own, 0, 1), allow(), refuse()]);
+        // A thread asks how large its stack may be.
+        let asks = [is(number(libc::SYS_prlimit64)?, 0, 6), load(FIRST_AT), is(0, 0, 3), load(THIRD_AT), is(0, 0, 1)];
+        steps.extend(asks);
+        steps.extend([allow(), refuse()]);
+        // Threads get their names.
+        let name = libc::PR_SET_NAME as u32;
+        steps.extend([is(number(libc::SYS_prctl)?, 0, 4), load(FIRST_AT), is(name, 0, 1), allow(), refuse()]);
+        #[cfg(target_arch = "x86_64")]
+        steps.extend([is(number(libc::SYS_poll)?, 0, 1), allow()]);
+        steps.push(refuse());
         Some(steps)
     }
 

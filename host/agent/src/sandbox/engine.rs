@@ -21,24 +21,35 @@ pub(super) const STACK_BYTES_MAX: usize = 512 << 10;
 /// Bytes of a guest's whole stack: the host functions that it calls run on the same one, above what is its own.
 const FIBER_BYTES: usize = 2 << 20;
 
+/// In which form components are compiled.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Form {
+    /// `Options::count_instructions`.
+    pub count_instructions: bool,
+    /// `Options::source_lines`.
+    pub source_lines: bool,
+}
+
 /// The settings of a production embedder. What is not compiled in (concurrency, garbage collection, threads, pooling)
-/// needs no setting to be off. Counting instructions costs a guest about half of its speed.
-pub(super) fn config(count_instructions: bool) -> Config {
+/// needs no setting to be off. Counting instructions costs a guest about half of its speed. Source lines are read from debug
+/// information, which is the component's to forge and whose readers take memory and stack without bounds: only an author
+/// who runs a component alone has them.
+pub(super) fn config(form: Form) -> Config {
+    let lines = if form.source_lines { WasmBacktraceDetails::Enable } else { WasmBacktraceDetails::Disable };
     let mut config = Config::new();
     config
         // Winch compiles faster and has had the worse record.
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
         .epoch_interruption(true)
-        .consume_fuel(count_instructions)
+        .consume_fuel(form.count_instructions)
         .max_wasm_stack(STACK_BYTES_MAX)
         .async_stack_size(FIBER_BYTES)
         // No toolchain needs 64-bit memories, and they cost a bounds check at each access.
         .wasm_memory64(false)
         // An instance maps its memory's first contents instead of copying them.
         .memory_init_cow(true)
-        // Names, and lines where the component has them, for the author who reads a trap.
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable);
+        .wasm_backtrace_details(lines);
     config
 }
 
@@ -139,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_configuration_is_one_that_the_engine_takes() {
-        let engine = Engine::new(&config(false)).expect("an engine");
+        let engine = Engine::new(&config(Form::default())).expect("an engine");
         assert!(engine.get_epoch_interruption());
         assert!(!engine.get_concurrency_support());
     }

@@ -57,14 +57,14 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cell>> {
     Ok(linker)
 }
 
-/// A store with nothing in it yet.
-pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Meter>) -> Store<Cell> {
+/// A store with nothing in it yet. The instance's own `weight`, bytes, counts as its memory.
+pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Meter>, weight: u64) -> Store<Cell> {
     let wasi = wasi::context(door.log());
     let witness = door.witness().cloned();
     let cell = Cell {
         guest: Guest::new(door, limits),
         wasi,
-        memory: Memory::new(limits.memory_bytes_max),
+        memory: Memory::new(limits.memory_bytes_max, weight),
         meter: Arc::clone(meter),
         witness,
         host_calls: 0,
@@ -116,6 +116,9 @@ pub(super) fn instructions(store: &Store<Cell>) -> Option<u64> {
 /// Bytes of a guest's document: lists to choose from are the largest, and far below.
 const RESULT_BYTES_MAX: usize = 16 << 20;
 
+/// JSON values in a guest's document: in the host's memory the smallest takes thirty times its two bytes.
+const RESULT_VALUES_MAX: usize = 2 << 20;
+
 /// Bytes of a guest's error that are kept: it is shown in one place with everybody else's.
 const ERROR_BYTES_MAX: usize = 4 << 10;
 
@@ -124,6 +127,11 @@ pub(super) fn answered(answer: Answer, limits: &Limits) -> CallEnd {
     match answer {
         Ok(document) if document.len() > RESULT_BYTES_MAX => {
             let name = "result_bytes_max";
+            CallEnd::Limit { name, value: limit_value(name, limits) }
+        }
+        // Each comma and bracket begins a value, or stands in a text.
+        Ok(document) if memchr::memchr3_iter(b',', b'[', b'{', document.as_bytes()).count() > RESULT_VALUES_MAX => {
+            let name = "result_values_max";
             CallEnd::Limit { name, value: limit_value(name, limits) }
         }
         Ok(document) => CallEnd::Ok(document),
@@ -226,11 +234,15 @@ fn broken_limit(error: &wasmtime::Error, memory: &Memory) -> Option<&'static str
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
         return Some("handles_max");
     }
+    if error.is::<limits::TooHeavy>() {
+        return Some("memory_bytes_max");
+    }
     if error.downcast_ref() == Some(&Trap::StackOverflow) {
         return Some("stack_bytes_max");
     }
-    let chain = format!("{error:#}");
-    let worded = WORDED_LIMITS.iter().find(|(words, _)| chain.contains(words)).map(|(_, name)| *name);
+    // Only the cause: what stands before it is a backtrace, with names that are the guest's to choose.
+    let cause = error.root_cause().to_string();
+    let worded = WORDED_LIMITS.iter().find(|(words, _)| cause.contains(words)).map(|(_, name)| *name);
     // A guest that is refused memory traps in its own words.
     worded.or_else(|| memory.refused().then_some("memory_bytes_max"))
 }
@@ -250,6 +262,7 @@ pub(super) fn limit_value(name: &'static str, configured: &Limits) -> String {
         "memories_max" => format!("{} memories", limits::MEMORIES_MAX),
         "tables_max" => format!("{} tables", limits::TABLES_MAX),
         "random_bytes_max" => format!("{} bytes", wasi::RANDOM_BYTES_MAX),
+        "result_values_max" => format!("{RESULT_VALUES_MAX} JSON values"),
         "result_bytes_max" => format!("{RESULT_BYTES_MAX} bytes"),
         _ => format!("{} bytes", engine::STACK_BYTES_MAX),
     }

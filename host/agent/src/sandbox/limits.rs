@@ -38,8 +38,9 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn new(bytes_max: u64) -> Memory {
-        Memory { bytes_max, bytes: 0, peak: 0, last: 0, refused: false }
+    /// Of what there may be, so much is taken from the beginning.
+    pub(super) fn new(bytes_max: u64, taken: u64) -> Memory {
+        Memory { bytes_max, bytes: taken, peak: taken, last: 0, refused: false }
     }
 
     /// The largest sum so far, bytes.
@@ -109,6 +110,11 @@ impl ResourceLimiter for Memory {
         TABLES_MAX
     }
 }
+
+/// The instances of a component take more memory by themselves than it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("its instances take more memory than it may have")]
+pub(super) struct TooHeavy;
 
 /// A budget of time is spent; the trap that ends the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -415,7 +421,7 @@ mod tests {
 
     #[test]
     fn memories_and_tables_are_summed() {
-        let mut memory = Memory::new(4 * PAGE as u64);
+        let mut memory = Memory::new(4 * PAGE as u64, 0);
         assert!(memory.memory_growing(0, 2 * PAGE, None).unwrap());
         assert!(memory.memory_growing(0, PAGE, None).unwrap());
         assert!(memory.table_growing(0, PAGE / 8, None).unwrap());
@@ -427,7 +433,7 @@ mod tests {
 
     #[test]
     fn growth_that_the_system_refuses_is_taken_back_once() {
-        let mut memory = Memory::new(2 * PAGE as u64);
+        let mut memory = Memory::new(2 * PAGE as u64, 0);
         assert!(memory.memory_growing(0, 2 * PAGE, None).unwrap());
         memory.memory_grow_failed(wasmtime::Error::msg("no memory")).unwrap();
         memory.memory_grow_failed(wasmtime::Error::msg("no memory")).unwrap();
@@ -437,14 +443,14 @@ mod tests {
 
     #[test]
     fn growth_beyond_the_components_own_maximum_is_not_our_refusal() {
-        let mut memory = Memory::new(u64::MAX);
+        let mut memory = Memory::new(u64::MAX, 0);
         assert!(!memory.memory_growing(0, 2 * PAGE, Some(PAGE)).unwrap());
         assert!(!memory.refused());
     }
 
     #[test]
     fn a_refusal_that_the_guest_lived_through_is_forgotten() {
-        let mut memory = Memory::new(2 * PAGE as u64);
+        let mut memory = Memory::new(2 * PAGE as u64, 0);
         assert!(!memory.memory_growing(0, 3 * PAGE, None).unwrap());
         assert!(memory.memory_growing(0, PAGE, None).unwrap());
         assert!(!memory.refused());

@@ -13,6 +13,7 @@ mod limits;
 mod load;
 mod turns;
 mod wasi;
+mod weight;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -30,6 +31,7 @@ pub use crate::hostcalls::{Door, GitGrant, Seen, Witness};
 pub use anatomy::{Anatomy, CONTRACT_OFFERED, Import, Kind, Link};
 pub use cache::CacheError;
 pub use compile::{CompileError, CompileTask, Compiler, EXIT_MALFORMED, SUBCOMMAND, compile_component};
+pub use confine::keep_memory_private;
 pub use limits::ManualTime;
 pub use load::{COMPONENT_BYTES_MAX, LoadError};
 
@@ -81,6 +83,9 @@ pub struct CallReport {
 pub struct Options {
     /// Count the guest's instructions: repeatable where times are not. Components are compiled in another form for it.
     pub count_instructions: bool,
+    /// Name source lines in backtraces, where a component has debug information. Reading that is not safe against a component
+    /// that forges it: for its author, in a process that does nothing else.
+    pub source_lines: bool,
     /// Who compiles components.
     pub compiler: Compiler,
     /// What that may use, where a child does it.
@@ -152,6 +157,8 @@ struct Component {
     pre: AgentIntegrationPre<instance::Cell>,
     digest: String,
     bytes: u64,
+    /// What its instances take of the host beside memories and tables, bytes.
+    weight: u64,
 }
 
 impl Loaded {
@@ -178,8 +185,9 @@ impl Sandbox {
     /// Starts the engine. `cache_dir` is the folder of compiled components; it is made if it is not there, and refused if
     /// others could write to it.
     pub fn new(cache_dir: &Path, options: &Options) -> Result<Sandbox, SandboxError> {
+        let form = engine::Form { count_instructions: options.count_instructions, source_lines: options.source_lines };
         let fault = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
-        let engine = Engine::new(&engine::config(options.count_instructions)).map_err(fault)?;
+        let engine = Engine::new(&engine::config(form)).map_err(fault)?;
         let linker = instance::linker(&engine).map_err(fault)?;
         let cache = cache::Cache::open(cache_dir, &engine)?;
         let time = options.time.clone();
@@ -190,12 +198,9 @@ impl Sandbox {
         let count_instructions = options.count_instructions;
         let children = match &options.compiler {
             Compiler::InProcess => None,
-            Compiler::Child(program) => Some(compile::Children::new(
-                program.clone(),
-                options.compile.clone(),
-                count_instructions,
-                options.shutdown.clone(),
-            )),
+            Compiler::Child(program) => {
+                Some(compile::Children::new(program.clone(), options.compile.clone(), form, options.shutdown.clone()))
+            }
         };
         let (loaded, turns) = (Mutex::default(), turns::Turns::new(shutdown::processors()));
         let shared = Shared { engine, linker, cache, turns, ticker, time, count_instructions, children, loaded };
@@ -216,7 +221,7 @@ impl Sandbox {
         let Shared { engine, cache, children, linker, .. } = &*self.shared;
         let compiled = load::compile(engine, cache, children.as_ref(), path, &bytes, &digest)?;
         let pre = load::link(linker, path, &compiled)?;
-        let component = Arc::new(Component { pre, digest, bytes: bytes.len() as u64 });
+        let component = Arc::new(Component { pre, digest, bytes: bytes.len() as u64, weight: weight::of(&bytes) });
         *loaded = Arc::downgrade(&component);
         Ok(Loaded { component })
     }
@@ -271,11 +276,18 @@ impl Sandbox {
         let _ticking = self.shared.ticker.as_ref().map(engine::Ticker::run);
         let (log, witness) = (Arc::clone(door.log()), door.witness().cloned());
         let meter = Arc::new(limits::Meter::new(self.clock(started), limits.cpu_time_max));
-        let mut store = instance::store(&self.shared.engine, door, limits, &meter);
+        let mut store = instance::store(&self.shared.engine, door, limits, &meter, loaded.component.weight);
         if self.shared.count_instructions {
             instance::count_instructions(&mut store, &log);
         }
-        let run = self.shared.turns.run(&meter, instance::run(&mut store, &loaded.component.pre, call));
+        let fits = loaded.component.weight <= limits.memory_bytes_max;
+        let run = self.shared.turns.run(&meter, async {
+            match fits {
+                true => instance::run(&mut store, &loaded.component.pre, call).await,
+                // Before there is one instance.
+                false => Err(limits::TooHeavy.into()),
+            }
+        });
         // The work is looked at first, and a short call ends there: no timer is set for it.
         let ended = tokio::select! {
             biased;
