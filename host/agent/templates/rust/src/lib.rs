@@ -6,7 +6,7 @@ mod tests;
 
 use agent_sdk::http::{self, Request};
 use agent_sdk::updated::Since;
-use agent_sdk::{Error, ExportResult, Integration, Manifest, Model, NetworkRule, Result, ValidateResult};
+use agent_sdk::{ExportResult, Integration, Manifest, Model, NetworkRule, Result, ValidateResult};
 use agent_sdk::{paging, session};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -68,7 +68,7 @@ impl Integration for {{type}} {
     fn validate_config(config: Config) -> Result<ValidateResult> {
         match config.request(&[]).send()?.error_for_status() {
             Ok(_) => Ok(ValidateResult::ok()),
-            Err(status) => Ok(ValidateResult::errors([Error::from(status).to_string()])),
+            Err(status) => Ok(ValidateResult::errors([agent_sdk::Error::from(status).to_string()])),
         }
     }
 
