@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::source::SourceArguments;
-use super::{CommandError, Exit, Global, discover, print};
+use super::{CommandError, Exit, Global, discover, json_text, print};
 use crate::app::{self, Candidate};
 use crate::config::{self, AGENT_CONFIG_SCHEMA, CompileLimits};
 
@@ -72,7 +72,7 @@ impl Schema {
                 eprintln!("warning: {} is left out: {}", found.name, super::summary::indented(error));
             }
         }
-        print(&format!("{:#}\n", app::merged_schema(&report.integrations)))?;
+        print(&format!("{}\n", json_text(&format!("{:#}", app::merged_schema(&report.integrations)))))?;
         // Without one that was asked for, the schema is not what was asked for.
         Ok(if self.names.is_empty() { Exit::Ok } else { Exit::of_discover(&report) })
     }

@@ -191,7 +191,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Compile(arguments) => Ok(compile::run(&arguments)),
     };
     result.unwrap_or_else(|error| {
-        if !global.json || print(&format!("{}\n", error.json())).is_err() {
+        if !global.json || print_json(&error.json()).is_err() {
             eprintln!("error: {}", error.text());
         }
         error.exit()
@@ -205,7 +205,7 @@ fn print_usage(error: &clap::Error, json: bool) -> Exit {
         let error =
             CommandError::App(AppError::Usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()));
         // The text goes to standard error in any case, and the code says the same.
-        let _ = print(&format!("{}\n", error.json()));
+        let _ = print_json(&error.json());
     }
     let lost = error.print().is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
     match error.use_stderr() {
@@ -307,6 +307,25 @@ fn print(text: &str) -> Result<(), CommandError> {
     }
 }
 
+/// Prints a document on one line.
+fn print_json(document: &Value) -> Result<(), CommandError> {
+    print(&format!("{}\n", json_text(&document.to_string())))
+}
+
+/// JSON that may be shown on a terminal: what JSON lets stand as it is, and acts there all the same, is escaped as JSON does
+/// it. Such characters stand only within strings, so the document is the same.
+fn json_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() || escape(c.encode_utf8(&mut [0; 4])).len() == c.len_utf8() {
+            out.push(c);
+        } else {
+            out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    out
+}
+
 /// Prints a report: as JSON with the exit code, or the text. Gives the exit code back.
 fn print_report(
     global: &Global,
@@ -318,7 +337,7 @@ fn print_report(
         // Plain data; serializing it into memory cannot fail.
         let mut document = serde_json::to_value(report).unwrap_or_default();
         document["exit_code"] = json!(exit.code());
-        print(&format!("{document}\n"))?;
+        print_json(&document)?;
     } else {
         print(&text())?;
     }
@@ -332,6 +351,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn json_for_a_terminal_is_the_same_document() {
+        let document = json!({"a\u{9b}": "\u{1b}[31m\u{202e}\u{e0041}äé€😀\n"});
+        let text = json_text(&document.to_string());
+        assert!(
+            text.contains("\\u009b") && text.contains("\\u202e") && text.contains("ä") && text.contains("😀"),
+            "{text}"
+        );
+        assert!(text.chars().all(|c| !c.is_control() && c != '\u{202e}' && c != '\u{e0041}'), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document);
     }
 
     #[test]

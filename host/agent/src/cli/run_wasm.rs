@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::signals::Interrupts;
-use super::{CommandError, Exit, Global, print, run_wasm_report};
+use super::{CommandError, Exit, Global, json_text, print, print_json, run_wasm_report};
 use crate::app::{self, AppError, AuthorCall, RecordsTo, RunWasm, RunWasmReport};
 use crate::config::{self, GrantFlags, Surroundings};
 use crate::delivery::{Lines, LinesTo, Showing};
@@ -337,12 +337,12 @@ impl Arguments {
             })?;
         }
         if global.json {
-            print(&format!("{document}\n"))?;
+            print_json(&document)?;
         } else if let (Some(result), false) = (&report.result, report.call == "export") {
-            print(&format!("{result:#}\n"))?;
+            print(&format!("{}\n", json_text(&format!("{result:#}"))))?;
         }
         match self.report {
-            Some(ReportForm::Json) => eprintln!("{document:#}"),
+            Some(ReportForm::Json) => eprintln!("{}", json_text(&format!("{document:#}"))),
             Some(ReportForm::Text) => eprint!("{}", run_wasm_report::text(report)),
             None => {}
         }
