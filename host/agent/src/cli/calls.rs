@@ -13,7 +13,7 @@ use super::output::Output;
 use super::running::Running;
 use super::source::SourceArguments;
 use super::summary::{indented, word};
-use super::{CommandError, Global, print};
+use super::{CommandError, Global, print, print_json};
 use crate::app::{AppError, CallReport};
 use crate::config::Loaded;
 use crate::logs::{Logs, escape};
@@ -68,7 +68,7 @@ where
         if let Err(error) = &ended {
             eprintln!("error: {}", error.text());
         }
-        print(&format!("{json}\n"))?;
+        print_json(&json)?;
         return Ok(exit);
     }
     let ended = ended?;

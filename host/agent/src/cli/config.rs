@@ -6,6 +6,7 @@ use super::source::SourceArguments;
 use super::{CommandError, Exit, Global, discover, print};
 use crate::app::{self, Candidate};
 use crate::config::{self, AGENT_CONFIG_SCHEMA, CompileLimits};
+use crate::logs::escape_json;
 
 /// About the configuration itself
 #[derive(Debug, Args)]
@@ -72,7 +73,7 @@ impl Schema {
                 eprintln!("warning: {} is left out: {}", found.name, super::summary::indented(error));
             }
         }
-        print(&format!("{:#}\n", app::merged_schema(&report.integrations)))?;
+        print(&format!("{}\n", escape_json(&format!("{:#}", app::merged_schema(&report.integrations)))))?;
         // Without one that was asked for, the schema is not what was asked for.
         Ok(if self.names.is_empty() { Exit::Ok } else { Exit::of_discover(&report) })
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::exit::Exit;
 use super::running::Running;
 use super::source::SourceArguments;
-use super::{CommandError, Global, print};
+use super::{CommandError, Global, print, print_json};
 use crate::app::{self, AppError, Candidate, Described, DiscoverReport, Discovered};
 use crate::config::{self, CompileLimits, Loaded, show_size};
 use crate::logs::escape;
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Comman
         json["version"] = json!(1);
         json["exit_code"] = json!(exit.code());
         json["success"] = json!(exit == Exit::Ok);
-        print(&format!("{json}\n"))?;
+        print_json(&json)?;
     } else {
         print(&text(&report))?;
     }

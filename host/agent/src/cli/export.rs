@@ -10,7 +10,7 @@ use super::output::Output;
 use super::progress::{Progress, Style};
 use super::running::Running;
 use super::source::{SourceArguments, keep_only};
-use super::{CommandError, Exit, Global, LogFormat, print, summary};
+use super::{CommandError, Exit, Global, LogFormat, print, print_json, summary};
 use crate::app::{self, AppError, ExportOptions, ExportReport};
 use crate::config::{Loaded, Sink};
 
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Comman
     }
     let (report, loaded) = result?;
     if global.json {
-        print(&format!("{json}\n"))?;
+        print_json(&json)?;
     } else if !global.quiet {
         let text = summary::text(&report, &loaded.notes);
         match loaded.config.sink {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{CommandError, Exit, Global, print, run_wasm};
+use super::{CommandError, Exit, Global, print, print_json, run_wasm};
 use crate::app::{self, AppError, InspectReport};
 use crate::config::{show_size, tidy_path};
 use crate::logs::escape;
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Comman
         let mut value = serde_json::to_value(&report).unwrap_or_default();
         value["version"] = json!(1);
         value["exit_code"] = json!(exit.code());
-        print(&format!("{value}\n"))?;
+        print_json(&value)?;
     } else {
         print(&text(&report))?;
     }

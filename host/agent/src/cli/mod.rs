@@ -41,7 +41,7 @@ pub use exit::Exit;
 
 use crate::app::AppError;
 use crate::config::{ConfigError, Surroundings};
-use crate::logs::{Logs, escape};
+use crate::logs::{Logs, escape, escape_json};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -194,7 +194,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Compile(arguments) => Ok(compile::run(&arguments)),
     };
     result.unwrap_or_else(|error| {
-        if !global.json || print(&format!("{}\n", error.json())).is_err() {
+        if !global.json || print_json(&error.json()).is_err() {
             eprintln!("error: {}", error.text());
         }
         error.exit()
@@ -208,7 +208,7 @@ fn print_usage(error: &clap::Error, json: bool) -> Exit {
         let error =
             CommandError::App(AppError::Usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()));
         // The text goes to standard error in any case, and the code says the same.
-        let _ = print(&format!("{}\n", error.json()));
+        let _ = print_json(&error.json());
     }
     let lost = error.print().is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
     match error.use_stderr() {
@@ -303,13 +303,16 @@ impl Global {
 
 /// Prints on standard output. A reader that has gone away (`| head`) is no error.
 fn print(text: &str) -> Result<(), CommandError> {
-    // Text for people has no such characters any more; JSON repeats what guests and servers say.
-    let text = crate::logs::escape_json(text);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
         _ => Ok(()),
     }
+}
+
+/// Prints a document on one line.
+fn print_json(document: &Value) -> Result<(), CommandError> {
+    print(&format!("{}\n", escape_json(&document.to_string())))
 }
 
 /// Prints a report: as JSON with the exit code, or the text. Gives the exit code back.
@@ -323,7 +326,7 @@ fn print_report(
         // Plain data; serializing it into memory cannot fail.
         let mut document = serde_json::to_value(report).unwrap_or_default();
         document["exit_code"] = json!(exit.code());
-        print(&format!("{document}\n"))?;
+        print_json(&document)?;
     } else {
         print(&text())?;
     }
@@ -337,6 +340,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn json_for_a_terminal_is_the_same_document() {
+        let document = json!({"a\u{9b}": "\u{1b}[31m\u{202e}\u{e0041}äé€😀\n"});
+        let text = escape_json(&document.to_string());
+        assert!(
+            text.contains("\\u009b") && text.contains("\\u202e") && text.contains("ä") && text.contains("😀"),
+            "{text}"
+        );
+        assert!(text.chars().all(|c| !c.is_control() && c != '\u{202e}' && c != '\u{e0041}'), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document);
     }
 
     #[test]

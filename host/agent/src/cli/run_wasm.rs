@@ -10,11 +10,11 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::signals::Interrupts;
-use super::{CommandError, Exit, Global, print, run_wasm_report};
+use super::{CommandError, Exit, Global, print, print_json, run_wasm_report};
 use crate::app::{self, AppError, AuthorCall, RecordsTo, RunWasm, RunWasmReport};
 use crate::config::{self, GrantFlags, Surroundings};
 use crate::delivery::{Lines, LinesTo, Showing};
-use crate::logs::escape;
+use crate::logs::{escape, escape_json};
 use crate::shutdown::Shutdown;
 
 const EXAMPLES: &str = "\
@@ -337,12 +337,12 @@ impl Arguments {
             })?;
         }
         if global.json {
-            print(&format!("{document}\n"))?;
+            print_json(&document)?;
         } else if let (Some(result), false) = (&report.result, report.call == "export") {
-            print(&format!("{result:#}\n"))?;
+            print(&format!("{}\n", escape_json(&format!("{result:#}"))))?;
         }
         match self.report {
-            Some(ReportForm::Json) => eprintln!("{}", crate::logs::escape_json(&format!("{document:#}"))),
+            Some(ReportForm::Json) => eprintln!("{}", escape_json(&format!("{document:#}"))),
             Some(ReportForm::Text) => eprint!("{}", run_wasm_report::text(report)),
             None => {}
         }
