@@ -398,7 +398,11 @@ fn listen() -> Result<Interrupts, CommandError> {
 }
 
 fn temporary_root() -> Result<tempfile::TempDir, CommandError> {
-    Ok(tempfile::Builder::new().prefix("agent-run-wasm-").tempdir().map_err(|error| {
+    let mut builder = tempfile::Builder::new();
+    // Its owner's alone: it holds records.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    Ok(builder.prefix("agent-run-wasm-").tempdir().map_err(|error| {
         let folder = std::env::temp_dir();
         AppError::Failed(format!(
             "no temporary folder can be made in {}: {error}; set TMPDIR, or give --root DIR",

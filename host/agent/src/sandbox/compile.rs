@@ -34,7 +34,7 @@ const THREADS_MAX: usize = 4;
 /// Compiled code is two to three times as large as the largest component that is read.
 const OUTPUT_BYTES_MAX: u64 = 512 << 20;
 /// How much longer than its CPU time a child may take: it steps back behind everything else on the machine.
-const PATIENCE: u32 = 20;
+const PATIENCE: u32 = 10;
 /// What is kept of what a child says: the compiler's complaint is a line or two.
 const SAID_BYTES_MAX: usize = 8 << 10;
 /// How often a wait looks whether the agent is to end.

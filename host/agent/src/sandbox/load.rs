@@ -57,6 +57,8 @@ pub enum LoadError {
     NotWasm { path: PathBuf, begins: String },
     #[error("{} is a core module and not a component; make a component: with Rust, build for the target wasm32-wasip2", .path.display())]
     CoreModule { path: PathBuf },
+    #[error("{} is no file (a folder, a pipe or a device); name a component's file", .path.display())]
+    NotAFile { path: PathBuf },
     #[error("{} is WebAssembly of a version that is not known ({found}); make a component with a current toolchain", .path.display())]
     Version { path: PathBuf, found: String },
     #[error("{} ends too early, after {bytes} bytes; copy or build it again", .path.display())]
@@ -89,8 +91,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
         std::io::ErrorKind::NotFound => LoadError::Missing { path: path.to_owned() },
         _ => LoadError::Unreadable { path: path.to_owned(), source },
     };
+    // Not opened before it is known to be a file: the open of a pipe waits for who writes to it.
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(LoadError::NotAFile { path: path.to_owned() });
+    }
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
+    let length = metadata.len();
     let mut bytes = Vec::with_capacity(usize::try_from(length.min(COMPONENT_BYTES_MAX)).unwrap_or_default() + 1);
     // One more than allowed, because a file may grow, and a device says nothing of its length.
     file.take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;

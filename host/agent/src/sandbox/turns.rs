@@ -372,7 +372,7 @@ mod tests {
 
         /// Drops all tasks; afterwards nobody has a turn or waits for one.
         #[track_caller]
-        fn is_whole(mut self, at_once: usize) {
+        fn ends_whole(mut self, at_once: usize) {
             self.tasks.clear();
             let queue = lock(&self.turns.queue);
             assert_eq!((queue.free, queue.places.len(), queue.waiting.len()), (at_once, 0, 0));
@@ -390,7 +390,7 @@ mod tests {
         // The first had been given its second turn before the others came.
         assert_eq!(turned[..6], ["a", "a", "b", "c", "b", "c"]);
         assert!(turned[6..].chunks_exact(3).all(|of| of == ["a", "b", "c"]), "{turned:?}");
-        bench.is_whole(1);
+        bench.ends_whole(1);
     }
 
     /// Long host calls cannot be broken off: who makes them has fewer turns.
@@ -406,7 +406,7 @@ mod tests {
             [("a", 10), ("b", 30), ("c", 10), ("d", 60)].map(|(name, millis)| Bench::turns_of(&turned, name) * millis);
         let (least, most) = ([a, b, c, d].into_iter().min().unwrap(), [a, b, c, d].into_iter().max().unwrap());
         assert!(most - least <= 120 && least > 1000, "{a} {b} {c} {d}");
-        bench.is_whole(2);
+        bench.ends_whole(2);
     }
 
     #[test]
@@ -423,7 +423,7 @@ mod tests {
                 assert_eq!((queue.free, held), (0, at_once));
                 drop(queue);
             }
-            bench.is_whole(at_once);
+            bench.ends_whole(at_once);
         }
     }
 
@@ -448,7 +448,7 @@ mod tests {
         let before = turned.iter().filter(|name| **name != "short").count();
         // The turn that had been given before it came.
         assert_eq!((before, turned.len()), (1, 4), "{turned:?}");
-        bench.is_whole(1);
+        bench.ends_whole(1);
     }
 
     /// One that has waited for an hour is not owed an hour.
@@ -472,7 +472,7 @@ mod tests {
         assert!((4..=6).contains(&ahead), "{ahead}");
         let (waits, loops) = (Bench::turns_of(&turned, "waits"), Bench::turns_of(&turned, "loops"));
         assert!(waits.abs_diff(loops) <= 7, "{waits} {loops}");
-        bench.is_whole(1);
+        bench.ends_whole(1);
     }
 
     /// The share of one that waits now and then is whole, as long as its waits are short.
@@ -497,7 +497,7 @@ mod tests {
         let turned = bench.turned();
         let share = turned.len() / 4;
         assert!(Bench::turns_of(&turned, "waits") + 5 >= share, "{} of {share}", Bench::turns_of(&turned, "waits"));
-        bench.is_whole(1);
+        bench.ends_whole(1);
     }
 
     #[test]
@@ -513,7 +513,7 @@ mod tests {
         let turned = bench.turned();
         assert_eq!((Bench::turns_of(&turned, "waits"), Bench::turns_of(&turned, "loops")), (1, turned.len() - 1));
         assert!(turned.len() >= 10, "{turned:?}");
-        bench.is_whole(1);
+        bench.ends_whole(1);
     }
 
     #[test]
@@ -538,7 +538,7 @@ mod tests {
         gate.notify_one();
         bench.rounds(3);
         assert!(bench.is_over(waits));
-        bench.is_whole(1);
+        bench.ends_whole(1);
     }
 
     #[test]
@@ -570,7 +570,7 @@ mod tests {
         bench.turned();
         bench.rounds(3);
         assert_eq!(bench.turned(), ["stays"; 3]);
-        bench.is_whole(1);
+        bench.ends_whole(1);
     }
 
     /// The one who holds the only turn never gives it back; whoever waits for it still ends when its time is over.
@@ -596,6 +596,6 @@ mod tests {
         bench.rounds(2);
         assert!(bench.is_over(queued));
         assert!(!bench.turned().contains(&"never"));
-        bench.is_whole(1);
+        bench.ends_whole(1);
     }
 }
