@@ -1,0 +1,324 @@
+//! One run over a history: who is asked what, in which order, and what is given out. The work is done by the modules
+//! below it.
+
+use crate::Repository;
+use crate::blame::Composer;
+use crate::blobs::{self, Blobs};
+use crate::changes::{self, BlobId, Changes, Stat, Step};
+use crate::lines::Lines;
+use crate::objects::forest::Forest;
+use crate::objects::{Inflater, ObjId, ObjectError, Oid};
+use crate::record::{BlameRecord, CommitRecord, FileRecord, Owners, Record, Status};
+use crate::refs::Head;
+use crate::trees::{PathId, TreeError, Trees};
+use crate::walk::{self, Commit, CommitId, Commits, Reader, WalkError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Memory that a run may use unless told otherwise: 1 GB.
+pub const MEMORY_MAX_DEFAULT: u64 = 1_000_000_000;
+/// Renames are looked for among up to this many new and as many vanished files of a commit.
+pub const RENAME_LIMIT_DEFAULT: usize = 10_000;
+/// What a path costs in memory, in bytes, all tables together.
+const PATH_COST: u64 = 160;
+
+/// Which commits a run is about.
+#[derive(Clone, Debug, Default)]
+pub enum Scope {
+    /// Those reachable from HEAD.
+    #[default]
+    Head,
+    /// Those reachable from HEAD or any local branch.
+    AllBranches,
+    /// Those reachable from these.
+    Commits(Vec<Oid>),
+}
+
+/// How a run is done.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub scope: Scope,
+    /// Heads of pull requests, added to the scope. Those that the repository doesn't have are told in the summary.
+    pub pull_requests: Vec<Oid>,
+    /// Give out files' owners; without, only commits and their changed files.
+    pub blame: bool,
+    /// Bytes that the run tries not to exceed.
+    pub memory_max: u64,
+    /// Threads; zero for as many as there are processors.
+    pub threads: usize,
+    pub rename_limit: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            scope: Scope::Head,
+            pull_requests: vec![],
+            blame: true,
+            memory_max: MEMORY_MAX_DEFAULT,
+            threads: 0,
+            rename_limit: RENAME_LIMIT_DEFAULT,
+        }
+    }
+}
+
+impl Options {
+    fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
+/// What a run did, and what it could not do.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    pub commits: u64,
+    /// Changed files that were given out.
+    pub files: u64,
+    /// Contents that cannot be read, with the reason; their files come without owners.
+    pub unreadable: Vec<ObjectError>,
+    /// Pull requests' heads that the repository doesn't have.
+    pub unknown_heads: Vec<Oid>,
+    /// The history is cut off below these commits.
+    pub shallow: Vec<Oid>,
+    /// Packs and folders that could not be opened.
+    pub store_faults: Vec<ObjectError>,
+}
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("HEAD names neither a branch nor a commit")]
+    NoHead,
+    #[error("the history cannot be walked")]
+    Walk(#[from] WalkError),
+    #[error("files cannot be listed")]
+    Tree(#[from] TreeError),
+    #[error("a tip cannot be read")]
+    Object(#[from] ObjectError),
+    #[error("the records could not be taken")]
+    Taken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Takes records; an error of it ends the run.
+pub type Take<'a> = dyn FnMut(Record<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
+
+impl Repository {
+    /// Gives out every commit in scope, parents before children, each followed by the files that it changed.
+    pub fn code(&self, options: &Options, take: &mut Take<'_>) -> Result<Summary, RunError> {
+        let mut summary = Summary {
+            shallow: self.layout.shallow.clone(),
+            store_faults: self.odb.faults.clone(),
+            ..Summary::default()
+        };
+        let tips = self.tips(options, &mut summary)?;
+        let mut reader = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow);
+        let commits = reader.walk(&tips, &|_| false)?;
+        let mut run = CodeRun::prepare(self, options, commits)?;
+        run.give(&mut summary, take)?;
+        Ok(summary)
+    }
+
+    /// The commits that a run begins with.
+    fn tips(&self, options: &Options, summary: &mut Summary) -> Result<Vec<Oid>, RunError> {
+        let refs = self.layout.refs();
+        let head = match self.layout.head(&refs) {
+            Head::Branch(_, oid) => oid,
+            Head::Detached(oid) => Some(oid),
+            Head::Unknown => return Err(RunError::NoHead),
+        };
+        let mut wanted: Vec<Oid> = match &options.scope {
+            Scope::Head => head.into_iter().collect(),
+            Scope::AllBranches => {
+                let branches = refs.iter().filter(|(name, _)| name.starts_with(b"refs/heads/"));
+                head.into_iter().chain(branches.map(|(_, oid)| *oid)).collect()
+            }
+            Scope::Commits(list) => list.clone(),
+        };
+        for oid in &options.pull_requests {
+            if self.odb.has(oid) { wanted.push(*oid) } else { summary.unknown_heads.push(*oid) }
+        }
+        let mut inflater = Inflater::new();
+        let mut seen = BTreeSet::new();
+        let mut tips = vec![];
+        for oid in wanted {
+            if let Some(tip) = walk::peel(&self.odb, oid, &mut inflater)? {
+                if seen.insert(tip) {
+                    tips.push(tip);
+                }
+            }
+        }
+        Ok(tips)
+    }
+}
+
+/// Everything that is known before the first record is given out.
+struct CodeRun<'a> {
+    options: &'a Options,
+    commits: Commits,
+    owners: Vec<Oid>,
+    trees: Trees,
+    changes: Changes,
+    blobs: Blobs,
+    paths: Vec<Option<Arc<[u8]>>>,
+}
+
+impl<'a> CodeRun<'a> {
+    fn prepare(repository: &Repository, options: &'a Options, commits: Commits) -> Result<Self, RunError> {
+        let odb = &repository.odb;
+        let threads = options.threads();
+        let mut forest = Forest::default();
+        let roots: Vec<ObjId> = commits.list.iter().map(|commit| commit.tree).collect();
+        let paths_max = usize::try_from(options.memory_max / PATH_COST).unwrap_or(usize::MAX);
+        let clock = std::time::Instant::now();
+        let lap = |what: &str| {
+            if std::env::var_os("RIPSRC_LAPS").is_some() {
+                eprintln!("{what}: {:.3}", clock.elapsed().as_secs_f64());
+            }
+        };
+        let mut trees = Trees::read(odb, &mut forest, &roots, repository.layout.hash_len, threads, paths_max)?;
+        lap("trees");
+        let mut input = changes::Input {
+            odb,
+            forest: &mut forest,
+            commits: &commits,
+            trees: &mut trees,
+            threads,
+            rename_limit: options.rename_limit,
+            blame: options.blame,
+        };
+        let changes = changes::plan(&mut input)?;
+        lap("changes");
+        let mut order: Vec<BlobId> = (0..changes.blobs.len() as BlobId).collect();
+        order.sort_by_key(|blob| changes.blob_paths[*blob as usize]);
+        let wanted = blobs::Wanted {
+            blobs: &changes.blobs,
+            order,
+            pairs: &changes.pairs,
+            bytes_max: usize::try_from(options.memory_max / 4).unwrap_or(usize::MAX),
+            threads,
+        };
+        let lines = Lines::new();
+        let blobs = blobs::read(odb, &mut forest, &lines, &wanted);
+        lap("blobs");
+        let owners = commits.list.iter().map(|commit| commit.oid).collect();
+        let paths = vec![None; trees.path_count()];
+        Ok(Self { options, commits, owners, trees, changes, blobs, paths })
+    }
+
+    fn give(&mut self, summary: &mut Summary, take: &mut Take<'_>) -> Result<(), RunError> {
+        let Self { options, commits, owners, trees, changes, blobs, paths } = self;
+        let mut path_of = |path: PathId| -> Arc<[u8]> {
+            Arc::clone(paths[path as usize].get_or_insert_with(|| trees.path(path).into()))
+        };
+        summary.unreadable = blobs.list.iter().filter_map(|blob| blob.fault.as_deref().cloned()).collect();
+        let lines = |blob: BlobId| {
+            let blob = &blobs.list[blob as usize];
+            blob.fault.is_none().then_some(blob.lines)
+        };
+        let mut composer = Composer::new(commits, changes, &blobs.diffs, &lines, trees.path_count(), &[]);
+        let mut files = vec![];
+        for number in 0..commits.list.len() as CommitId {
+            let commit = &commits.list[number as usize];
+            if commit.known {
+                continue;
+            }
+            let found = if options.blame { composer.compose(number) } else { vec![] };
+            let steps = &changes.steps[number as usize];
+            let listed = || steps.iter().enumerate().filter(|(_, step)| step.listed);
+            files.clear();
+            files.extend(listed().map(|(_, step)| file(step, blobs, &mut path_of)));
+            summary.commits += 1;
+            let record = commit_record(commit, summary.commits, &files);
+            take(Record::Commit(record)).map_err(RunError::Taken)?;
+            if !options.blame {
+                continue;
+            }
+            for ((at, step), file) in listed().zip(&files) {
+                let found = found.get(at).and_then(Option::as_ref).and_then(Option::as_ref);
+                let record = blame_record(commit.oid, step, file, blobs, found.map_or(&[][..], |runs| runs), owners);
+                summary.files += 1;
+                take(Record::Blame(record)).map_err(RunError::Taken)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn commit_record<'a>(commit: &'a Commit, ordinal: u64, files: &'a [FileRecord]) -> CommitRecord<'a> {
+    CommitRecord {
+        sha: commit.oid,
+        parents: &commit.parent_oids,
+        ordinal,
+        subject: &commit.subject,
+        author: &commit.author,
+        authored: commit.authored,
+        committer: &commit.committer,
+        committed: commit.committed,
+        files,
+    }
+}
+
+fn file(step: &Step, blobs: &Blobs, path_of: &mut dyn FnMut(PathId) -> Arc<[u8]>) -> FileRecord {
+    let status = match (step.old, step.new) {
+        (_, None) => Status::Removed,
+        (None, _) => Status::Added,
+        _ => Status::Modified,
+    };
+    let lines = |blob: BlobId| blobs.list[blob as usize].lines;
+    let (additions, deletions) = match step.stat {
+        Stat::None => (0, 0),
+        Stat::Fixed { added, removed } => (added, removed),
+        Stat::Added(blob) => (lines(blob), 0),
+        Stat::Removed(blob) => (0, lines(blob)),
+        Stat::Pair(pair) => blobs.diffs[pair as usize].as_ref().map_or((0, 0), |diff| (diff.added, diff.removed)),
+    };
+    let binary = step.blob.is_some_and(|blob| blobs.list[blob as usize].binary);
+    let (additions, deletions) = if binary { (0, 0) } else { (additions, deletions) };
+    FileRecord {
+        path: path_of(step.path),
+        status,
+        renamed_from: step.from.map(&mut *path_of),
+        renamed_to: step.to.map(&mut *path_of),
+        additions,
+        deletions,
+        binary,
+    }
+}
+
+/// Reasons why a file has no owners.
+const REMOVED: &str = "File was removed";
+const SUBMODULE: &str = "File is a submodule";
+const UNREADABLE: &str = "File cannot be read";
+const INCOMPLETE: &str = "An earlier version of the file cannot be read";
+
+fn blame_record<'a>(
+    commit: Oid,
+    step: &Step,
+    file: &FileRecord,
+    blobs: &Blobs,
+    runs: &'a [crate::record::Run],
+    owners: &'a [Oid],
+) -> BlameRecord<'a> {
+    let blob = step.blob.map(|blob| &blobs.list[blob as usize]);
+    let skipped = match blob {
+        None if step.new.is_none() => REMOVED,
+        None => SUBMODULE,
+        Some(blob) if blob.fault.is_some() => UNREADABLE,
+        Some(blob) if !blob.binary && blob.lines > 0 && runs.is_empty() => INCOMPLETE,
+        Some(_) => "",
+    };
+    let binary = blob.is_some_and(|blob| blob.binary);
+    BlameRecord {
+        commit,
+        path: Arc::clone(&file.path),
+        status: file.status,
+        size: blob.map_or(0, |blob| blob.size),
+        lines: blob.map_or(0, |blob| if blob.binary { 0 } else { blob.lines }),
+        skipped,
+        binary,
+        owners: Owners { runs: if binary { &[] } else { runs }, commits: owners },
+    }
+}
