@@ -31,6 +31,14 @@ pub(crate) struct Blobs {
     pub diffs: Vec<Option<Diff>>,
 }
 
+impl Blobs {
+    /// Lines of a content, None if it cannot be read.
+    pub fn lines(&self, blob: BlobId) -> Option<u32> {
+        let blob = &self.list[blob as usize];
+        blob.fault.is_none().then_some(blob.lines)
+    }
+}
+
 struct Job<'a> {
     blob_of: HashMap<ObjId, BlobId, foldhash::fast::RandomState>,
     pairs: &'a [(BlobId, BlobId)],

@@ -121,6 +121,38 @@ impl Repository {
         Ok(summary)
     }
 
+    /// Gives out every file, with its owners, of the trees of these commits: what `git blame` tells one file at a time.
+    /// They must be in the scope. Submodules, and files whose owners cannot be known, are left out.
+    pub fn files_at(
+        &self,
+        options: &Options,
+        at: &[Oid],
+        take: &mut dyn FnMut(Oid, &[u8], Owners<'_>),
+    ) -> Result<Summary, RunError> {
+        let mut summary = Summary::default();
+        let tips = self.tips(options, &mut summary)?;
+        let mut reader = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow);
+        let commits = reader.walk(&tips, &|_| false)?;
+        let options = Options { blame: true, ..options.clone() };
+        let run = CodeRun::prepare(self, &options, commits)?;
+        let keep: Vec<CommitId> = at.iter().filter_map(|oid| run.commits.by_oid.get(oid).copied()).collect();
+        let lines = run.line_counts();
+        let mut composer =
+            Composer::new(&run.commits, &run.changes, &run.blobs.diffs, &lines, run.trees.path_count(), &keep);
+        for number in 0..run.commits.list.len() as CommitId {
+            composer.compose(number);
+        }
+        for number in keep {
+            let commit = run.commits.list[number as usize].oid;
+            for (path, owners) in composer.state(number).map(|state| state.iter()).unwrap_or_default() {
+                if let Some(runs) = owners {
+                    take(commit, &run.trees.path(path), Owners { runs, commits: &run.owners });
+                }
+            }
+        }
+        Ok(summary)
+    }
+
     /// The commits that a run begins with.
     fn tips(&self, options: &Options, summary: &mut Summary) -> Result<Vec<Oid>, RunError> {
         let refs = self.layout.refs();
@@ -172,14 +204,7 @@ impl<'a> CodeRun<'a> {
         let mut forest = Forest::default();
         let roots: Vec<ObjId> = commits.list.iter().map(|commit| commit.tree).collect();
         let paths_max = usize::try_from(options.memory_max / PATH_COST).unwrap_or(usize::MAX);
-        let clock = std::time::Instant::now();
-        let lap = |what: &str| {
-            if std::env::var_os("RIPSRC_LAPS").is_some() {
-                eprintln!("{what}: {:.3}", clock.elapsed().as_secs_f64());
-            }
-        };
         let mut trees = Trees::read(odb, &mut forest, &roots, repository.layout.hash_len, threads, paths_max)?;
-        lap("trees");
         let mut input = changes::Input {
             odb,
             forest: &mut forest,
@@ -190,7 +215,6 @@ impl<'a> CodeRun<'a> {
             blame: options.blame,
         };
         let changes = changes::plan(&mut input)?;
-        lap("changes");
         let mut order: Vec<BlobId> = (0..changes.blobs.len() as BlobId).collect();
         order.sort_by_key(|blob| changes.blob_paths[*blob as usize]);
         let wanted = blobs::Wanted {
@@ -202,10 +226,13 @@ impl<'a> CodeRun<'a> {
         };
         let lines = Lines::new();
         let blobs = blobs::read(odb, &mut forest, &lines, &wanted);
-        lap("blobs");
         let owners = commits.list.iter().map(|commit| commit.oid).collect();
         let paths = vec![None; trees.path_count()];
         Ok(Self { options, commits, owners, trees, changes, blobs, paths })
+    }
+
+    fn line_counts(&self) -> impl Fn(BlobId) -> Option<u32> {
+        |blob| self.blobs.lines(blob)
     }
 
     fn give(&mut self, summary: &mut Summary, take: &mut Take<'_>) -> Result<(), RunError> {
@@ -214,10 +241,7 @@ impl<'a> CodeRun<'a> {
             Arc::clone(paths[path as usize].get_or_insert_with(|| trees.path(path).into()))
         };
         summary.unreadable = blobs.list.iter().filter_map(|blob| blob.fault.as_deref().cloned()).collect();
-        let lines = |blob: BlobId| {
-            let blob = &blobs.list[blob as usize];
-            blob.fault.is_none().then_some(blob.lines)
-        };
+        let lines = |blob: BlobId| blobs.lines(blob);
         let mut composer = Composer::new(commits, changes, &blobs.diffs, &lines, trees.path_count(), &[]);
         let mut files = vec![];
         for number in 0..commits.list.len() as CommitId {

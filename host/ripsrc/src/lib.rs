@@ -31,10 +31,12 @@ mod commit;
 mod diff;
 mod lines;
 mod objects;
+pub mod output;
 mod record;
 mod refs;
 mod rename;
 mod trees;
+mod validate;
 mod walk;
 
 pub use code::{Options, RunError, Scope, Summary};
@@ -43,14 +45,16 @@ pub use objects::{ObjectError, Oid};
 pub use record::{BlameRecord, Branch, CommitRecord, FileRecord, Owned, Owners, Record, Run, Status};
 pub use refs::OpenError;
 pub use trees::TreeError;
+pub use validate::{Difference, Report, ValidateError};
 pub use walk::WalkError;
 
 use objects::Odb;
 use refs::Layout;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// An opened repository.
 pub struct Repository {
+    path: PathBuf,
     layout: Layout,
     odb: Odb,
 }
@@ -60,6 +64,12 @@ impl Repository {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let layout = Layout::find(path)?;
         let odb = Odb::open(&layout.common.join("objects"), layout.hash_len);
-        Ok(Self { layout, odb })
+        Ok(Self { path: path.to_owned(), layout, odb })
+    }
+
+    /// Compares what a run says with what the system's git says, at the tips and at `commits` further commits drawn with
+    /// `seed`.
+    pub fn validate(&self, options: &Options, commits: usize, seed: u64) -> Result<Report, ValidateError> {
+        validate::validate(&self.path, self, options, commits, seed)
     }
 }
