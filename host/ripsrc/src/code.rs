@@ -154,7 +154,7 @@ impl Repository {
     }
 
     /// The commits that a run begins with.
-    fn tips(&self, options: &Options, summary: &mut Summary) -> Result<Vec<Oid>, RunError> {
+    pub(crate) fn tips(&self, options: &Options, summary: &mut Summary) -> Result<Vec<Oid>, RunError> {
         let refs = self.layout.refs();
         let head = match self.layout.head(&refs) {
             Head::Branch(_, oid) => oid,
@@ -253,7 +253,7 @@ impl<'a> CodeRun<'a> {
             let steps = &changes.steps[number as usize];
             let listed = || steps.iter().enumerate().filter(|(_, step)| step.listed);
             files.clear();
-            files.extend(listed().map(|(_, step)| file(step, blobs, &mut path_of)));
+            files.extend(listed().map(|(_, step)| file(step, changes, blobs, &mut path_of)));
             summary.commits += 1;
             let record = commit_record(commit, summary.commits, &files);
             take(Record::Commit(record)).map_err(RunError::Taken)?;
@@ -285,7 +285,7 @@ fn commit_record<'a>(commit: &'a Commit, ordinal: u64, files: &'a [FileRecord]) 
     }
 }
 
-fn file(step: &Step, blobs: &Blobs, path_of: &mut dyn FnMut(PathId) -> Arc<[u8]>) -> FileRecord {
+fn file(step: &Step, changes: &Changes, blobs: &Blobs, path_of: &mut dyn FnMut(PathId) -> Arc<[u8]>) -> FileRecord {
     let status = match (step.old, step.new) {
         (_, None) => Status::Removed,
         (None, _) => Status::Added,
@@ -299,7 +299,16 @@ fn file(step: &Step, blobs: &Blobs, path_of: &mut dyn FnMut(PathId) -> Arc<[u8]>
         Stat::Removed(blob) => (0, lines(blob)),
         Stat::Pair(pair) => blobs.diffs[pair as usize].as_ref().map_or((0, 0), |diff| (diff.added, diff.removed)),
     };
-    let binary = step.blob.is_some_and(|blob| blobs.list[blob as usize].binary);
+    // As git sees it, a change from or to something that is no text is not one of lines.
+    let is_binary = |blob: BlobId| blobs.list[blob as usize].binary;
+    let binary = match step.stat {
+        Stat::Pair(pair) => {
+            let (old, new) = changes.pairs[pair as usize];
+            is_binary(old) || is_binary(new)
+        }
+        Stat::Added(blob) | Stat::Removed(blob) => is_binary(blob),
+        Stat::None | Stat::Fixed { .. } => step.blob.is_some_and(is_binary),
+    };
     let (additions, deletions) = if binary { (0, 0) } else { (additions, deletions) };
     FileRecord {
         path: path_of(step.path),

@@ -25,6 +25,7 @@
 
 mod blame;
 mod blobs;
+mod branches;
 mod changes;
 mod code;
 mod commit;

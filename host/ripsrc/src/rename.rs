@@ -73,11 +73,6 @@ impl Sketch {
         }
         Self { size: bytes.len() as u64, pieces: pieces.into(), buckets }
     }
-
-    /// Bytes of memory.
-    pub fn cost(&self) -> usize {
-        self.pieces.len() * 8 + 200
-    }
 }
 
 /// Whether git takes bytes for no text: a zero among the first 8,000.

@@ -237,25 +237,27 @@ impl Git {
         let output = child.wait_with_output()?;
         let _ = writer.join();
         let mut told = BTreeMap::new();
-        for commit in output.stdout.split(|byte| *byte == 1).filter(|part| part.len() > 40) {
-            let end = memchr::memchr(0, commit).unwrap_or(commit.len());
-            let Some(oid) = Oid::from_hex(commit[..end].trim_ascii()) else { continue };
-            let mut fields = commit[(end + 1).min(commit.len())..].split(|byte| *byte == 0);
-            while let Some(field) = fields.next() {
-                let field = field.trim_ascii_start();
-                let mut parts = field.splitn(3, |byte| *byte == b'\t');
-                let (Some(added), Some(removed), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
-                let number = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-                // Of a renamed file both paths follow, each on its own.
-                let path = if path.is_empty() {
-                    fields.next();
-                    fields.next().unwrap_or_default()
-                } else {
-                    path
-                };
-                let binary = added == b"-";
-                let told_here = (number(added).unwrap_or(0), number(removed).unwrap_or(0), binary);
-                told.insert((oid, path.to_vec()), told_here);
+        let mut commit = None;
+        let mut fields = output.stdout.split(|byte| *byte == 0);
+        while let Some(field) = fields.next() {
+            let field = field.trim_ascii_start();
+            if let Some(oid) = field.strip_prefix(b"\x01").and_then(Oid::from_hex) {
+                commit = Some(oid);
+                continue;
+            }
+            let mut parts = field.splitn(3, |byte| *byte == b'\t');
+            let (Some(added), Some(removed), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
+            let number = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            // Of a renamed file both paths follow, each on its own.
+            let path = if path.is_empty() {
+                fields.next();
+                fields.next().unwrap_or_default()
+            } else {
+                path
+            };
+            if let Some(oid) = commit {
+                let counts = (number(added).unwrap_or(0), number(removed).unwrap_or(0), added == b"-");
+                told.insert((oid, path.to_vec()), counts);
             }
         }
         Ok(told)

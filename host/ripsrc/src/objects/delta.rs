@@ -26,12 +26,6 @@ fn size(delta: &[u8], at: &mut usize) -> Result<u64, &'static str> {
     }
 }
 
-/// Sizes of base and result in bytes, as the delta's first bytes tell them.
-pub(crate) fn sizes(delta: &[u8]) -> Result<(u64, u64), &'static str> {
-    let mut at = 0;
-    Ok((size(delta, &mut at)?, size(delta, &mut at)?))
-}
-
 /// Builds the result of a delta, of at most `most` bytes, in `out`, and lists in `copied` what came from the base.
 pub(crate) fn apply(
     base: &[u8],

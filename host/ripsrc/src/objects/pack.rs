@@ -131,17 +131,6 @@ impl Pack {
         None
     }
 
-    /// Positions of the objects whose names begin so.
-    pub fn with_prefix(&self, hex: &str) -> Vec<Oid> {
-        let mut low = 0;
-        let mut high = self.count;
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.oid(middle).to_string().as_str() < hex { low = middle + 1 } else { high = middle }
-        }
-        (low..self.count).map(|at| self.oid(at)).take_while(|oid| oid.to_string().starts_with(hex)).take(2).collect()
-    }
-
     /// Where the object at a position of the index begins in the pack.
     pub fn offset(&self, position: usize) -> Result<u64, ObjectError> {
         let table = self.fanout_at() + FANOUT_LEN;
