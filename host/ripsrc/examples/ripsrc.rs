@@ -58,7 +58,7 @@ fn code(repository: &Repository, options: &Options, quiet: bool) -> Result<(), B
         }
         Ok(())
     })?;
-    writer.finish()?;
+    drop(writer.finish()?);
     let (commits, files) = (summary.commits, summary.files);
     eprintln!("{commits} commits, {files} files, {lines} lines in {runs} runs, {} unreadable", summary.unreadable.len());
     Ok(())

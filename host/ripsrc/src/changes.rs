@@ -105,7 +105,7 @@ pub(crate) fn plan(input: &mut Input<'_>) -> Result<Changes, TreeError> {
     let mut batch = vec![];
     let mut needed: HashSet<ObjId> = HashSet::new();
     for (number, commit) in input.commits.list.iter().enumerate() {
-        if !commit.known {
+        if !commit.edge {
             let raw = raw(input.trees, input.commits, number as CommitId)?;
             needed.extend(raw.sides.iter().flat_map(Sides::needed));
             batch.push(raw);

@@ -2,17 +2,19 @@
 //! below it.
 
 use crate::Repository;
-use crate::blame::Composer;
+use crate::blame::{Composer, State};
 use crate::blobs::{self, Blobs};
 use crate::changes::{self, BlobId, Changes, Stat, Step};
+use crate::checkpoint::{Checkpoint, CheckpointError, NextCheckpoint, Parts};
 use crate::lines::Lines;
 use crate::objects::forest::Forest;
 use crate::objects::{Inflater, ObjId, ObjectError, Oid};
-use crate::record::{BlameRecord, CommitRecord, FileRecord, Owners, Record, Status};
+use crate::record::{BlameRecord, CommitRecord, FileRecord, Owners, Record, Run, Status};
 use crate::refs::Head;
 use crate::trees::{PathId, TreeError, Trees};
 use crate::walk::{self, Commit, CommitId, Commits, Reader, WalkError};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Memory that a run may use unless told otherwise: 1 GB.
@@ -47,6 +49,26 @@ pub struct Options {
     /// Threads; zero for as many as there are processors.
     pub threads: usize,
     pub rename_limit: usize,
+    /// Give out only what is not reachable from this commit. Owners need the whole history all the same.
+    pub since: Option<Oid>,
+    /// A folder with the checkpoint of the run before; only what it doesn't know is given out. The summary has the next.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// What a run did with the checkpoint that it was told of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CheckpointUse {
+    /// It was told of none.
+    #[default]
+    None,
+    /// There was none, so everything was given out.
+    Absent,
+    /// Only what was new was computed.
+    Resumed,
+    /// Only what was new was given out, but it builds on commits whose owners were not kept: all was computed.
+    Recomputed,
+    /// It could not be used, for this reason, so everything was given out.
+    Unusable(String),
 }
 
 impl Default for Options {
@@ -58,6 +80,8 @@ impl Default for Options {
             memory_max: MEMORY_MAX_DEFAULT,
             threads: 0,
             rename_limit: RENAME_LIMIT_DEFAULT,
+            since: None,
+            checkpoint: None,
         }
     }
 }
@@ -85,6 +109,15 @@ pub struct Summary {
     pub shallow: Vec<Oid>,
     /// Packs and folders that could not be opened.
     pub store_faults: Vec<ObjectError>,
+    /// The clone left objects with its source; what is missing is among `unreadable`, or ended the run.
+    pub partial_clone: bool,
+    /// Commits that were computed although they had been given out before.
+    pub recomputed: u64,
+    pub checkpoint: CheckpointUse,
+    /// Tips of the run before that no tip of this one reaches: branches that were deleted, or whose history was rewritten.
+    pub abandoned: Vec<Oid>,
+    /// To be saved once the records are safe; there if a checkpoint's folder was told.
+    pub next: Option<NextCheckpoint>,
 }
 
 /// Why a run ended early.
@@ -98,6 +131,8 @@ pub enum RunError {
     Tree(#[from] TreeError),
     #[error("a tip cannot be read")]
     Object(#[from] ObjectError),
+    #[error("the checkpoint cannot be read")]
+    Checkpoint(#[from] CheckpointError),
     #[error("the records could not be taken")]
     Taken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -111,14 +146,46 @@ impl Repository {
         let mut summary = Summary {
             shallow: self.layout.shallow.clone(),
             store_faults: self.odb.faults.clone(),
+            partial_clone: self.layout.partial,
             ..Summary::default()
         };
         let tips = self.tips(options, &mut summary)?;
         let mut reader = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow);
-        let commits = reader.walk(&tips, &|_| false)?;
+        let before = self.before(options, &mut reader, &mut summary)?;
+        let known: HashSet<Oid> = before.commits.iter().copied().collect();
+        let mut commits = reader.walk(&tips, &|oid| known.contains(oid), !known.is_empty())?;
+        let kept: HashSet<Oid> = before.tips.iter().map(|(oid, _)| *oid).collect();
+        if options.blame && builds_on_more(&commits, &|oid| before.blame && kept.contains(oid)) {
+            commits = reader.walk(&tips, &|oid| known.contains(oid), false)?;
+            summary.recomputed = commits.list.iter().filter(|commit| commit.known).count() as u64;
+            if summary.checkpoint == CheckpointUse::Resumed {
+                summary.checkpoint = CheckpointUse::Recomputed;
+            }
+        }
+        summary.abandoned = abandoned(&mut reader, &commits, &known, &kept)?;
         let mut run = CodeRun::prepare(self, options, commits)?;
-        run.give(&mut summary, take)?;
+        run.give(&mut summary, before, &tips, take)?;
         Ok(summary)
+    }
+
+    /// What is not to be given out: what a checkpoint knows, and what is reachable from a commit.
+    fn before(&self, options: &Options, reader: &mut Reader<'_>, summary: &mut Summary) -> Result<Checkpoint, RunError> {
+        let mut before = Checkpoint::default();
+        if let Some(folder) = &options.checkpoint {
+            (before, summary.checkpoint) = match Checkpoint::load(folder) {
+                Ok(Some(found)) if found.hash_len == self.layout.hash_len => (found, CheckpointUse::Resumed),
+                Ok(Some(_)) => (before, CheckpointUse::Unusable("it names commits in another format".to_owned())),
+                Ok(None) => (before, CheckpointUse::Absent),
+                Err(error @ CheckpointError::Io { .. }) => return Err(error.into()),
+                Err(error) => (before, CheckpointUse::Unusable(error.to_string())),
+            };
+        }
+        if let Some(since) = options.since {
+            let mut seen: HashSet<Oid> = before.commits.iter().copied().collect();
+            let past = reader.walk(&[since], &|_| false, false)?;
+            before.commits.extend(past.list.iter().map(|commit| commit.oid).filter(|oid| seen.insert(*oid)));
+        }
+        Ok(before)
     }
 
     /// Gives out every file, with its owners, of the trees of these commits: what `git blame` tells one file at a time.
@@ -132,7 +199,7 @@ impl Repository {
         let mut summary = Summary::default();
         let tips = self.tips(options, &mut summary)?;
         let mut reader = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow);
-        let commits = reader.walk(&tips, &|_| false)?;
+        let commits = reader.walk(&tips, &|_| false, false)?;
         let options = Options { blame: true, ..options.clone() };
         let run = CodeRun::prepare(self, &options, commits)?;
         let keep: Vec<CommitId> = at.iter().filter_map(|oid| run.commits.by_oid.get(oid).copied()).collect();
@@ -235,21 +302,65 @@ impl<'a> CodeRun<'a> {
         |blob| self.blobs.lines(blob)
     }
 
-    fn give(&mut self, summary: &mut Summary, take: &mut Take<'_>) -> Result<(), RunError> {
+    /// Puts the files of a checkpoint's tips where the run can use them. Commits of the checkpoint get numbers behind
+    /// the run's own.
+    fn states(&mut self, before: &Checkpoint) -> Result<Vec<(CommitId, State)>, TreeError> {
+        let edges: Vec<(CommitId, &Vec<(u32, u32)>)> = before
+            .tips
+            .iter()
+            .filter_map(|(oid, files)| Some((*self.commits.by_oid.get(oid)?, files)))
+            .filter(|(number, _)| self.commits.list[*number as usize].edge)
+            .collect();
+        if edges.is_empty() {
+            return Ok(vec![]);
+        }
+        let shift = self.owners.len() as u32;
+        self.owners.extend_from_slice(&before.commits);
+        let paths: Vec<PathId> = before.paths.iter().map(|path| self.trees.path_number(path)).collect::<Result<_, _>>()?;
+        let lists: Vec<Option<Arc<[Run]>>> = before
+            .owners
+            .iter()
+            .map(|runs| Some(runs.as_ref()?.iter().map(|run| Run { owner: run.owner + shift, ..*run }).collect()))
+            .collect();
+        self.paths.resize(self.trees.path_count(), None);
+        let state = |files: &Vec<(u32, u32)>| {
+            let mut state = State::new(self.trees.path_count());
+            for (path, list) in files {
+                state.set(paths[*path as usize], Some(lists[*list as usize].clone()));
+            }
+            state
+        };
+        Ok(edges.into_iter().map(|(number, files)| (number, state(files))).collect())
+    }
+
+    fn give(
+        &mut self,
+        summary: &mut Summary,
+        before: Checkpoint,
+        tips: &[Oid],
+        take: &mut Take<'_>,
+    ) -> Result<(), RunError> {
+        let states = self.states(&before)?;
         let Self { options, commits, owners, trees, changes, blobs, paths } = self;
         let mut path_of = |path: PathId| -> Arc<[u8]> {
             Arc::clone(paths[path as usize].get_or_insert_with(|| trees.path(path).into()))
         };
         summary.unreadable = blobs.list.iter().filter_map(|blob| blob.fault.as_deref().cloned()).collect();
         let lines = |blob: BlobId| blobs.lines(blob);
-        let mut composer = Composer::new(commits, changes, &blobs.diffs, &lines, trees.path_count(), &[]);
+        let tip_numbers: Vec<CommitId> = tips.iter().filter_map(|oid| commits.by_oid.get(oid).copied()).collect();
+        let keep: &[CommitId] = if options.checkpoint.is_some() { &tip_numbers } else { &[] };
+        let mut composer = Composer::new(commits, changes, &blobs.diffs, &lines, trees.path_count(), keep);
+        states.into_iter().for_each(|(number, state)| composer.begin(number, state));
         let mut files = vec![];
         for number in 0..commits.list.len() as CommitId {
             let commit = &commits.list[number as usize];
-            if commit.known {
+            if commit.edge {
                 continue;
             }
             let found = if options.blame { composer.compose(number) } else { vec![] };
+            if commit.known {
+                continue;
+            }
             let steps = &changes.steps[number as usize];
             let listed = || steps.iter().enumerate().filter(|(_, step)| step.listed);
             files.clear();
@@ -267,8 +378,51 @@ impl<'a> CodeRun<'a> {
                 take(Record::Blame(record)).map_err(RunError::Taken)?;
             }
         }
+        if let Some(folder) = &options.checkpoint {
+            let mut seen: HashSet<Oid> = before.commits.iter().copied().collect();
+            let mut given = before.commits;
+            given.extend(commits.list.iter().map(|commit| commit.oid).filter(|oid| seen.insert(*oid)));
+            let parts = Parts {
+                hash_len: tips.first().or(given.first()).map_or(20, |oid| oid.as_bytes().len()),
+                blame: options.blame,
+                commits: &given,
+                owners,
+                tips: tip_numbers
+                    .iter()
+                    .map(|number| (commits.list[*number as usize].oid, composer.state(*number)))
+                    .collect(),
+                path: &|path| trees.path(path),
+            };
+            summary.next = Some(NextCheckpoint::new(folder, &parts));
+        }
         Ok(())
     }
+}
+
+/// Whether a commit to be computed has a parent at the edge whose owners nobody has kept.
+fn builds_on_more(commits: &Commits, kept: &dyn Fn(&Oid) -> bool) -> bool {
+    let parents = commits.list.iter().filter(|commit| !commit.edge).flat_map(|commit| &commit.parents);
+    parents.map(|parent| &commits.list[*parent as usize]).any(|parent| parent.edge && !kept(&parent.oid))
+}
+
+/// Tips of the run before that are not reachable any more. The history behind the edge is read only if some tip was not
+/// met at the edge, as where a branch was merged and deleted.
+fn abandoned(
+    reader: &mut Reader<'_>,
+    commits: &Commits,
+    known: &HashSet<Oid>,
+    tips: &HashSet<Oid>,
+) -> Result<Vec<Oid>, WalkError> {
+    let mut missing: BTreeSet<Oid> = tips.iter().copied().filter(|oid| !commits.by_oid.contains_key(oid)).collect();
+    let mut open: Vec<Oid> = commits.list.iter().filter(|commit| commit.edge).map(|commit| commit.oid).collect();
+    let mut seen: HashMap<Oid, ()> = HashMap::new();
+    while let (Some(oid), false) = (open.pop(), missing.is_empty()) {
+        missing.remove(&oid);
+        if seen.insert(oid, ()).is_none() && known.contains(&oid) {
+            open.extend(reader.read(oid, None)?.parent_oids);
+        }
+    }
+    Ok(missing.into_iter().collect())
 }
 
 fn commit_record<'a>(commit: &'a Commit, ordinal: u64, files: &'a [FileRecord]) -> CommitRecord<'a> {
@@ -332,7 +486,7 @@ fn blame_record<'a>(
     step: &Step,
     file: &FileRecord,
     blobs: &Blobs,
-    runs: &'a [crate::record::Run],
+    runs: &'a [Run],
     owners: &'a [Oid],
 ) -> BlameRecord<'a> {
     let blob = step.blob.map(|blob| &blobs.list[blob as usize]);

@@ -27,6 +27,7 @@ mod blame;
 mod blobs;
 mod branches;
 mod changes;
+mod checkpoint;
 mod code;
 mod commit;
 mod diff;
@@ -40,7 +41,8 @@ mod trees;
 mod validate;
 mod walk;
 
-pub use code::{Options, RunError, Scope, Summary};
+pub use checkpoint::{CheckpointError, NextCheckpoint};
+pub use code::{CheckpointUse, Options, RunError, Scope, Summary};
 pub use commit::{Moment, Person};
 pub use objects::{ObjectError, Oid};
 pub use record::{BlameRecord, Branch, CommitRecord, FileRecord, Owned, Owners, Record, Run, Status};

@@ -22,8 +22,10 @@ pub(crate) struct Commit {
     pub committer: Rc<Person>,
     pub committed: Moment,
     pub subject: Box<str>,
-    /// Not to be given out: it was given out before, and is here only because a new commit has it as its parent.
+    /// Not to be given out: it was given out before.
     pub known: bool,
+    /// The walk ended here: it is in the run only because another has it as its parent, and nothing is computed of it.
+    pub edge: bool,
 }
 
 /// All commits of a run; parents always come before their children.
@@ -102,6 +104,7 @@ impl<'a> Reader<'a> {
             committed: parsed.committed,
             subject: parsed.subject.into_boxed_str(),
             known: false,
+            edge: false,
         })
     }
 
@@ -114,9 +117,9 @@ impl<'a> Reader<'a> {
         person
     }
 
-    /// Reads everything reachable from `tips` without going beyond commits that `known` knows; those among them that
-    /// are parents of others are part of the result, marked.
-    pub fn walk(&mut self, tips: &[Oid], known: &dyn Fn(&Oid) -> bool) -> Result<Commits, WalkError> {
+    /// Reads everything reachable from `tips`, and marks what `known` knows. With `stop`, it doesn't go beyond those:
+    /// they are the run's edge.
+    pub fn walk(&mut self, tips: &[Oid], known: &dyn Fn(&Oid) -> bool, stop: bool) -> Result<Commits, WalkError> {
         let mut found: Vec<Commit> = vec![];
         let mut place: HashMap<Oid, u32> = HashMap::new();
         let mut open: Vec<(Oid, Option<Oid>)> = tips.iter().rev().map(|tip| (*tip, None)).collect();
@@ -126,15 +129,16 @@ impl<'a> Reader<'a> {
             }
             let mut commit = self.read(oid, child)?;
             commit.known = known(&oid);
+            commit.edge = commit.known && stop;
             place.insert(oid, found.len() as u32);
-            if !commit.known {
+            if !commit.edge {
                 open.extend(commit.parent_oids.iter().rev().map(|parent| (*parent, Some(oid))));
             }
             found.push(commit);
         }
         for at in 0..found.len() {
             let commit = &found[at];
-            if !commit.known {
+            if !commit.edge {
                 found[at].parents = commit.parent_oids.iter().filter_map(|oid| place.get(oid).copied()).collect();
             }
         }

@@ -3,5 +3,6 @@
 
 mod branches;
 mod graphs;
+mod incremental;
 mod random;
 mod repo;
