@@ -1,0 +1,88 @@
+//! Counts folders of files and says how fast: `count [--files] [--rounds N] FOLDER…`. Each round after the first meets
+//! lines that were read before, as the versions of a file in a history do. With `--files` a line for each file.
+
+use ripsrc::count::{Counter, FileFacts, Options};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (mut rounds, mut each, mut folders) = (3, false, Vec::new());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--files" => each = true,
+            "--rounds" => rounds = arguments.next().ok_or("--rounds wants a number")?.parse()?,
+            folder => folders.push(PathBuf::from(folder)),
+        }
+    }
+    let mut files = Vec::new();
+    for folder in &folders {
+        read_folder(folder, folder, &mut files)?;
+    }
+    let bytes: usize = files.iter().map(|(_, content)| content.len()).sum();
+    let mut counter = Counter::new(Options::default());
+    for round in 1..=rounds {
+        let start = Instant::now();
+        let facts: Vec<FileFacts> = files.iter().map(|(path, content)| counter.count(path, content)).collect();
+        let time = start.elapsed().as_secs_f64();
+        if round == 1 {
+            report(&files, &facts, each);
+        }
+        let counted: u64 = facts.iter().filter(|facts| facts.skipped.is_none()).map(|facts| facts.size).sum();
+        let lines: u64 = facts.iter().map(|facts| facts.lines).sum();
+        eprintln!(
+            "round {round}: {} files, {:.1} MB, {time:.3} s; {:.1} MB and {lines} lines of it counted, {:.0} MB/s",
+            files.len(),
+            bytes as f64 / 1e6,
+            counted as f64 / 1e6,
+            bytes as f64 / 1e6 / time
+        );
+    }
+    Ok(())
+}
+
+fn read_folder(root: &Path, folder: &Path, files: &mut Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), Box<dyn Error>> {
+    let mut entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() {
+            read_folder(root, &path, files)?;
+        } else if kind.is_file() {
+            let name = path.strip_prefix(root)?.as_os_str().as_encoded_bytes().to_vec();
+            files.push((name, std::fs::read(&path)?));
+        }
+    }
+    Ok(())
+}
+
+fn report(files: &[(Vec<u8>, Vec<u8>)], facts: &[FileFacts], each: bool) {
+    let mut languages: BTreeMap<String, [u64; 6]> = BTreeMap::new();
+    for ((path, _), facts) in files.iter().zip(facts) {
+        let name = match (&facts.skipped, facts.language) {
+            (Some(reason), _) => {
+                format!("({reason})").split_once(" was ").map_or(format!("({reason})"), |p| p.1.into())
+            }
+            (None, language) => language.map_or("-", |language| language.name()).to_owned(),
+        };
+        if each {
+            let FileFacts { lines, sloc, comments, blanks, complexity, .. } = facts;
+            let path = String::from_utf8_lossy(path);
+            println!("{path}\t{name}\t{lines}\t{sloc}\t{comments}\t{blanks}\t{complexity}");
+        }
+        let sums = languages.entry(name).or_default();
+        let of_file = [1, facts.lines, facts.sloc, facts.comments, facts.blanks, facts.complexity];
+        sums.iter_mut().zip(of_file).for_each(|(sum, of_file)| *sum += of_file);
+    }
+    if !each {
+        println!(
+            "{:30} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "", "files", "lines", "code", "comment", "blank", "decisions"
+        );
+        for (name, [files, lines, code, comments, blanks, complexity]) in languages {
+            println!("{name:30} {files:7} {lines:9} {code:9} {comments:9} {blanks:9} {complexity:9}");
+        }
+    }
+}
