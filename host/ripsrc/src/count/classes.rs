@@ -371,6 +371,7 @@ impl Reading<'_> {
                 self.line[..self.at].iter().all(|byte| self.machine.kinds[usize::from(*byte)] & SPACE != 0)
             }
             At::LineStartWord => self.stands(At::LineStart, len) && !after.is_some_and(is_word),
+            At::WordNoBracket => self.stands(At::Word, len) && after != Some(b'['),
             At::Word => !self.before().is_some_and(|byte| byte.is_ascii_graphic() && !b";()|&".contains(&byte)),
         }
     }

@@ -100,7 +100,7 @@ const USUAL: &[(&str, &str)] = &[
     ("r", "R"),
     ("re", "Reason"),
     ("rs", "Rust"),
-    ("s", "Assembly"),
+    ("s", "Unix Assembly"),
     ("sc", "Scala"),
     ("sch", "Scheme"),
     ("scm", "Scheme"),

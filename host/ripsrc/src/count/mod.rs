@@ -157,7 +157,7 @@ impl Counter {
         if let Some(outcome) = self.memo.get(key) {
             return outcome;
         }
-        let outcome = machine(language).line(state, line);
+        let outcome = read_line(language, state, line);
         self.memo.put(key, outcome);
         outcome
     }
@@ -267,6 +267,11 @@ fn hash(line: &[u8]) -> u64 {
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
     fold(fold(hash, u64::from_le_bytes(last)), ODD)
+}
+
+/// What one line comes to, read anew: what [`Counter::line`] answers without asking what it remembers.
+pub fn read_line(language: Language, state: State, line: &[u8]) -> Outcome {
+    machine(language).line(state, line)
 }
 
 /// The machine of a language, made when the language is first met.

@@ -14,6 +14,8 @@ pub(super) enum At {
     LineStartWord,
     /// Where a word begins: `#` in a shell, which is something else in `$#` and `${a#b}`.
     Word,
+    /// The same, but no bracket follows: `#[…]` is an attribute.
+    WordNoBracket,
 }
 
 #[derive(Clone, Copy)]
@@ -424,7 +426,7 @@ pub(super) const SYNTAXES: &[(&[&str], Syntax)] = &[
     (
         &["PHP", "Hack"],
         Syntax {
-            line: &[line("//"), line_at("#", At::Word)],
+            line: &[line("//"), line_at("#", At::WordNoBracket)],
             block: SLASH_STAR,
             quotes: LONG_BOTH,
             special: &[Special::HereDocument],
