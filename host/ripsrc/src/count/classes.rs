@@ -13,6 +13,7 @@
 //!   nest are nested.
 
 use super::syntaxes::{At, Quote, Special, Syntax};
+use super::without_end;
 
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,8 +203,7 @@ impl Machine {
 
     /// Reads one line, which may still have its line end.
     pub(super) fn line(&self, state: State, line: &[u8]) -> Outcome {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = without_end(line);
         // A byte order mark is no code. It stands at the start of a file, where the state is the first one.
         let line = match line.strip_prefix(b"\xEF\xBB\xBF") {
             Some(rest) if state == State::START => rest,

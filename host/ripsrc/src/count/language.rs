@@ -5,8 +5,11 @@
 //! Linguist asks a trained classifier when nothing else decides; we take the language that most files of that ending are
 //! written in (`USUAL`), which does not change its mind from version to version of a file.
 
+use super::classes::{Class, Outcome, State};
+use super::memo::{self, Memo};
 use super::skip::file_name;
-use regex::bytes::{Regex, RegexBuilder};
+use super::without_end;
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use std::collections::HashMap;
 
 include!(concat!(env!("OUT_DIR"), "/languages.rs"));
@@ -183,13 +186,27 @@ fn find_usual(ending: &str) -> Option<Language> {
 }
 
 /// Tells languages; the patterns are compiled when an ending first needs them.
+///
+/// Nearly all patterns are about single lines, so each line is matched once with all patterns of its ending, and what
+/// matched is remembered like what lines come to. The few that look further are matched with the whole beginning.
 #[derive(Default)]
 pub(super) struct Detector {
     patterns: HashMap<&'static str, Regex>,
+    /// By the number of the telling.
+    sets: HashMap<usize, RegexSet>,
 }
 
+/// Patterns that one rule set may have to be matched line by line: as many as what is remembered of a line has bits.
+const SET_LEN_MAX: usize = 30;
+
 impl Detector {
-    pub(super) fn detect(&mut self, path: ByPath, content: &[u8]) -> Option<Language> {
+    pub(super) fn detect<'a>(
+        &mut self,
+        path: ByPath,
+        content: &[u8],
+        lines: impl Iterator<Item = (&'a [u8], u64)>,
+        memo: &mut Memo,
+    ) -> Option<Language> {
         if let Some(language) = by_mode_line(content) {
             return Some(language);
         }
@@ -201,38 +218,124 @@ impl Detector {
         match among[..] {
             [] => starts_like_xml(content).then(|| Language::from_name("XML")).flatten(),
             [one] => Some(Language(one)),
-            _ => self.by_content(path, &among, content).or_else(|| path.usual(&among)),
+            _ => {
+                let told =
+                    TELLING.iter().position(|telling| telling.endings.contains(&path.ending)).and_then(|number| {
+                        match is_about_lines(&TELLING[number]) {
+                            true => self.by_lines(number, &among, lines, memo),
+                            false => self.by_whole(number, &among, content),
+                        }
+                    });
+                told.or_else(|| path.usual(&among))
+            }
         }
     }
 
-    fn by_content(&mut self, path: ByPath, among: &[u16], content: &[u8]) -> Option<Language> {
+    fn by_whole(&mut self, number: usize, among: &[u16], content: &[u8]) -> Option<Language> {
         let seen = &content[..content.len().min(SEEN)];
-        let telling = TELLING.iter().find(|telling| telling.endings.contains(&path.ending))?;
-        for rule in telling.rules {
-            let holds = rule.all.iter().all(|condition| {
-                let any = condition.any.iter().any(|pattern| self.matches(pattern, seen));
-                any == condition.wanted
-            });
-            let language = rule.languages.iter().find(|language| among.contains(language));
-            if let (true, Some(language)) = (holds, language) {
+        TELLING[number]
+            .first(among, |pattern, _| self.patterns.entry(pattern).or_insert_with(|| compile(pattern)).is_match(seen))
+    }
+
+    fn by_lines<'a>(
+        &mut self,
+        number: usize,
+        among: &[u16],
+        lines: impl Iterator<Item = (&'a [u8], u64)>,
+        memo: &mut Memo,
+    ) -> Option<Language> {
+        let telling = &TELLING[number];
+        let set = self.sets.entry(number).or_insert_with(|| compile_all(telling));
+        let place = memo::TELLING + number as u16;
+        let (mut seen, mut matched) = (0, 0);
+        for (line, line_hash) in lines {
+            let of_line = match_line(set, place, line, line_hash, memo);
+            // Once a rule without doubts holds that comes first, later lines change nothing.
+            if of_line & !matched != 0 && telling.rules[0].holds_for_good(|at| (matched | of_line) >> at & 1 == 1) {
+                matched |= of_line;
+                break;
+            }
+            matched |= of_line;
+            seen += line.len();
+            if seen >= SEEN {
+                break;
+            }
+        }
+        telling.first(among, |_, at| matched >> at & 1 == 1)
+    }
+}
+
+/// Which patterns match a line, a bit for each.
+fn match_line(set: &RegexSet, place: u16, line: &[u8], line_hash: u64, memo: &mut Memo) -> u32 {
+    let key = Memo::key(line_hash, place, State::START);
+    if let Some(outcome) = memo.get(key) {
+        return outcome.complexity;
+    }
+    let matches = set.matches(without_end(line));
+    let bits = matches.iter().fold(0, |bits, at| bits | 1 << at);
+    memo.put(key, Outcome { class: Class::Code, next: State::START, complexity: bits });
+    bits
+}
+
+impl Telling {
+    /// The language of the first rule that holds. Asked is the pattern, and its number within the telling.
+    fn first(&self, among: &[u16], mut matches: impl FnMut(&'static str, usize) -> bool) -> Option<Language> {
+        let mut at = 0;
+        for rule in self.rules {
+            let mut holds = true;
+            for condition in rule.all {
+                // The numbers go on, whatever is asked.
+                let mut numbered = condition.any.iter().zip(at..);
+                holds = holds && numbered.any(|(pattern, number)| matches(pattern, number)) == condition.wanted;
+                at += condition.any.len();
+            }
+            if let (true, Some(language)) = (holds, rule.languages.iter().find(|language| among.contains(language))) {
                 return Some(Language(*language));
             }
         }
         None
     }
 
-    fn matches(&mut self, pattern: &'static str, content: &[u8]) -> bool {
-        self.patterns.entry(pattern).or_insert_with(|| compile(pattern)).is_match(content)
+    fn patterns(&self) -> impl Iterator<Item = &'static str> {
+        self.rules.iter().flat_map(|rule| rule.all).flat_map(|condition| condition.any).copied()
     }
+}
+
+impl Rule {
+    /// Whether all of a first rule's conditions hold, and no further line can undo that.
+    fn holds_for_good(&self, matched: impl Fn(usize) -> bool) -> bool {
+        let mut at = 0;
+        self.all.iter().all(|condition| {
+            let held = condition.wanted && (at..at + condition.any.len()).any(&matched);
+            at += condition.any.len();
+            held
+        })
+    }
+}
+
+/// Whether no pattern looks over the end of a line, or for the start or end of a file.
+fn is_about_lines(telling: &Telling) -> bool {
+    const FURTHER: &[&str] = &[r"\A", r"\z", r"\n", r"[\s\S]"];
+    telling.patterns().count() <= SET_LEN_MAX
+        // `[^\r\n]` looks no further.
+        && telling.patterns().all(|pattern| {
+            let pattern = pattern.replace(r"\r\n]", "]");
+            !FURTHER.iter().any(|further| pattern.contains(further))
+        })
 }
 
 /// Patterns are about bytes; the few that name characters of Unicode are compiled so.
 fn compile(pattern: &str) -> Regex {
     let build = |unicode: bool| RegexBuilder::new(pattern).multi_line(true).unicode(unicode).build();
-    build(false)
-        .or_else(|_| build(true))
-        .expect("every pattern comes from the table that was built in, and a test compiles all of them")
+    build(false).or_else(|_| build(true)).expect(COMPILES)
 }
+
+fn compile_all(telling: &Telling) -> RegexSet {
+    let build = |unicode: bool| RegexSetBuilder::new(telling.patterns()).multi_line(true).unicode(unicode).build();
+    build(false).or_else(|_| build(true)).expect(COMPILES)
+}
+
+const COMPILES: &str = "every pattern comes from the table that was built in, and a test compiles all of them";
 
 /// Keeps those that the new evidence names too; evidence that names none of them outweighs them only if there are none.
 fn narrow(among: &mut Vec<u16>, found: &[u16]) {
@@ -256,13 +359,14 @@ fn by_mode_line(content: &[u8]) -> Option<Language> {
     let last = content.rsplit(|byte| *byte == b'\n').take(MODE_LINES + 1);
     let mut lines = first.chain(last);
     lines.find_map(|line| {
+        // A mode is told by a colon or between marks with dashes; most lines have neither.
         let line = &line[..cut(line)];
         emacs_mode(line).or_else(|| vim_mode(line)).and_then(by_alias)
     })
 }
 
 fn position(line: &[u8], wanted: &[u8]) -> Option<usize> {
-    line.windows(wanted.len()).position(|window| window == wanted)
+    memchr::memmem::find(line, wanted)
 }
 
 fn emacs_mode(line: &[u8]) -> Option<&[u8]> {
@@ -324,6 +428,9 @@ mod tests {
             TELLING.iter().flat_map(|telling| telling.rules).flat_map(|rule| rule.all).flat_map(|all| all.any);
         let count = patterns.map(|pattern| compile(pattern)).count();
         assert!(count > 300, "{count}");
+        let by_lines: Vec<&Telling> = TELLING.iter().filter(|telling| is_about_lines(telling)).collect();
+        by_lines.iter().for_each(|telling| drop(compile_all(telling)));
+        assert!(by_lines.len() > 80 && by_lines.iter().any(|telling| telling.endings == ["h"]), "{}", by_lines.len());
     }
 
     #[test]

@@ -16,16 +16,15 @@ pub struct License {
 /// Less than this is a guess. The predecessor's bound.
 pub const CONFIDENCE_MIN: f32 = 0.85;
 
-/// A licence has a few hundred bytes at least, and the longest that SPDX knows (with all its appendices) under 100 KB.
-/// What is shorter or longer is none; a README of a megabyte is not compared with 700 licences.
-const TEXT_LEN: std::ops::RangeInclusive<usize> = 100..=128 * 1024;
+/// The longest that SPDX knows has 46 KB, the shortest 90 bytes. What is shorter or longer is none.
+const TEXT_LEN: std::ops::RangeInclusive<usize> = 80..=64 * 1024;
 
 /// `None` if the texts, which are part of the program, cannot be read: a fault that a test would see.
 static TEXTS: LazyLock<Option<Store>> = LazyLock::new(|| Store::load_inline().ok());
 
-/// The licence whose text this is.
-pub(super) fn detect(content: &[u8]) -> Option<License> {
-    if !TEXT_LEN.contains(&content.len()) || !speaks_of_rights(content) {
+/// The licence whose text this is. `doubtful` are files whose name says something else first, such as a README.
+pub(super) fn detect(content: &[u8], doubtful: bool) -> Option<License> {
+    if !TEXT_LEN.contains(&content.len()) || doubtful && !is_dense(content) {
         return None;
     }
     let text = String::from_utf8_lossy(content);
@@ -34,13 +33,37 @@ pub(super) fn detect(content: &[u8]) -> Option<License> {
     sure.then(|| License { name: best.name.to_owned(), confidence: best.score })
 }
 
-/// Whether the text has a word that nearly every licence has; comparing takes milliseconds, this microseconds.
-fn speaks_of_rights(content: &[u8]) -> bool {
-    const WORDS: &[&[u8]] = &[b"licen", b"copyright", b"warrant", b"permission", b"public domain", b"permitted"];
-    let starts = |at: usize| {
-        WORDS.iter().any(|word| content.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word)))
-    };
-    (0..content.len()).any(starts)
+/// Whether the words of licences stand as close together as in one. Comparing takes milliseconds, and a history may hold
+/// hundreds of versions of a README; this takes microseconds.
+fn is_dense(content: &[u8]) -> bool {
+    // Of all English licences of SPDX the one with the fewest has one in 22 words.
+    const WORDS_BETWEEN_MAX: usize = 25;
+    const ROOTS: &[&str] = &[
+        "licen",
+        "copyright",
+        "warrant",
+        "permi",
+        "public",
+        "liab",
+        "distribut",
+        "provided",
+        "right",
+        "notice",
+        "modif",
+        "use",
+        "free",
+        "grant",
+        "software",
+        "work",
+    ];
+    let (mut words, mut found) = (0, 0);
+    for word in content.split(|byte| !byte.is_ascii_alphabetic()).filter(|word| !word.is_empty()) {
+        words += 1;
+        let is_root =
+            |root: &&str| word.get(..root.len()).is_some_and(|start| start.eq_ignore_ascii_case(root.as_bytes()));
+        found += usize::from(ROOTS.iter().any(|root| is_root(root)));
+    }
+    found * WORDS_BETWEEN_MAX >= words
 }
 
 #[cfg(test)]

@@ -4,6 +4,11 @@
 
 use super::classes::{Class, Outcome, State};
 
+/// Places of the table that belong to no language: what else is remembered of lines. Languages are numbered from below.
+pub(super) const GENERATED: u16 = u16::MAX;
+/// The first of those for patterns that tell languages apart.
+pub(super) const TELLING: u16 = 1 << 15;
+
 /// Entries side by side in 64 bytes, which the processor fetches at once.
 const WAYS: usize = 4;
 /// The table begins this small, since most counters see a few files only: 64 KB.

@@ -97,6 +97,7 @@ impl FileFacts {
 struct PathFacts {
     by_path: ByPath,
     may_be_license: bool,
+    is_readme: bool,
     skip: Option<Skip>,
 }
 
@@ -119,7 +120,8 @@ impl Counter {
 
     /// What this version of a file says.
     pub fn count(&mut self, path: &[u8], content: &[u8]) -> FileFacts {
-        self.count_lines(path, content, split(content).map(|line| (line, hash(line))))
+        let lines: Vec<(&[u8], u64)> = split(content).map(|line| (line, hash(line))).collect();
+        self.count_lines(path, content, lines.iter().copied())
     }
 
     /// The same for a caller that has the lines with their hashes already. A line's bytes may hold its line end or not,
@@ -138,14 +140,15 @@ impl Counter {
         if size > self.options.size_max {
             return FileFacts::skipped(size, Skip::TooLarge { bytes: size, max: self.options.size_max });
         }
-        if let Some(license) = of_path.may_be_license.then(|| license::detect(content)).flatten() {
+        let license = of_path.may_be_license.then(|| license::detect(content, of_path.is_readme));
+        if let Some(license) = license.flatten() {
             return FileFacts { license: Some(license), ..FileFacts::skipped(size, Skip::License) };
         }
         let extent = Extent::of(lines.clone());
         if let Some(reason) = of_path.skip.or_else(|| self.judge_extent(extent)) {
             return FileFacts::skipped(size, reason);
         }
-        let Some(language) = self.detector.detect(of_path.by_path, content) else {
+        let Some(language) = self.detector.detect(of_path.by_path, content, lines.clone(), &mut self.memo) else {
             return FileFacts::skipped(size, Skip::UnknownLanguage);
         };
         self.classify(language, lines, size, extent)
@@ -162,6 +165,17 @@ impl Counter {
         outcome
     }
 
+    fn says_generated(&mut self, line: &[u8], line_hash: u64) -> bool {
+        let key = Memo::key(line_hash, memo::GENERATED, State::START);
+        if let Some(outcome) = self.memo.get(key) {
+            return outcome.complexity == 1;
+        }
+        let says = skip::says_generated(line);
+        let outcome = Outcome { class: Class::Comment, next: State::START, complexity: u32::from(says) };
+        self.memo.put(key, outcome);
+        says
+    }
+
     fn path_facts(&mut self, path: &[u8]) -> PathFacts {
         if let Some(facts) = self.paths.get(path) {
             return *facts;
@@ -170,6 +184,7 @@ impl Counter {
         let facts = PathFacts {
             by_path,
             may_be_license: skip::may_be_license(path),
+            is_readme: skip::is_readme(path),
             skip: skip::by_path(path, by_path.by_ending()),
         };
         if self.paths.len() >= PATHS_MAX {
@@ -213,7 +228,7 @@ impl Counter {
                 Class::Comment => {
                     facts.comments += 1;
                     let in_header = at < skip::HEADER_LINES_MAX && facts.sloc <= skip::HEADER_CODE_LINES_MAX as u64;
-                    if in_header && skip::says_generated(line) {
+                    if in_header && self.says_generated(line, line_hash) {
                         return FileFacts::skipped(size, Skip::Generated);
                     }
                 }
@@ -240,8 +255,7 @@ struct Extent {
 impl Extent {
     fn of<'a>(lines: impl Iterator<Item = (&'a [u8], u64)>) -> Extent {
         lines.fold(Extent::default(), |mut extent, (line, _)| {
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            let len = line.strip_suffix(b"\r").unwrap_or(line).len() as u64;
+            let len = without_end(line).len() as u64;
             extent.lines += 1;
             extent.width = extent.width.max(len);
             extent.size_normalized += len + 1;
@@ -250,9 +264,18 @@ impl Extent {
     }
 }
 
+/// A line without its newline, and without the carriage return before it.
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
 /// Lines with their ends. What follows the last newline is a line, unless it is nothing.
-fn split(content: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    content.split_inclusive(|byte| *byte == b'\n')
+fn split(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = memchr::memchr_iter(b'\n', content).map(|at| at + 1);
+    let last = (!content.is_empty() && !content.ends_with(b"\n")).then_some(content.len());
+    let mut start = 0;
+    ends.chain(last).map(move |end| &content[std::mem::replace(&mut start, end)..end])
 }
 
 /// Eight bytes at a time, each folded in by a multiplication: as good as a line's identity needs, at memory speed.

@@ -100,6 +100,11 @@ fn text_stem<'a>(name: &'a [u8], endings: &[&str]) -> Option<&'a [u8]> {
     }
 }
 
+/// Whether a file that may be a licence may as well be something else.
+pub(super) fn is_readme(path: &[u8]) -> bool {
+    starts(file_name(path), "README")
+}
+
 /// Whether the name is that of a licence's text; whether it is one, its content tells.
 pub(super) fn may_be_license(path: &[u8]) -> bool {
     const STEMS: &[&str] = &["LICENSE", "LICENCE", "README", "COPYING", "UNLICENSE", "UNLICENCE"];
@@ -751,5 +756,5 @@ fn is_word_at(line: &[u8], at: usize, word: &[u8]) -> bool {
 /// git's rule: a NUL among the first bytes makes a file binary.
 pub(super) fn is_binary(content: &[u8]) -> bool {
     const SEEN: usize = 8000;
-    content.iter().take(SEEN).any(|byte| *byte == 0)
+    memchr::memchr(0, &content[..content.len().min(SEEN)]).is_some()
 }
