@@ -26,19 +26,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bytes: usize = files.iter().map(|(_, content)| content.len()).sum();
     // As a caller has them who has split and hashed the lines for its own ends.
     let lines: Vec<Vec<(&[u8], u64)>> = files.iter().map(|(_, content)| split(content)).collect();
-    let mut counter = Counter::new(Options::default());
+    // One for each way of asking, since their hashes differ.
+    let (mut counter, mut given) = (Counter::new(Options::default()), Counter::new(Options::default()));
     for round in 1..=rounds {
-        let start = Instant::now();
+        let start = seconds();
         let facts: Vec<FileFacts> = files.iter().map(|(path, content)| counter.count(path, content)).collect();
-        let time = start.elapsed().as_secs_f64();
+        let time = seconds() - start;
         if round == 1 {
             report(&files, &facts, each);
         }
-        let start = Instant::now();
+        let start = seconds();
         for ((path, content), lines) in files.iter().zip(&lines) {
-            counter.count_lines(path, content, lines.iter().copied());
+            given.count_lines(path, content, lines.iter().copied());
         }
-        let given = start.elapsed().as_secs_f64();
+        let time_given = seconds() - start;
         let counted: u64 = facts.iter().filter(|facts| facts.skipped.is_none()).map(|facts| facts.size).sum();
         let lines: u64 = facts.iter().map(|facts| facts.lines).sum();
         eprintln!(
@@ -47,10 +48,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             bytes as f64 / 1e6,
             counted as f64 / 1e6,
             bytes as f64 / 1e6 / time,
-            bytes as f64 / 1e6 / given
+            bytes as f64 / 1e6 / time_given
         );
     }
     Ok(())
+}
+
+/// Time that this thread has run, where the system tells (a busy machine changes it little); otherwise the clock's.
+fn seconds() -> f64 {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let ran = told.and_then(|told| told.split(' ').next()?.parse::<f64>().ok());
+    ran.map_or_else(|| START.elapsed().as_secs_f64(), |nanoseconds| nanoseconds / 1e9)
 }
 
 fn split(content: &[u8]) -> Vec<(&[u8], u64)> {

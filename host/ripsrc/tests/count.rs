@@ -489,3 +489,26 @@ fn counters_go_to_threads() {
     fn goes<T: Send + 'static>() {}
     goes::<Counter>();
 }
+
+#[test]
+fn versions_before_change_nothing() {
+    const PATHS: &[&str] =
+        &["a.c", "a.h", "a.rs", "a.py", "a.rb", "a.sh", "a.php", "a.lua", "a.m", "a.hs", "a.md", "a.ml"];
+    let mut random = Random(0xD00D_5678_9ABC_DEF1);
+    let mut counter = Counter::new(Options { versions_bytes_max: 20_000, ..Options::default() });
+    let mut contents: Vec<Vec<u8>> = PATHS.iter().map(|_| random.content()).collect();
+    for _ in 0..1500 {
+        let which = random.next(PATHS.len());
+        let content = &mut contents[which];
+        // Some bytes go, others come: what edits do.
+        let start = random.next(content.len() + 1);
+        let end = (start + random.next(30)).min(content.len());
+        let mut coming = random.content();
+        coming.truncate(random.next(60));
+        content.splice(start..end, coming);
+        content.truncate(4000);
+        let path = PATHS[which].as_bytes();
+        let expected = Counter::new(Options::default()).count(path, content);
+        assert_eq!(counter.count(path, content), expected, "{}: {}", PATHS[which], content.escape_ascii());
+    }
+}

@@ -8,7 +8,7 @@
 use super::classes::{Class, Outcome, State};
 use super::memo::{self, Memo};
 use super::skip::file_name;
-use super::without_end;
+use super::{Beside, without_end};
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use std::collections::HashMap;
 
@@ -205,6 +205,8 @@ impl Detector {
         path: ByPath,
         content: &[u8],
         lines: impl Iterator<Item = (&'a [u8], u64)>,
+        beside: &Beside,
+        matched: &mut Vec<u32>,
         memo: &mut Memo,
     ) -> Option<Language> {
         if let Some(language) = by_mode_line(content) {
@@ -222,7 +224,7 @@ impl Detector {
                 let told =
                     TELLING.iter().position(|telling| telling.endings.contains(&path.ending)).and_then(|number| {
                         match is_about_lines(&TELLING[number]) {
-                            true => self.by_lines(number, &among, lines, memo),
+                            true => self.by_lines(number, &among, lines, beside, matched, memo),
                             false => self.by_whole(number, &among, content),
                         }
                     });
@@ -242,20 +244,23 @@ impl Detector {
         number: usize,
         among: &[u16],
         lines: impl Iterator<Item = (&'a [u8], u64)>,
+        beside: &Beside,
+        of_lines: &mut Vec<u32>,
         memo: &mut Memo,
     ) -> Option<Language> {
         let telling = &TELLING[number];
         let set = self.sets.entry(number).or_insert_with(|| compile_all(telling));
         let place = memo::TELLING + number as u16;
         let (mut seen, mut matched) = (0, 0);
-        for (line, line_hash) in lines {
-            let of_line = match_line(set, place, line, line_hash, memo);
-            // Once a rule without doubts holds that comes first, later lines change nothing.
-            if of_line & !matched != 0 && telling.rules[0].holds_for_good(|at| (matched | of_line) >> at & 1 == 1) {
-                matched |= of_line;
+        for (at, (line, line_hash)) in lines.enumerate() {
+            let of_line = beside.telling(at).unwrap_or_else(|| match_line(set, place, line, line_hash, memo));
+            of_lines.push(of_line);
+            let news = of_line & !matched != 0;
+            matched |= of_line;
+            // Once the rule that comes first holds, later lines change nothing.
+            if news && telling.rules[0].holds_for_good(|at| matched >> at & 1 == 1) {
                 break;
             }
-            matched |= of_line;
             seen += line.len();
             if seen >= SEEN {
                 break;

@@ -96,7 +96,7 @@ impl Memo {
     }
 }
 
-fn pack(outcome: Outcome) -> u64 {
+pub(super) fn pack(outcome: Outcome) -> u64 {
     let class = match outcome.class {
         Class::Code => 1,
         Class::Comment => 2,
@@ -105,7 +105,7 @@ fn pack(outcome: Outcome) -> u64 {
     class | u64::from(outcome.complexity) << 2 | u64::from(outcome.next.bits()) << 32
 }
 
-fn unpack(value: u64) -> Outcome {
+pub(super) fn unpack(value: u64) -> Outcome {
     let class = match value & 3 {
         1 => Class::Code,
         2 => Class::Comment,

@@ -6,7 +6,7 @@
 //! - [`Counter::count_lines`] takes lines that the caller has split and hashed for its own ends, and pays for neither.
 //!
 //! The result depends on the path and the content alone, never on what was counted before: a counter remembers only what
-//! lines came to (`memo.rs`), what paths say, and compiled patterns. Two counters share nothing but read-only tables.
+//! lines came to (`memo.rs`, `versions.rs`), what paths say, and compiled patterns. Two counters share nothing but read-only tables.
 //!
 //! What follows holds for every result:
 //! - `size` is the blob's, always. `size_normalized` is what the predecessor called size: without the carriage returns at
@@ -24,6 +24,7 @@ mod license;
 mod memo;
 mod skip;
 mod syntaxes;
+mod versions;
 
 pub use classes::{Class, Outcome, State};
 pub use language::Language;
@@ -35,6 +36,7 @@ use language::{ByPath, Detector};
 use memo::Memo;
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use versions::{Version, Versions};
 
 /// From where on files are not counted, and how much memory may be used. The defaults are the predecessor's, which guard
 /// against minified code and data in the guise of source.
@@ -49,11 +51,19 @@ pub struct Options {
     /// Bytes that remembered lines may take; 64 MB, enough for four million lines. A history such as redis' has 0.4
     /// million different ones.
     pub memo_bytes_max: usize,
+    /// Bytes that the last versions of files may take; 64 MB, enough for three million lines of different files.
+    pub versions_bytes_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { size_max: 1_000_000, lines_max: 40_000, width_max: 1096, memo_bytes_max: 64 << 20 }
+        Options {
+            size_max: 1_000_000,
+            lines_max: 40_000,
+            width_max: 1096,
+            memo_bytes_max: 64 << 20,
+            versions_bytes_max: 64 << 20,
+        }
     }
 }
 
@@ -110,12 +120,14 @@ pub struct Counter {
     detector: Detector,
     paths: HashMap<Box<[u8]>, PathFacts>,
     memo: Memo,
+    versions: Versions,
 }
 
 impl Counter {
     pub fn new(options: Options) -> Counter {
         let memo = Memo::new(options.memo_bytes_max);
-        Counter { options, detector: Detector::default(), paths: HashMap::new(), memo }
+        let versions = Versions::new(options.versions_bytes_max);
+        Counter { options, detector: Detector::default(), paths: HashMap::new(), memo, versions }
     }
 
     /// What this version of a file says.
@@ -125,7 +137,8 @@ impl Counter {
     }
 
     /// The same for a caller that has the lines with their hashes already. A line's bytes may hold its line end or not,
-    /// but always the same way; its hash is any 64-bit hash of its bytes. The lines are walked twice at most.
+    /// but always the same way; its hash is any 64-bit hash of its bytes. The lines are walked three times at most. It is
+    /// quickest when versions of a path follow one another.
     pub fn count_lines<'a>(
         &mut self,
         path: &[u8],
@@ -144,14 +157,34 @@ impl Counter {
         if let Some(license) = license.flatten() {
             return FileFacts { license: Some(license), ..FileFacts::skipped(size, Skip::License) };
         }
-        let extent = Extent::of(lines.clone());
-        if let Some(reason) = of_path.skip.or_else(|| self.judge_extent(extent)) {
+        if let Some(reason) = of_path.skip {
             return FileFacts::skipped(size, reason);
         }
-        let Some(language) = self.detector.detect(of_path.by_path, content, lines.clone(), &mut self.memo) else {
-            return FileFacts::skipped(size, Skip::UnknownLanguage);
+        let mut new = Version::default();
+        let extent = Extent::of(lines.clone(), &mut new.hashes);
+        if let Some(reason) = self.judge_extent(extent) {
+            return FileFacts::skipped(size, reason);
+        }
+        let old = self.versions.take(path);
+        let beside = Beside { goes_with: versions::align(&old.hashes, &new.hashes), old };
+        let asked =
+            self.detector.detect(of_path.by_path, content, lines.clone(), &beside, &mut new.telling, &mut self.memo);
+        new.language = asked;
+        let facts = match asked {
+            Some(language) => {
+                let known = FileFacts {
+                    language: Some(language),
+                    size,
+                    size_normalized: extent.size_normalized,
+                    lines: extent.lines,
+                    ..FileFacts::default()
+                };
+                self.classify(known, language, lines, &beside, &mut new.outcomes)
+            }
+            None => FileFacts::skipped(size, Skip::UnknownLanguage),
         };
-        self.classify(language, lines, size, extent)
+        self.versions.put(path, new);
+        facts
     }
 
     /// What one line comes to, in a language and after the lines that led to this state.
@@ -202,44 +235,66 @@ impl Counter {
         (extent.width > width_max).then_some(Skip::TooWide { bytes: extent.width, max: width_max })
     }
 
+    /// Completes what is known of a file by what its lines come to.
     fn classify<'a>(
         &mut self,
+        known: FileFacts,
         language: Language,
         lines: impl Iterator<Item = (&'a [u8], u64)>,
-        size: u64,
-        extent: Extent,
+        beside: &Beside,
+        outcomes: &mut Vec<u64>,
     ) -> FileFacts {
-        let mut facts = FileFacts {
-            language: Some(language),
-            size,
-            size_normalized: extent.size_normalized,
-            ..FileFacts::default()
-        };
-        facts.classes.reserve_exact(extent.lines as usize);
+        let mut facts = known;
+        let mut classes = Vec::with_capacity(beside.goes_with.len());
+        let mut by_class = [0; 3];
+        outcomes.reserve_exact(beside.goes_with.len());
         let mut state = State::START;
         for (at, (line, line_hash)) in lines.enumerate() {
-            let outcome = self.line(language, state, line, line_hash);
+            let outcome = match beside.outcome(at, language, state) {
+                Some(outcome) => outcome,
+                None => self.line(language, state, line, line_hash),
+            };
+            outcomes.push(memo::pack(outcome));
             state = outcome.next;
             facts.complexity += u64::from(outcome.complexity);
-            facts.classes.push(outcome.class.letter());
-            match outcome.class {
-                Class::Code => facts.sloc += 1,
-                Class::Blank => facts.blanks += 1,
-                Class::Comment => {
-                    facts.comments += 1;
-                    let in_header = at < skip::HEADER_LINES_MAX && facts.sloc <= skip::HEADER_CODE_LINES_MAX as u64;
-                    if in_header && self.says_generated(line, line_hash) {
-                        return FileFacts::skipped(size, Skip::Generated);
-                    }
+            classes.push(outcome.class.letter() as u8);
+            by_class[outcome.class as usize] += 1;
+            if outcome.class == Class::Comment && at < skip::HEADER_LINES_MAX {
+                let in_header = by_class[Class::Code as usize] <= skip::HEADER_CODE_LINES_MAX;
+                if in_header && self.says_generated(line, line_hash) {
+                    return FileFacts::skipped(facts.size, Skip::Generated);
                 }
             }
         }
-        facts.lines = extent.lines;
-        facts.loc = extent.lines;
+        [facts.sloc, facts.comments, facts.blanks] = by_class;
+        facts.loc = facts.lines;
+        facts.classes = String::from_utf8(classes).unwrap_or_default();
         if facts.sloc > 0 {
             facts.weighted_complexity = facts.complexity as f64 / facts.sloc as f64 * 100.0;
         }
         facts
+    }
+}
+
+/// The version before, and which of its lines go with those that are counted.
+struct Beside {
+    goes_with: Vec<u32>,
+    old: Version,
+}
+
+impl Beside {
+    /// What the same line came to in the same language and state.
+    fn outcome(&self, at: usize, language: Language, state: State) -> Option<Outcome> {
+        let line = *self.goes_with.get(at)? as usize;
+        let outcome = *self.old.outcomes.get(line)?;
+        let before = line.checked_sub(1).map_or(State::START, |before| memo::unpack(self.old.outcomes[before]).next);
+        (before == state && self.old.language == Some(language)).then(|| memo::unpack(outcome))
+    }
+
+    /// Which patterns the same line matched.
+    fn telling(&self, at: usize) -> Option<u32> {
+        let line = *self.goes_with.get(at)? as usize;
+        self.old.telling.get(line).copied()
     }
 }
 
@@ -253,8 +308,10 @@ struct Extent {
 }
 
 impl Extent {
-    fn of<'a>(lines: impl Iterator<Item = (&'a [u8], u64)>) -> Extent {
-        lines.fold(Extent::default(), |mut extent, (line, _)| {
+    /// Walks the lines, and keeps their hashes.
+    fn of<'a>(lines: impl Iterator<Item = (&'a [u8], u64)>, hashes: &mut Vec<u64>) -> Extent {
+        lines.fold(Extent::default(), |mut extent, (line, line_hash)| {
+            hashes.push(line_hash);
             let len = without_end(line).len() as u64;
             extent.lines += 1;
             extent.width = extent.width.max(len);

@@ -717,7 +717,7 @@ fn contains_folders(path: &[u8], wanted: &str) -> bool {
 /// Lines in which a generated file must say so.
 pub(super) const HEADER_LINES_MAX: usize = 40;
 /// Lines of code that may stand before or within such a header: `<?php`, `package x;`, `"use strict"`, `#pragma once`.
-pub(super) const HEADER_CODE_LINES_MAX: usize = 3;
+pub(super) const HEADER_CODE_LINES_MAX: u64 = 3;
 
 /// Whether a comment line in a file's header says that the file is generated.
 pub(super) fn says_generated(line: &[u8]) -> bool {
