@@ -105,7 +105,7 @@ mod tests {
         check("abcdef", "aef", "aef");
         check("abcdef", "Xabcdef", ".abcdef");
         check("abcdef", "abXdeYf", "ab.de.f");
-        check("a}b}c}d}", "a}.}b}c}d}", "a}..b}c}d}");
+        check("a}b}c}d}", "a}X}b}c}d}", "a}.}b}c}d}");
     }
 
     #[test]
