@@ -69,7 +69,7 @@ const USUAL: &[(&str, &str)] = &[
     ("bas", "Visual Basic 6.0"),
     ("cgi", "Perl"),
     ("cl", "Common Lisp"),
-    ("cls", "Visual Basic 6.0"),
+    ("cls", "Apex"),
     ("cs", "C#"),
     ("d", "D"),
     ("es", "JavaScript"),
@@ -81,7 +81,7 @@ const USUAL: &[(&str, &str)] = &[
     ("gs", "JavaScript"),
     ("hh", "C++"),
     ("i", "SWIG"),
-    ("inc", "PHP"),
+    ("inc", "C++"),
     ("l", "Lex"),
     ("lisp", "Common Lisp"),
     ("lsp", "Common Lisp"),
@@ -92,6 +92,7 @@ const USUAL: &[(&str, &str)] = &[
     ("mm", "Objective-C++"),
     ("n", "Nemerle"),
     ("p", "OpenEdge ABL"),
+    ("pbt", "Protocol Buffer Text Format"),
     ("php", "PHP"),
     ("pl", "Perl"),
     ("pm", "Perl"),
@@ -107,7 +108,7 @@ const USUAL: &[(&str, &str)] = &[
     ("sc", "Scala"),
     ("sch", "Scheme"),
     ("scm", "Scheme"),
-    ("sls", "Scheme"),
+    ("sls", "Salt"),
     ("sol", "Solidity"),
     ("spec", "RPM Spec"),
     ("sql", "SQL"),
@@ -217,8 +218,12 @@ impl Detector {
         if among.len() != 1 {
             narrow(&mut among, path.endings);
         }
+        // What says that it is XML is, unless its ending tells that it is a language that is written in XML.
+        if among.len() != 1 && starts_like_xml(content) {
+            narrow(&mut among, xml());
+        }
         match among[..] {
-            [] => starts_like_xml(content).then(|| Language::from_name("XML")).flatten(),
+            [] => None,
             [one] => Some(Language(one)),
             _ => {
                 let told =
@@ -416,6 +421,10 @@ fn by_first_line(content: &[u8]) -> &'static [u16] {
     let plain = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
     let found = find(INTERPRETERS, program).or_else(|| find(INTERPRETERS, plain));
     found.map_or(&[], |found| found.1)
+}
+
+fn xml() -> &'static [u16] {
+    find(ALIASES, "xml").map_or(&[], |found| found.1)
 }
 
 fn starts_like_xml(content: &[u8]) -> bool {
