@@ -27,9 +27,12 @@ fn none_wrong(wrong: &[String]) {
     assert!(wrong.is_empty(), "{} wrong:\n{}\n", wrong.len(), wrong.join("\n"));
 }
 
-/// A case of lines.txt: its first line, and its lines with what is expected of each.
-fn cases() -> Vec<(&'static str, Vec<(char, u32, &'static str)>)> {
-    let mut cases: Vec<(&str, Vec<_>)> = Vec::new();
+/// A line of a case: its class, its decisions, its text.
+type Expected = (char, u32, &'static str);
+
+/// The cases of lines.txt: their first lines, and their lines.
+fn cases() -> Vec<(&'static str, Vec<Expected>)> {
+    let mut cases: Vec<(&str, Vec<Expected>)> = Vec::new();
     for line in LINES.lines().filter(|line| !line.starts_with("# ")) {
         if let Some(title) = line.strip_prefix("== ") {
             cases.push((title, Vec::new()));

@@ -259,7 +259,7 @@ impl Reading<'_> {
             match self.mode {
                 Mode::Code => self.read_code(),
                 Mode::Block { number, depth } => self.read_block(number, depth),
-                Mode::Quoted { number, doc } => self.read_quoted(number, doc),
+                Mode::Quoted { number, .. } => self.read_quoted(number),
                 Mode::Told { number, end } => self.read_told(number, end),
             }
         }
@@ -268,7 +268,8 @@ impl Reading<'_> {
         }
         if let Mode::Quoted { number, .. } = self.mode {
             let quote = &self.machine.syntax.quotes[usize::from(number)];
-            if !quote.spans && !(quote.escape && self.ends_with_backslash()) {
+            let goes_on = quote.spans || quote.escape && self.ends_with_backslash();
+            if !goes_on {
                 self.mode = Mode::Code;
             }
         }
@@ -424,7 +425,7 @@ impl Reading<'_> {
         self.mode = Mode::Block { number, depth };
     }
 
-    fn read_quoted(&mut self, number: u8, doc: bool) {
+    fn read_quoted(&mut self, number: u8) {
         let quote: &Quote = &self.machine.syntax.quotes[usize::from(number)];
         let close = quote.close.as_bytes();
         while self.at < self.line.len() {
@@ -435,7 +436,6 @@ impl Reading<'_> {
                 self.at += close.len();
                 self.mode = Mode::Code;
                 // What follows a documentation string on its line makes it code; that is seen when it is read.
-                let _ = doc;
                 return;
             } else {
                 self.at += 1;

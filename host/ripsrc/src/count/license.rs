@@ -61,7 +61,7 @@ fn is_dense(content: &[u8]) -> bool {
         words += 1;
         let is_root =
             |root: &&str| word.get(..root.len()).is_some_and(|start| start.eq_ignore_ascii_case(root.as_bytes()));
-        found += usize::from(ROOTS.iter().any(|root| is_root(root)));
+        found += usize::from(ROOTS.iter().any(is_root));
     }
     found * WORDS_BETWEEN_MAX >= words
 }

@@ -125,7 +125,7 @@ fn looks_like_source(name: &[u8]) -> bool {
     !one_of(ending, &["md", "txt", "rst", "markdown"]) && !ending.iter().all(u8::is_ascii_digit)
 }
 
-/// What the path alone tells, in the order of the rules. `by_ending` is the language that its ending stands for first.
+/// What the path alone tells, in the order of the rules. `by_ending` is the language that its ending stands for beyond doubt.
 pub(super) fn by_path(path: &[u8], by_ending: Option<Language>) -> Option<Skip> {
     let name = file_name(path);
     if by_ending.is_some_and(|language| CONFIGURATION.contains(&language.name())) {
@@ -462,7 +462,6 @@ const EXCLUDED_ENDINGS: &[&str] = &[
     "keystore",
     "csr",
     "gpg",
-    "asc",
     "sig",
     // Projects of IDEs.
     "iml",
@@ -500,17 +499,13 @@ const EXCLUDED_ENDINGS: &[&str] = &[
     "orig",
     "rej",
     "pid",
-    "snap",
-    "po",
-    "pot",
-    "mo",
 ];
 
 const EXCLUDED_DOUBLE_ENDINGS: &[&str] =
     &[".min.js", "-min.js", ".min.css", "-min.css", ".min.mjs", ".bundle.js", ".chunk.js", ".chunk.css"];
 
 /// What a paper's name may end with; without an ending it may stand too.
-const PAPER_ENDINGS: &[&str] = &["md", "markdown", "txt", "rst", "adoc", "asciidoc", "org", "html", "rdoc", "textile"];
+const PAPER_ENDINGS: &[&str] = &["md", "markdown", "txt", "rst", "adoc", "asciidoc", "org", "rdoc", "textile"];
 
 /// Names of papers, in any case.
 const PAPERS: &[&str] = &[
@@ -531,7 +526,6 @@ const PAPERS: &[&str] = &[
     "CHANGES",
     "HISTORY",
     "NEWS",
-    "RELEASES",
     "CONTRIBUTING",
     "DCO",
     "VERSION",
@@ -539,9 +533,6 @@ const PAPERS: &[&str] = &[
     "CODE-OF-CONDUCT",
     "ISSUE_TEMPLATE",
     "PULL_REQUEST_TEMPLATE",
-    "SECURITY",
-    "SUPPORT",
-    "INSTALL",
     "CITATION",
 ];
 
