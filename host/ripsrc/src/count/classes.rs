@@ -460,7 +460,9 @@ impl Reading<'_> {
                 (rest.get(level) == Some(&b'[')).then_some((level + 1, level as u32))
             }
             Special::DollarQuote if !before.is_some_and(is_word) => tag(rest),
-            Special::HereDocument => return self.note_heredoc(number, len),
+            Special::HereDocument | Special::HereDocumentTight | Special::HereDocumentTriple => {
+                return self.note_heredoc(number, special, len);
+            }
             _ => None,
         };
         let Some((used, end)) = opened else { return false };
@@ -493,12 +495,12 @@ impl Reading<'_> {
     }
 
     /// `<<EOF`, `<<-'EOF'`, `<<~EOF`, `<<<EOF`: what follows on this line is still code.
-    fn note_heredoc(&mut self, number: u8, len: usize) -> bool {
+    fn note_heredoc(&mut self, number: u8, special: Special, len: usize) -> bool {
         let rest = &self.line[self.at + len..];
-        // After a word or a digit it is a shift.
-        let shift = self.line[..self.at].iter().rev().find(|byte| **byte != b' ').is_some_and(|byte| is_word(*byte));
-        let Some((used, word)) = heredoc_word(rest) else { return false };
-        if shift && !rest.starts_with(b"'") && !rest.starts_with(b"\"") && self.before().is_some_and(is_word) {
+        let before = self.before();
+        let Some((used, word)) = heredoc_word(rest, special == Special::HereDocument) else { return false };
+        // After a word it shifts; three in a row hand a shell its input on the same line.
+        if before.is_some_and(|byte| is_word(byte) || byte == b'<') {
             return false;
         }
         self.code = true;
@@ -509,7 +511,7 @@ impl Reading<'_> {
 
     fn read_told(&mut self, number: u8, end: u32) {
         let special = self.machine.syntax.special[usize::from(number)];
-        if special == Special::HereDocument {
+        if special.is_heredoc() {
             // It ends with a line that holds its word alone; some languages let punctuation follow.
             let word = trim(self.line);
             let word_end = word.iter().position(|byte| !is_word(*byte)).unwrap_or(word.len());
@@ -574,23 +576,27 @@ fn tag(rest: &[u8]) -> Option<(usize, u32)> {
     good.then(|| (len + 1, hash(&rest[..len])))
 }
 
-/// The word that will end a here-document, and how much of the line it uses.
-fn heredoc_word(rest: &[u8]) -> Option<(usize, &[u8])> {
-    let mut start = rest.iter().position(|byte| !b"-~".contains(byte))?;
-    start += rest[start..].iter().position(|byte| *byte != b' ')?;
-    let quote = rest[start];
-    if b"'\"".contains(&quote) {
-        let len = rest[start + 1..].iter().position(|byte| *byte == quote)?;
+/// The word that will end a here-document, and how much of the line it uses. Shells let spaces stand before it.
+fn heredoc_word(rest: &[u8], shell: bool) -> Option<(usize, &[u8])> {
+    let marks = rest.iter().take_while(|byte| b"-~".contains(byte)).count();
+    let spaces = rest[marks..].iter().take_while(|byte| **byte == b' ').count();
+    let start = marks + spaces;
+    let first = *rest.get(start)?;
+    if spaces > 0 && !shell {
+        return None;
+    }
+    if b"'\"".contains(&first) {
+        let len = rest[start + 1..].iter().position(|byte| *byte == first)?;
         let word = &rest[start + 1..start + 1 + len];
         let good = !word.is_empty() && word.iter().all(|byte| is_word(*byte));
         return good.then_some((start + len + 2, word));
     }
-    start += usize::from(quote == b'\\');
-    let len = rest[start..].iter().position(|byte| !is_word(*byte)).unwrap_or(rest.len() - start);
+    let start = start + usize::from(first == b'\\');
+    let len = rest[start..].iter().take_while(|byte| is_word(**byte)).count();
     let word = &rest[start..start + len];
-    // A number or a single small letter is a shift's operand far more often than a here-document's word.
+    // In small letters, or after a space, it would more often be what is shifted or appended.
     let good = word.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
-        && word.iter().any(u8::is_ascii_uppercase);
+        && (word.iter().any(u8::is_ascii_uppercase) || shell && spaces == 0);
     good.then_some((start + len, word))
 }
 

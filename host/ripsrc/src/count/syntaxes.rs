@@ -61,11 +61,19 @@ pub(super) enum Special {
     LongComment,
     /// `$tag$…$tag$`.
     DollarQuote,
-    /// `<<WORD`, up to a line of that word.
+    /// `<<WORD`, up to a line of that word, as shells have it: a space may stand between, and `<<<` is something else.
     HereDocument,
+    /// `<<~WORD` as Ruby and Perl have it: `list << ITEM` is something else.
+    HereDocumentTight,
+    /// `<<<WORD` as PHP has it.
+    HereDocumentTriple,
 }
 
 impl Special {
+    pub(super) fn is_heredoc(self) -> bool {
+        matches!(self, Special::HereDocument | Special::HereDocumentTight | Special::HereDocumentTriple)
+    }
+
     pub(super) fn opens(self) -> &'static [&'static str] {
         match self {
             Special::Character => &["'"],
@@ -74,7 +82,8 @@ impl Special {
             Special::LongBracket => &["["],
             Special::LongComment => &["--["],
             Special::DollarQuote => &["$"],
-            Special::HereDocument => &["<<"],
+            Special::HereDocument | Special::HereDocumentTight => &["<<"],
+            Special::HereDocumentTriple => &["<<<"],
         }
     }
 }
@@ -324,7 +333,7 @@ const RUBY: Syntax = Syntax {
     line: HASH_WORD,
     block: &[column0("=begin", "=end")],
     quotes: LONG_BOTH,
-    special: &[Special::HereDocument],
+    special: &[Special::HereDocumentTight],
     decisions: DEFAULT,
 };
 const BASIC_LIKE: Syntax = Syntax {
@@ -342,9 +351,10 @@ pub(super) const SYNTAXES: &[(&[&str], Syntax)] = &[
         Syntax { decisions: C, ..C_LIKE },
     ),
     (
-        &["C++", "Objective-C", "Objective-C++", "Logos", "LoomScript", "SWIG"],
+        &["C++", "LoomScript", "SWIG"],
         Syntax { decisions: CPP, special: &[Special::Character, Special::CppRaw], ..C_LIKE },
     ),
+    (&["Objective-C", "Objective-C++", "Logos"], Syntax { special: &[Special::Character, Special::CppRaw], ..C_LIKE }),
     (
         &["Java", "Apex", "Processing", "AspectJ"],
         Syntax { decisions: JAVA, quotes: &[long("\"\"\""), quote("\"")], ..C_LIKE },
@@ -411,7 +421,7 @@ pub(super) const SYNTAXES: &[(&[&str], Syntax)] = &[
                 column0("=for", "=cut"),
             ],
             quotes: LONG_BOTH,
-            special: &[Special::HereDocument],
+            special: &[Special::HereDocumentTight],
             decisions: PERL,
         },
     ),
@@ -429,7 +439,7 @@ pub(super) const SYNTAXES: &[(&[&str], Syntax)] = &[
             line: &[line("//"), line_at("#", At::WordNoBracket)],
             block: SLASH_STAR,
             quotes: LONG_BOTH,
-            special: &[Special::HereDocument],
+            special: &[Special::HereDocumentTriple],
             decisions: DEFAULT,
         },
     ),
@@ -779,8 +789,12 @@ pub(super) const SYNTAXES: &[(&[&str], Syntax)] = &[
         },
     ),
     (
-        &["TeX", "BibTeX Style", "Prolog", "PostScript", "Mercury", "Logtalk", "Oz", "Answer Set Programming"],
+        &["TeX", "BibTeX Style", "PostScript"],
         Syntax { line: PERCENT, block: &[], quotes: &[], special: &[], decisions: DEFAULT },
+    ),
+    (
+        &["Prolog", "Mercury", "Logtalk", "Oz", "Answer Set Programming"],
+        Syntax { line: PERCENT, block: SLASH_STAR, quotes: DOUBLE, special: &[], decisions: DEFAULT },
     ),
     (&["MATLAB"], Syntax { line: PERCENT, block: &[nested("%{", "%}")], quotes: &[], special: &[], decisions: MATLAB }),
     (
