@@ -183,6 +183,12 @@ fn licenses_are_named_with_confidence() {
     let license = count("LICENSE", ZERO_BSD).license.unwrap();
     assert_eq!(license.name, "0BSD");
     assert!((0.85..=1.0).contains(&license.confidence), "{}", license.confidence);
+    let mut without = Counter::new(Options { licenses: false, ..Options::default() });
+    assert_eq!(without.count(b"LICENSE", ZERO_BSD.as_bytes()).skipped, Some(Skip::Excluded));
+    // A README is one only if it says nothing else.
+    assert_eq!(count("README", ZERO_BSD).license.map(|license| license.name).as_deref(), Some("0BSD"));
+    let readme = format!("# A program\n\n{}\n{ZERO_BSD}", "It does things, and does them well.\n".repeat(200));
+    assert_eq!(count("README.md", readme).skipped, Some(Skip::Excluded));
     // Only what is named so is compared.
     assert_eq!(count("notes.txt", ZERO_BSD).license, None);
 }
