@@ -51,10 +51,10 @@ pub struct Options {
     /// Whether licences are told. The first file that may be one costs 0.2 s and 50 MB, since the texts of 700 licences
     /// are loaded; each after it about 10 ms. Without, such files are on the exclusion list.
     pub licenses: bool,
-    /// Bytes that remembered lines may take; 64 MB, enough for four million lines. A history such as redis' has 0.4
-    /// million different ones.
+    /// Bytes that remembered lines may take; 32 MB, enough for two million. A history such as redis' has 0.4 million
+    /// different ones.
     pub memo_bytes_max: usize,
-    /// Bytes that the last versions of files may take; 64 MB, enough for three million lines of different files.
+    /// Bytes that the last versions of files may take; 32 MB, enough for 1.5 million lines of different files.
     pub versions_bytes_max: usize,
 }
 
@@ -65,8 +65,8 @@ impl Default for Options {
             lines_max: 40_000,
             width_max: 1096,
             licenses: true,
-            memo_bytes_max: 64 << 20,
-            versions_bytes_max: 64 << 20,
+            memo_bytes_max: 32 << 20,
+            versions_bytes_max: 32 << 20,
         }
     }
 }

@@ -767,7 +767,7 @@ pub(super) const SYNTAXES: &[(&[&str], Syntax)] = &[
         &["WebAssembly"],
         Syntax { line: &[line(";;")], block: &[nested("(;", ";)")], quotes: DOUBLE, special: &[], decisions: DEFAULT },
     ),
-    (&["Erlang"], Syntax { line: PERCENT, block: &[], quotes: &[long("\"")], special: &[], decisions: DEFAULT }),
+    (&["Erlang"], Syntax { line: PERCENT, block: &[], quotes: DOUBLE, special: &[], decisions: DEFAULT }),
     (
         &["Elixir"],
         Syntax {
