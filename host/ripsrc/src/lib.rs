@@ -30,6 +30,7 @@ mod changes;
 mod checkpoint;
 mod code;
 mod commit;
+pub mod count;
 mod diff;
 mod lines;
 mod objects;
