@@ -1,9 +1,8 @@
 //! Tries the library: `ripsrc code REPO`, `ripsrc validate REPO`. The agent's command is another.
 //!
-//! Options: `--no-blame`, `--all-branches`, `--threads N`, `--quiet` (count the records instead of printing them); of
+//! Options: `--no-blame`, `--all-branches`, `--threads N`, `--no-count`, `--checkpoint DIR`, `--quiet` (count the records instead of printing them); of
 //! `validate`, `--commits N` and `--seed N`.
 
-use ripsrc::output::Writer;
 use ripsrc::{Options, Record, Repository, Scope};
 use std::path::Path;
 
@@ -16,6 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options {
         scope: if has("--all-branches") { Scope::AllBranches } else { Scope::Head },
         blame: !has("--no-blame"),
+        count: (!has("--no-count")).then(ripsrc::count::Options::default),
+        checkpoint: value("--checkpoint").map(Into::into),
         threads: value("--threads").map_or(Ok(0), |text| text.parse())?,
         ..Options::default()
     };
@@ -47,19 +48,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn code(repository: &Repository, options: &Options, quiet: bool) -> Result<(), Box<dyn std::error::Error>> {
     let (mut lines, mut runs) = (0u64, 0u64);
-    let mut writer = Writer::new(std::io::stdout().lock());
-    let summary = repository.code(options, &mut |record| {
-        if !quiet {
-            return Ok(writer.write(&record)?);
-        }
-        if let Record::Blame(blame) = record {
-            runs += blame.owners.iter().count() as u64;
-            lines += blame.owners.iter().map(|owned| u64::from(owned.count)).sum::<u64>();
-        }
-        Ok(())
-    })?;
-    drop(writer.finish()?);
+    let summary = if quiet {
+        repository.code(options, &mut |record| {
+            if let Record::Blame(blame) = record {
+                runs += blame.owners.iter().count() as u64;
+                lines += blame.owners.iter().map(|owned| u64::from(owned.count)).sum::<u64>();
+            }
+            Ok(())
+        })?
+    } else {
+        repository.code_json(options, &mut std::io::stdout().lock())?
+    };
+    if let Some(next) = &summary.next {
+        next.save()?;
+    }
     let (commits, files) = (summary.commits, summary.files);
     eprintln!("{commits} commits, {files} files, {lines} lines in {runs} runs, {} unreadable", summary.unreadable.len());
+    eprintln!("checkpoint: {:?}, {} recomputed, next {:?}", summary.checkpoint, summary.recomputed, summary.next);
     Ok(())
 }

@@ -6,11 +6,13 @@
 //! memory is let go and read once more in a later round, together with its counterparts only.
 
 use crate::changes::{BlobId, PairId};
+use crate::count::{self, Counter, FileFacts};
 use crate::diff::{self, Diff, Scratch};
 use crate::lines::{Lines, Text};
 use crate::objects::forest::{Forest, Object, Worker};
 use crate::objects::{Kind, ObjId, ObjectError, Odb};
 use crate::rename::is_binary;
+use crate::trees::PathId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,8 +26,29 @@ pub(crate) struct Blob {
     pub fault: Option<Box<ObjectError>>,
 }
 
+/// What a content says under one path: languages are told by names too.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// Without the classes.
+    pub facts: FileFacts,
+    /// The class of each line, four to a byte, in the order of `CLASSES`.
+    pub classes: Box<[u8]>,
+}
+
+/// Letters of lines' classes by their packed numbers.
+pub(crate) const CLASSES: [u8; 4] = *b"cmb?";
+
+fn pack(mut facts: FileFacts) -> Facts {
+    let letters = std::mem::take(&mut facts.classes).into_bytes();
+    let number = |letter: &u8| CLASSES.iter().position(|class| class == letter).unwrap_or(3) as u8;
+    let byte = |four: &[u8]| four.iter().enumerate().fold(0, |byte, (at, letter)| byte | number(letter) << (2 * at));
+    Facts { facts, classes: letters.chunks(4).map(byte).collect() }
+}
+
 /// What reading all contents gives.
 pub(crate) struct Blobs {
+    /// By content and path.
+    pub facts: HashMap<(BlobId, PathId), Facts, foldhash::fast::RandomState>,
     pub list: Vec<Blob>,
     /// None if one of the two cannot be read.
     pub diffs: Vec<Option<Diff>>,
@@ -48,6 +71,10 @@ struct Job<'a> {
     lines: &'a Lines,
     shelf: Mutex<Shelf>,
     bytes_max: usize,
+    /// Under which paths each content is to be counted, by content.
+    counted: &'a [(BlobId, PathId, Arc<[u8]>)],
+    /// Contents that were read in an earlier round are not counted again.
+    again: bool,
 }
 
 /// Contents that wait for their counterparts.
@@ -64,7 +91,9 @@ struct Shelf {
 struct BlobWorker<'a> {
     job: &'a Job<'a>,
     scratch: Scratch,
+    counter: Option<Counter>,
     found: Vec<(BlobId, Blob)>,
+    facts: Vec<((BlobId, PathId), Facts)>,
     diffs: Vec<(PairId, Diff)>,
 }
 
@@ -85,6 +114,19 @@ impl Shelf {
 }
 
 impl BlobWorker<'_> {
+    fn count(&mut self, blob: BlobId, bytes: &[u8], text: &Text) {
+        let (job, Some(counter)) = (self.job, &mut self.counter) else { return };
+        let first = job.counted.partition_point(|(other, _, _)| *other < blob);
+        for (_, number, path) in job.counted[first..].iter().take_while(|(other, _, _)| *other == blob) {
+            let starts = std::iter::once(0).chain(text.ends.iter().copied());
+            let lines = starts.zip(&text.ends).zip(&text.tokens).map(|((start, end), token)| {
+                // Any 64 bits that tell lines apart will do; these are spread.
+                (&bytes[start as usize..*end as usize], u64::from(*token).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            });
+            self.facts.push(((blob, *number), pack(counter.count_lines(path, bytes, lines))));
+        }
+    }
+
     fn compare(&mut self, blob: BlobId, text: &Arc<Text>) {
         let job = self.job;
         let pairs = &job.pair_list[job.first[blob as usize] as usize..job.first[blob as usize + 1] as usize];
@@ -137,6 +179,7 @@ impl Worker for BlobWorker<'_> {
                     fault: None,
                 };
                 self.found.push((blob, found));
+                self.count(blob, object.bytes, &text);
                 self.compare(blob, &text);
             }
         }
@@ -159,6 +202,9 @@ pub(crate) struct Wanted<'a> {
     /// Bytes of lines that may wait for their counterparts.
     pub bytes_max: usize,
     pub threads: usize,
+    /// Contents to be counted, with number and name of the path, by content; each once.
+    pub counted: &'a [(BlobId, PathId, Arc<[u8]>)],
+    pub count: Option<&'a count::Options>,
 }
 
 /// Reads and compares.
@@ -191,18 +237,28 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wante
         lines,
         shelf: Mutex::new(shelf),
         bytes_max: wanted.bytes_max,
+        counted: wanted.counted,
+        again: false,
     };
-    let mut blobs = Blobs { list: vec![Blob::default(); count], diffs: vec![None; wanted.pairs.len()] };
+    let mut blobs = Blobs { facts: HashMap::default(), list: vec![Blob::default(); count], diffs: vec![None; wanted.pairs.len()] };
     let mut round: Vec<BlobId> = wanted.order.clone();
     loop {
         let ids: Vec<ObjId> = round.iter().map(|blob| wanted.blobs[*blob as usize]).collect();
-        let new = || BlobWorker { job: &job, scratch: Scratch::default(), found: vec![], diffs: vec![] };
+        let new = || BlobWorker {
+            job: &job,
+            scratch: Scratch::default(),
+            counter: wanted.count.filter(|_| !job.again).map(|options| Counter::new(options.clone())),
+            found: vec![],
+            facts: vec![],
+            diffs: vec![],
+        };
         let mut workers: Vec<BlobWorker<'_>> = (0..wanted.threads.max(1)).map(|_| new()).collect();
         forest.walk(odb, &ids, &mut workers);
         for worker in workers {
             for (blob, found) in worker.found {
                 blobs.list[blob as usize] = found;
             }
+            blobs.facts.extend(worker.facts);
             for (pair, diff) in worker.diffs {
                 blobs.diffs[pair as usize] = Some(diff);
             }
@@ -245,6 +301,7 @@ fn next_round(job: &mut Job<'_>, blobs: &Blobs, wanted: &Wanted<'_>) -> Vec<Blob
     }
     // What was chosen fits, or is one pair that must be compared all the same.
     job.bytes_max = usize::MAX;
+    job.again = true;
     job.shelf = Mutex::new(shelf);
     round
 }

@@ -6,14 +6,16 @@ use crate::blame::{Composer, State};
 use crate::blobs::{self, Blobs};
 use crate::changes::{self, BlobId, Changes, Stat, Step};
 use crate::checkpoint::{Checkpoint, CheckpointError, NextCheckpoint, Parts};
+use crate::count;
 use crate::lines::Lines;
 use crate::objects::forest::Forest;
 use crate::objects::{Inflater, ObjId, ObjectError, Oid};
-use crate::record::{BlameRecord, CommitRecord, FileRecord, Owners, Record, Run, Status};
+use crate::record::{BlameRecord, Classes, CommitRecord, FileRecord, Owners, Record, Run, Status};
 use crate::refs::Head;
 use crate::trees::{PathId, TreeError, Trees};
 use crate::walk::{self, Commit, CommitId, Commits, Reader, WalkError};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -44,6 +46,8 @@ pub struct Options {
     pub pull_requests: Vec<Oid>,
     /// Give out files' owners; without, only commits and their changed files.
     pub blame: bool,
+    /// How languages are told and lines counted; None for not at all. Only done together with owners.
+    pub count: Option<count::Options>,
     /// Bytes that the run tries not to exceed.
     pub memory_max: u64,
     /// Threads; zero for as many as there are processors.
@@ -77,6 +81,7 @@ impl Default for Options {
             scope: Scope::Head,
             pull_requests: vec![],
             blame: true,
+            count: Some(count::Options::default()),
             memory_max: MEMORY_MAX_DEFAULT,
             threads: 0,
             rename_limit: RENAME_LIMIT_DEFAULT,
@@ -143,6 +148,15 @@ pub type Take<'a> = dyn FnMut(Record<'_>) -> Result<(), Box<dyn std::error::Erro
 impl Repository {
     /// Gives out every commit in scope, parents before children, each followed by the files that it changed.
     pub fn code(&self, options: &Options, take: &mut Take<'_>) -> Result<Summary, RunError> {
+        self.run(options, &mut OneByOne { take })
+    }
+
+    /// The same as lines of JSON (see `output`), which several threads write.
+    pub fn code_json(&self, options: &Options, to: &mut dyn Write) -> Result<Summary, RunError> {
+        self.run(options, &mut AsJson { to, threads: options.threads(), buffers: vec![] })
+    }
+
+    fn run(&self, options: &Options, taker: &mut dyn Taker) -> Result<Summary, RunError> {
         let mut summary = Summary {
             shallow: self.layout.shallow.clone(),
             store_faults: self.odb.faults.clone(),
@@ -164,7 +178,7 @@ impl Repository {
         }
         summary.abandoned = abandoned(&mut reader, &commits, &known, &kept)?;
         let mut run = CodeRun::prepare(self, options, commits)?;
-        run.give(&mut summary, before, &tips, take)?;
+        run.give(&mut summary, before, &tips, taker)?;
         Ok(summary)
     }
 
@@ -200,7 +214,7 @@ impl Repository {
         let tips = self.tips(options, &mut summary)?;
         let mut reader = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow);
         let commits = reader.walk(&tips, &|_| false, false)?;
-        let options = Options { blame: true, ..options.clone() };
+        let options = Options { blame: true, count: None, ..options.clone() };
         let run = CodeRun::prepare(self, &options, commits)?;
         let keep: Vec<CommitId> = at.iter().filter_map(|oid| run.commits.by_oid.get(oid).copied()).collect();
         let lines = run.line_counts();
@@ -288,13 +302,28 @@ impl<'a> CodeRun<'a> {
             blobs: &changes.blobs,
             order,
             pairs: &changes.pairs,
-            bytes_max: usize::try_from(options.memory_max / 4).unwrap_or(usize::MAX),
+            bytes_max: usize::try_from(options.memory_max / 8).unwrap_or(usize::MAX),
             threads,
+            counted: &[],
+            count: options.count.as_ref().filter(|_| options.blame),
         };
+        let mut paths: Vec<Option<Arc<[u8]>>> = vec![None; trees.path_count()];
+        let mut counted = vec![];
+        if options.count.is_some() && options.blame {
+            let listed = changes.steps.iter().zip(&commits.list).filter(|(_, commit)| !commit.known);
+            for step in listed.flat_map(|(steps, _)| steps.iter()).filter(|step| step.listed) {
+                if let Some(blob) = step.blob {
+                    let path = paths[step.path as usize].get_or_insert_with(|| trees.path(step.path).into());
+                    counted.push((blob, step.path, Arc::clone(path)));
+                }
+            }
+            counted.sort_unstable_by_key(|(blob, path, _)| (*blob, *path));
+            counted.dedup_by_key(|(blob, path, _)| (*blob, *path));
+        }
+        let wanted = blobs::Wanted { counted: &counted, ..wanted };
         let lines = Lines::new();
         let blobs = blobs::read(odb, &mut forest, &lines, &wanted);
         let owners = commits.list.iter().map(|commit| commit.oid).collect();
-        let paths = vec![None; trees.path_count()];
         Ok(Self { options, commits, owners, trees, changes, blobs, paths })
     }
 
@@ -338,7 +367,7 @@ impl<'a> CodeRun<'a> {
         summary: &mut Summary,
         before: Checkpoint,
         tips: &[Oid],
-        take: &mut Take<'_>,
+        taker: &mut dyn Taker,
     ) -> Result<(), RunError> {
         let states = self.states(&before)?;
         let Self { options, commits, owners, trees, changes, blobs, paths } = self;
@@ -351,7 +380,8 @@ impl<'a> CodeRun<'a> {
         let keep: &[CommitId] = if options.checkpoint.is_some() { &tip_numbers } else { &[] };
         let mut composer = Composer::new(commits, changes, &blobs.diffs, &lines, trees.path_count(), keep);
         states.into_iter().for_each(|(number, state)| composer.begin(number, state));
-        let mut files = vec![];
+        let view = View { commits, changes, blobs, owners, blame: options.blame };
+        let (mut batch, mut cost) = (vec![], 0);
         for number in 0..commits.list.len() as CommitId {
             let commit = &commits.list[number as usize];
             if commit.edge {
@@ -363,21 +393,25 @@ impl<'a> CodeRun<'a> {
             }
             let steps = &changes.steps[number as usize];
             let listed = || steps.iter().enumerate().filter(|(_, step)| step.listed);
-            files.clear();
-            files.extend(listed().map(|(_, step)| file(step, changes, blobs, &mut path_of)));
             summary.commits += 1;
-            let record = commit_record(commit, summary.commits, &files);
-            take(Record::Commit(record)).map_err(RunError::Taken)?;
-            if !options.blame {
-                continue;
+            let bundle = Bundle {
+                commit: number,
+                ordinal: summary.commits,
+                files: listed().map(|(_, step)| file(step, changes, blobs, &mut path_of)).collect(),
+                runs: listed().map(|(at, _)| found.get(at).cloned().flatten().flatten()).collect(),
+            };
+            if options.blame {
+                summary.files += bundle.files.len() as u64;
             }
-            for ((at, step), file) in listed().zip(&files) {
-                let found = found.get(at).and_then(Option::as_ref).and_then(Option::as_ref);
-                let record = blame_record(commit.oid, step, file, blobs, found.map_or(&[][..], |runs| runs), owners);
-                summary.files += 1;
-                take(Record::Blame(record)).map_err(RunError::Taken)?;
+            cost += bundle.cost();
+            batch.push(bundle);
+            if cost > BATCH_COST {
+                taker.take(&view, &batch).map_err(RunError::Taken)?;
+                batch.clear();
+                cost = 0;
             }
         }
+        taker.take(&view, &batch).map_err(RunError::Taken)?;
         if let Some(folder) = &options.checkpoint {
             let mut seen: HashSet<Oid> = before.commits.iter().copied().collect();
             let mut given = before.commits;
@@ -423,6 +457,111 @@ fn abandoned(
         }
     }
     Ok(missing.into_iter().collect())
+}
+
+/// A commit's records before they are put together.
+struct Bundle {
+    commit: CommitId,
+    ordinal: u64,
+    files: Vec<FileRecord>,
+    /// Owners of each file, if they are known.
+    runs: Vec<Option<Arc<[Run]>>>,
+}
+
+/// What is put together before it is given out: bytes of JSON, roughly. Enough that threads pay.
+const BATCH_COST: usize = 8 << 20;
+
+impl Bundle {
+    fn cost(&self) -> usize {
+        let runs: usize = self.runs.iter().flatten().map(|runs| runs.len()).sum();
+        400 + self.files.len() * 400 + runs * 80
+    }
+}
+
+/// What records are made of besides bundles.
+struct View<'a> {
+    commits: &'a Commits,
+    changes: &'a Changes,
+    blobs: &'a Blobs,
+    owners: &'a [Oid],
+    blame: bool,
+}
+
+impl View<'_> {
+    fn records(&self, bundle: &Bundle, take: &mut Take<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let commit = &self.commits.list[bundle.commit as usize];
+        take(Record::Commit(commit_record(commit, bundle.ordinal, &bundle.files)))?;
+        if !self.blame {
+            return Ok(());
+        }
+        let steps = self.changes.steps[bundle.commit as usize].iter().filter(|step| step.listed);
+        for ((step, file), runs) in steps.zip(&bundle.files).zip(&bundle.runs) {
+            take(Record::Blame(blame_record(commit.oid, step, file, self.blobs, runs.as_deref(), self.owners)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes bundles in order.
+trait Taker {
+    fn take(&mut self, view: &View<'_>, batch: &[Bundle]) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
+
+struct OneByOne<'a, 'b> {
+    take: &'a mut Take<'b>,
+}
+
+impl Taker for OneByOne<'_, '_> {
+    fn take(&mut self, view: &View<'_>, batch: &[Bundle]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        batch.iter().try_for_each(|bundle| view.records(bundle, self.take))
+    }
+}
+
+struct AsJson<'a> {
+    to: &'a mut dyn Write,
+    threads: usize,
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Taker for AsJson<'_> {
+    fn take(&mut self, view: &View<'_>, batch: &[Bundle]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let total: usize = batch.iter().map(Bundle::cost).sum();
+        // Parts of about equal cost, one for each thread, in order.
+        let mut parts: Vec<&[Bundle]> = vec![];
+        let (mut rest, mut cost) = (0, 0);
+        for (at, bundle) in batch.iter().enumerate() {
+            cost += bundle.cost();
+            if cost * self.threads >= total * (parts.len() + 1) || at + 1 == batch.len() {
+                parts.push(&batch[rest..=at]);
+                rest = at + 1;
+            }
+        }
+        self.buffers.resize_with(parts.len().max(self.buffers.len()), Vec::new);
+        let render = |part: &[Bundle], out: &mut Vec<u8>| {
+            out.clear();
+            part.iter().try_for_each(|bundle| {
+                view.records(bundle, &mut |record| Ok(crate::output::line(&record, out)?))
+            })
+        };
+        std::thread::scope(|scope| {
+            let mut jobs = vec![];
+            let mut pairs = parts.iter().zip(&mut self.buffers);
+            let first = pairs.next();
+            for (part, buffer) in pairs {
+                jobs.push(scope.spawn(move || render(part, buffer)));
+            }
+            let mut result = first.map_or(Ok(()), |(part, buffer)| render(part, buffer));
+            for job in jobs {
+                // A thread that panicked has said so; its panic goes on here.
+                result = result.and(job.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            result
+        })?;
+        for buffer in &self.buffers[..parts.len()] {
+            self.to.write_all(buffer)?;
+        }
+        Ok(())
+    }
 }
 
 fn commit_record<'a>(commit: &'a Commit, ordinal: u64, files: &'a [FileRecord]) -> CommitRecord<'a> {
@@ -485,17 +624,18 @@ fn blame_record<'a>(
     commit: Oid,
     step: &Step,
     file: &FileRecord,
-    blobs: &Blobs,
-    runs: &'a [Run],
+    blobs: &'a Blobs,
+    runs: Option<&'a [Run]>,
     owners: &'a [Oid],
 ) -> BlameRecord<'a> {
     let blob = step.blob.map(|blob| &blobs.list[blob as usize]);
+    let facts = step.blob.and_then(|blob| blobs.facts.get(&(blob, step.path)));
     let skipped = match blob {
-        None if step.new.is_none() => REMOVED,
-        None => SUBMODULE,
-        Some(blob) if blob.fault.is_some() => UNREADABLE,
-        Some(blob) if !blob.binary && blob.lines > 0 && runs.is_empty() => INCOMPLETE,
-        Some(_) => "",
+        None if step.new.is_none() => REMOVED.to_owned(),
+        None => SUBMODULE.to_owned(),
+        Some(blob) if blob.fault.is_some() => UNREADABLE.to_owned(),
+        Some(blob) if !blob.binary && runs.is_none() => INCOMPLETE.to_owned(),
+        Some(_) => facts.and_then(|facts| facts.facts.skipped.as_ref()).map(ToString::to_string).unwrap_or_default(),
     };
     let binary = blob.is_some_and(|blob| blob.binary);
     BlameRecord {
@@ -506,6 +646,11 @@ fn blame_record<'a>(
         lines: blob.map_or(0, |blob| if blob.binary { 0 } else { blob.lines }),
         skipped,
         binary,
-        owners: Owners { runs: if binary { &[] } else { runs }, commits: owners },
+        owners: Owners { runs: if binary { &[] } else { runs.unwrap_or_default() }, commits: owners },
+        classes: facts.map_or_else(Classes::default, |facts| Classes {
+            packed: &facts.classes,
+            count: facts.facts.loc as usize,
+        }),
+        facts: facts.map(|facts| &facts.facts),
     }
 }

@@ -46,7 +46,7 @@ pub use checkpoint::{CheckpointError, NextCheckpoint};
 pub use code::{CheckpointUse, Options, RunError, Scope, Summary};
 pub use commit::{Moment, Person};
 pub use objects::{ObjectError, Oid};
-pub use record::{BlameRecord, Branch, CommitRecord, FileRecord, Owned, Owners, Record, Run, Status};
+pub use record::{BlameRecord, Branch, Classes, CommitRecord, FileRecord, Owned, Owners, Record, Run, Status};
 pub use refs::OpenError;
 pub use trees::TreeError;
 pub use validate::{Difference, Report, ValidateError};

@@ -4,7 +4,8 @@
 //! Runs of owners are most of the output, so they are written by hand; everything else goes through serde. Bytes that
 //! are no text, in paths, are replaced by U+FFFD.
 
-use crate::record::{BlameRecord, Branch, CommitRecord, FileRecord, Record};
+use crate::count::{FileFacts, Language};
+use crate::record::{BlameRecord, Branch, CommitRecord, FileRecord, Owned, Record};
 use crate::{Oid, Person};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -132,7 +133,7 @@ impl<'a> From<&'a Branch> for BranchLine<'a> {
 
 #[derive(Serialize)]
 struct LicenseLine<'a> {
-    name: &'a str,
+    name: Cow<'a, str>,
     confidence: f64,
 }
 
@@ -145,6 +146,7 @@ struct BlameHead<'a> {
     status: &'static str,
     language: &'a str,
     size: u64,
+    size_normalized: u64,
     lines: u64,
     loc: u64,
     sloc: u64,
@@ -152,49 +154,82 @@ struct BlameHead<'a> {
     blanks: u64,
     complexity: u64,
     weighted_complexity: f64,
+    binary: bool,
     skipped: &'a str,
     license: LicenseLine<'a>,
 }
 
 fn blame_head<'a>(blame: &'a BlameRecord<'a>) -> BlameHead<'a> {
+    let nothing = FileFacts::default();
+    let facts = blame.facts.unwrap_or(&nothing);
+    let license = facts.license.as_ref();
     BlameHead {
         model: "blame",
         commit: blame.commit.to_string(),
         filename: text(&blame.path),
         status: blame.status.as_str(),
-        language: "",
+        language: facts.language.map_or("", Language::name),
         size: blame.size,
+        size_normalized: facts.size_normalized,
         lines: u64::from(blame.lines),
-        loc: 0,
-        sloc: 0,
-        comments: 0,
-        blanks: 0,
-        complexity: 0,
-        weighted_complexity: 0.0,
-        skipped: blame.skipped,
-        license: LicenseLine { name: "", confidence: 0.0 },
+        loc: facts.loc,
+        sloc: facts.sloc,
+        comments: facts.comments,
+        blanks: facts.blanks,
+        complexity: facts.complexity,
+        weighted_complexity: facts.weighted_complexity,
+        binary: blame.binary,
+        skipped: &blame.skipped,
+        license: LicenseLine {
+            name: license.map_or(Cow::Borrowed(""), |license| license.name.to_string().into()),
+            confidence: license.map_or(0.0, |license| f64::from(license.confidence)),
+        },
     }
 }
 
-/// Appends a number in decimal digits.
-fn number(out: &mut Vec<u8>, mut value: u32) {
-    let mut digits = [0u8; 10];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
+/// All bytes as two hexadecimal digits each.
+const HEX: [[u8; 2]; 256] = {
+    let digits = *b"0123456789abcdef";
+    let mut all = [[0; 2]; 256];
+    let mut at = 0;
+    while at < 256 {
+        all[at] = [digits[at >> 4], digits[at & 15]];
+        at += 1;
+    }
+    all
+};
+
+/// Writes a number in decimal digits, and gives how many there are.
+fn number(out: &mut [u8], value: u32) -> usize {
+    let len = value.checked_ilog10().map_or(1, |log| log as usize + 1);
+    let mut value = value;
+    for slot in out[..len].iter_mut().rev() {
+        *slot = b'0' + (value % 10) as u8;
         value /= 10;
-        if value == 0 {
-            break;
-        }
     }
-    out.extend_from_slice(&digits[at..]);
+    len
 }
 
-/// Appends a name in hexadecimal digits.
-fn push_hex(out: &mut Vec<u8>, oid: &Oid) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.extend(oid.as_bytes().iter().flat_map(|byte| [DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]));
+/// Appends `{"sha":"…","start":…,"count":…},`. There are millions of these.
+fn push_owned(out: &mut Vec<u8>, owned: &Owned) {
+    const SHA: &[u8] = b"{\"sha\":\"";
+    const START: &[u8] = b"\",\"start\":";
+    const COUNT: &[u8] = b",\"count\":";
+    let mut line = [0u8; 128];
+    let mut at = SHA.len();
+    line[..at].copy_from_slice(SHA);
+    for byte in owned.sha.as_bytes() {
+        line[at..at + 2].copy_from_slice(&HEX[*byte as usize]);
+        at += 2;
+    }
+    line[at..at + START.len()].copy_from_slice(START);
+    at += START.len();
+    at += number(&mut line[at..], owned.start);
+    line[at..at + COUNT.len()].copy_from_slice(COUNT);
+    at += COUNT.len();
+    at += number(&mut line[at..], owned.count);
+    line[at..at + 2].copy_from_slice(b"},");
+    out.extend_from_slice(&line[..at + 2]);
 }
 
 /// Appends a record as one line of JSON.
@@ -207,16 +242,13 @@ pub fn line(record: &Record<'_>, out: &mut Vec<u8>) -> serde_json::Result<()> {
             out.pop();
             out.extend_from_slice(b",\"owners\":[");
             let begin = out.len();
-            for owned in blame.owners.iter() {
-                out.extend_from_slice(if out.len() == begin { b"{\"sha\":\"" } else { b",{\"sha\":\"" });
-                push_hex(out, &owned.sha);
-                out.extend_from_slice(b"\",\"start\":");
-                number(out, owned.start);
-                out.extend_from_slice(b",\"count\":");
-                number(out, owned.count);
-                out.push(b'}');
+            blame.owners.iter().for_each(|owned| push_owned(out, &owned));
+            if out.len() > begin {
+                out.pop();
             }
-            out.extend_from_slice(b"],\"classes\":\"\"}");
+            out.extend_from_slice(b"],\"classes\":\"");
+            blame.classes.write(out);
+            out.extend_from_slice(b"\"}");
         }
     }
     out.push(b'\n');

@@ -2,7 +2,9 @@
 //!
 //! Paths are bytes, as git keeps them; whoever needs text decides how to replace what is no text.
 
+use crate::blobs::CLASSES;
 use crate::commit::{Moment, Person};
+use crate::count::FileFacts;
 use crate::objects::Oid;
 use std::sync::Arc;
 
@@ -107,10 +109,31 @@ pub struct BlameRecord<'a> {
     /// Bytes.
     pub size: u64,
     pub lines: u32,
-    /// Why there are no owners; empty where there are some.
-    pub skipped: &'a str,
     pub binary: bool,
+    /// Why the file was not counted, or why its owners cannot be known; empty otherwise.
+    pub skipped: String,
+    /// What its content says; None if that cannot be read, or was not asked for. Its own `classes` are empty.
+    pub facts: Option<&'a FileFacts>,
     pub owners: Owners<'a>,
+    pub classes: Classes<'a>,
+}
+
+/// The class of each line of a file: `c` code, `m` comment, `b` blank. None for a file that was not counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Classes<'a> {
+    pub(crate) packed: &'a [u8],
+    pub(crate) count: usize,
+}
+
+impl Classes<'_> {
+    /// Appends a letter for each line.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let end = out.len() + self.count;
+        for byte in self.packed {
+            out.extend_from_slice(&[0, 2, 4, 6].map(|bit| CLASSES[(byte >> bit) as usize & 3]));
+        }
+        out.truncate(end);
+    }
 }
 
 /// A branch, or a pull request's head.

@@ -3,7 +3,7 @@
 use crate::commit::{self, Moment, Person};
 use crate::objects::{Inflater, Kind, ObjId, ObjectError, Odb, Oid};
 use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Number of a commit within a run, in the order in which commits are given out.
 pub(crate) type CommitId = u32;
@@ -17,9 +17,9 @@ pub(crate) struct Commit {
     /// Parents within the run or known from before, in their order.
     pub parents: Vec<CommitId>,
     pub parent_oids: Vec<Oid>,
-    pub author: Rc<Person>,
+    pub author: Arc<Person>,
     pub authored: Moment,
-    pub committer: Rc<Person>,
+    pub committer: Arc<Person>,
     pub committed: Moment,
     pub subject: Box<str>,
     /// Not to be given out: it was given out before.
@@ -71,7 +71,7 @@ pub(crate) struct Reader<'a> {
     odb: &'a Odb,
     hash_len: usize,
     shallow: HashSet<Oid>,
-    people: HashSet<Rc<Person>>,
+    people: HashSet<Arc<Person>>,
     inflater: Inflater,
 }
 
@@ -108,12 +108,12 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn person(&mut self, person: Person) -> Rc<Person> {
+    fn person(&mut self, person: Person) -> Arc<Person> {
         if let Some(known) = self.people.get(&person) {
-            return Rc::clone(known);
+            return Arc::clone(known);
         }
-        let person = Rc::new(person);
-        self.people.insert(Rc::clone(&person));
+        let person = Arc::new(person);
+        self.people.insert(Arc::clone(&person));
         person
     }
 
