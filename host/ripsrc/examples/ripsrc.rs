@@ -1,4 +1,4 @@
-//! Tries the library: `ripsrc code REPO`, `ripsrc validate REPO`. The agent's command is another.
+//! Tries the library: `ripsrc code|branches|validate REPO`. The agent's command is another.
 //!
 //! Options: `--no-blame`, `--all-branches`, `--threads N`, `--no-count`, `--checkpoint DIR`, `--quiet` (count the records instead of printing them); of
 //! `validate`, `--commits N` and `--seed N`.
@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
     let has = |name: &str| args.iter().any(|arg| arg == name);
-    let [command, path, ..] = args.as_slice() else { return Err("usage: ripsrc code|validate REPO".into()) };
+    let [command, path, ..] = args.as_slice() else { return Err("usage: ripsrc code|branches|validate REPO".into()) };
     let repository = Repository::open(Path::new(path))?;
     let options = Options {
         scope: if has("--all-branches") { Scope::AllBranches } else { Scope::Head },
@@ -22,6 +22,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     match command.as_str() {
         "code" => code(&repository, &options, has("--quiet")),
+        "branches" => {
+            let mut writer = ripsrc::output::Writer::new(std::io::stdout().lock());
+            repository.branches(&options, &mut |record| Ok(writer.write(&record)?))?;
+            drop(writer.finish()?);
+            Ok(())
+        }
         "validate" => {
             let commits = value("--commits").map_or(Ok(3), |text| text.parse())?;
             let seed = value("--seed").map_or(Ok(1), |text| text.parse())?;

@@ -431,12 +431,10 @@ impl Search<'_> {
         self.old[old as usize] == self.new[new as usize]
     }
 
+    /// Compares an area, and the areas that it is split in: from a list, as how deep splits nest is up to the files.
     fn compare(&mut self, area: Area, exact: bool) {
-        let mut area = area;
-        // The second half of a split is searched in a loop, the first by recursion, which so is never deeper than
-        // there are splits on the way; each split makes the areas smaller.
-        let mut exact = exact;
-        loop {
+        let mut open = vec![(area, exact)];
+        while let Some((mut area, exact)) = open.pop() {
             while area.old < area.old_end && area.new < area.new_end && self.same(area.old, area.new) {
                 area.old += 1;
                 area.new += 1;
@@ -445,22 +443,19 @@ impl Search<'_> {
                 area.old_end -= 1;
                 area.new_end -= 1;
             }
-            if area.old == area.old_end {
+            if area.old == area.old_end || area.new == area.new_end {
+                // One of the two is empty, so all of the other has changed.
                 for at in &self.new_index[area.new as usize..area.new_end as usize] {
                     self.new_changed[*at as usize] = true;
                 }
-                return;
-            }
-            if area.new == area.new_end {
                 for at in &self.old_index[area.old as usize..area.old_end as usize] {
                     self.old_changed[*at as usize] = true;
                 }
-                return;
+                continue;
             }
             let split = self.split(area, exact);
-            self.compare(Area { old_end: split.old, new_end: split.new, ..area }, split.exact_before);
-            area = Area { old: split.old, new: split.new, ..area };
-            exact = split.exact_after;
+            open.push((Area { old: split.old, new: split.new, ..area }, split.exact_after));
+            open.push((Area { old_end: split.old, new_end: split.new, ..area }, split.exact_before));
         }
     }
 

@@ -18,6 +18,8 @@ const WHOLE: u32 = u32::MAX;
 const ALONE: u32 = u32::MAX - 1;
 /// Below this share of a pack's objects, reading each alone is cheaper than reading all headers.
 const ALONE_SHARE: usize = 64;
+/// After so many compressed bytes a thread lets the packs' pages go: a small part of the memory that a run may use.
+const RELEASE_BYTES: u64 = 48 << 20;
 /// Buffers that a thread keeps for reuse.
 const SPARE_BUFFERS_MAX: usize = 8;
 
@@ -137,6 +139,7 @@ impl Forest {
                     Base::Name(name) => pack.find(&name).map_or(ALONE, |position| position as u32),
                 };
             }
+            pack.release();
             bases
         })
     }
@@ -261,6 +264,8 @@ struct Walker<'a, W: Worker> {
     stack: Vec<Task<W::Made>>,
     /// Counted in the queue's `working`.
     busy: bool,
+    /// Bytes of packs touched since pages were let go, roughly.
+    read: u64,
 }
 
 impl<'a, W: Worker> Walker<'a, W> {
@@ -276,6 +281,7 @@ impl<'a, W: Worker> Walker<'a, W> {
             spare: vec![],
             stack: vec![],
             busy: false,
+            read: 0,
         }
     }
 
@@ -372,6 +378,12 @@ impl<W: Worker> Walker<'_, W> {
         let damaged = |what: &str| ObjectError::Damaged { oid: self.odb.oid(node.id), what: what.to_owned() };
         let pack = &self.odb.packs()[pack];
         let entry = pack.entry(pack.offset(position)?)?;
+        // Compressed, an object takes about a third; and at least a page is touched.
+        self.read += (entry.size / 3).max(4096);
+        if self.read > RELEASE_BYTES {
+            self.read = 0;
+            pack.release();
+        }
         if entry.size > OBJECT_BYTES_MAX {
             return Err(ObjectError::TooLarge { oid: self.odb.oid(node.id), size: entry.size });
         }

@@ -148,6 +148,14 @@ impl Pack {
         Ok(u64::from(be32(&self.index, large)) << 32 | u64::from(be32(&self.index, large + 4)))
     }
 
+    /// Lets the pages go that were read; the system keeps them in its cache as it sees fit. What is mapped counts as
+    /// this process' memory, and packs are larger than everything else here.
+    pub fn release(&self) {
+        #[cfg(unix)]
+        // SAFETY: the mapping is of a file and read-only; pages that are touched again are read again.
+        let _ = unsafe { self.data.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    }
+
     pub fn fault(&self, what: &str) -> ObjectError {
         ObjectError::Pack { path: self.path.clone(), what: what.to_owned() }
     }

@@ -3,6 +3,8 @@
 
 mod branches;
 mod graphs;
+mod hostile;
 mod incremental;
+mod output;
 mod random;
 mod repo;
