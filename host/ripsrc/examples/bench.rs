@@ -21,7 +21,8 @@ struct Cost {
 /// Runs a command to its end, output thrown away.
 fn cost(command: &mut Command) -> Cost {
     let begin = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
     let (mut status, mut usage) = (0, unsafe { std::mem::zeroed::<libc::rusage>() });
     // SAFETY: the process is our child, and both places are ours. Nobody else waits for it.
     unsafe { libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage) };
@@ -90,7 +91,11 @@ fn make(path: &Path, commits: usize, files: usize, lines: usize) {
     };
     let mut all: Vec<Vec<String>> = vec![];
     let mut write = |commit: usize, changed: &[usize], all: &[Vec<String>]| -> std::io::Result<()> {
-        writeln!(out, "commit refs/heads/main\nmark :{commit}\ncommitter A <a@b> {} +0000\ndata 1\nm", 1_500_000_000 + commit * 600)?;
+        writeln!(
+            out,
+            "commit refs/heads/main\nmark :{commit}\ncommitter A <a@b> {} +0000\ndata 1\nm",
+            1_500_000_000 + commit * 600
+        )?;
         for &file in changed {
             let text = all[file].join("\n") + "\n";
             write!(out, "M 100644 inline src/part{}/file{file}.c\ndata {}\n{text}\n", file % 17, text.len())?;
@@ -194,7 +199,9 @@ fn main() {
     assert!(ripsrc.exists(), "build the example ripsrc beside this one: {}", ripsrc.display());
     let size: usize = std::env::var("SIZE").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     let made = tempfile::tempdir().expect("there is room");
-    for (name, commits, files, lines) in [("small", 2000, 150, 200), ("long", 10_000, 400, 400), ("large", 2000, 60, 3000)] {
+    for (name, commits, files, lines) in
+        [("small", 2000, 150, 200), ("long", 10_000, 400, 400), ("large", 2000, 60, 3000)]
+    {
         let path = made.path().join(name);
         make(&path, (commits * size / 100).max(20), files, lines);
         measure(&ripsrc, &path);

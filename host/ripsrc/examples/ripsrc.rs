@@ -69,7 +69,10 @@ fn code(repository: &Repository, options: &Options, quiet: bool) -> Result<(), B
         next.save()?;
     }
     let (commits, files) = (summary.commits, summary.files);
-    eprintln!("{commits} commits, {files} files, {lines} lines in {runs} runs, {} unreadable", summary.unreadable.len());
+    eprintln!(
+        "{commits} commits, {files} files, {lines} lines in {runs} runs, {} unreadable",
+        summary.unreadable.len()
+    );
     eprintln!("checkpoint: {:?}, {} recomputed, next {:?}", summary.checkpoint, summary.recomputed, summary.next);
     Ok(())
 }

@@ -314,7 +314,8 @@ mod tests {
 
     #[test]
     fn a_merge_asks_its_parents_in_order() {
-        let hunk = |old, removed, new, added| Diff { hunks: Box::new([Hunk { old, removed, new, added }]), ..Diff::default() };
+        let hunk =
+            |old, removed, new, added| Diff { hunks: Box::new([Hunk { old, removed, new, added }]), ..Diff::default() };
         let first = (Arc::from(runs(&[(4, 1)])), &hunk(1, 1, 1, 2));
         let second = (Arc::from(runs(&[(5, 2)])), &hunk(2, 1, 2, 1));
         assert_eq!(*merge(&[first, second], 9, 5), *runs(&[(1, 1), (1, 2), (1, 9), (2, 1)]));

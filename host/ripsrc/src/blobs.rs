@@ -240,7 +240,8 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wante
         counted: wanted.counted,
         again: false,
     };
-    let mut blobs = Blobs { facts: HashMap::default(), list: vec![Blob::default(); count], diffs: vec![None; wanted.pairs.len()] };
+    let mut blobs =
+        Blobs { facts: HashMap::default(), list: vec![Blob::default(); count], diffs: vec![None; wanted.pairs.len()] };
     let mut round: Vec<BlobId> = wanted.order.clone();
     loop {
         let ids: Vec<ObjId> = round.iter().map(|blob| wanted.blobs[*blob as usize]).collect();
@@ -275,7 +276,8 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wante
 fn next_round(job: &mut Job<'_>, blobs: &Blobs, wanted: &Wanted<'_>) -> Vec<BlobId> {
     let cost = |blob: BlobId| blobs.list[blob as usize].lines as usize * 8 + 64;
     let readable = |blob: BlobId| blobs.list[blob as usize].fault.is_none();
-    let mut shelf = Shelf { left: vec![0; wanted.blobs.len()], open: vec![false; wanted.pairs.len()], ..Shelf::default() };
+    let mut shelf =
+        Shelf { left: vec![0; wanted.blobs.len()], open: vec![false; wanted.pairs.len()], ..Shelf::default() };
     let mut bytes = 0;
     let mut round = vec![];
     for blob in &wanted.order {

@@ -8,12 +8,12 @@
 //! - It was branched from the commits of the default branch that its own have as parents; where one of those is an
 //!   ancestor of another, only the older counts.
 
+use crate::Repository;
 use crate::code::{Options, RunError, Scope, Summary, Take};
 use crate::objects::{Inflater, Oid};
 use crate::record::{Branch, Record};
 use crate::refs::Head;
 use crate::walk::{self, CommitId, Commits, Reader};
-use crate::Repository;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 
@@ -113,7 +113,8 @@ impl Repository {
         let tips: Vec<Oid> = std::iter::once(head).chain(heads.iter().map(|(_, oid)| *oid)).collect();
         let scoped = Options { scope: Scope::Commits(tips), pull_requests: vec![], ..options.clone() };
         let tips = self.tips(&scoped, &mut summary)?;
-        let commits = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow).walk(&tips, &|_| false, false)?;
+        let commits =
+            Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow).walk(&tips, &|_| false, false)?;
         let mut children = vec![vec![]; commits.list.len()];
         for (number, commit) in commits.list.iter().enumerate() {
             commit.parents.iter().for_each(|parent| children[*parent as usize].push(number as CommitId));
@@ -204,12 +205,8 @@ fn branch(graph: &Graph, name: Option<Vec<u8>>, head: CommitId, default: CommitI
 
 /// The parents of a branch's own commits that are not its own; of those on one line the oldest.
 fn branched_from(graph: &Graph, own: &[CommitId], outside: &Set) -> Vec<CommitId> {
-    let mut candidates: Vec<CommitId> = own
-        .iter()
-        .flat_map(|commit| graph.parents(*commit))
-        .copied()
-        .filter(|parent| outside.has(*parent))
-        .collect();
+    let mut candidates: Vec<CommitId> =
+        own.iter().flat_map(|commit| graph.parents(*commit)).copied().filter(|parent| outside.has(*parent)).collect();
     candidates.sort_unstable();
     candidates.dedup();
     if candidates.len() < 2 {

@@ -46,7 +46,10 @@ pub(crate) enum Stat {
     Added(BlobId),
     Removed(BlobId),
     /// A submodule counts as one line, which names its commit.
-    Fixed { added: u32, removed: u32 },
+    Fixed {
+        added: u32,
+        removed: u32,
+    },
 }
 
 /// What a commit does to one path.
@@ -129,7 +132,8 @@ fn raw(trees: &mut Trees, commits: &Commits, number: CommitId) -> Result<Raw, Tr
     if commit.parents.is_empty() {
         return Ok(raw);
     }
-    let sides_of = |trees: &Trees, changes: &[Change]| Sides::new(changes, |path| trees.name(path), |path| trees.path(path));
+    let sides_of =
+        |trees: &Trees, changes: &[Change]| Sides::new(changes, |path| trees.name(path), |path| trees.path(path));
     if commit.parents.len() == 1 {
         raw.sides.push(sides_of(trees, &raw.changes));
         return Ok(raw);
@@ -142,7 +146,8 @@ fn raw(trees: &mut Trees, commits: &Commits, number: CommitId) -> Result<Raw, Tr
         raw.changes.iter().zip(&raw.others).any(|(change, others)| {
             let mut all = std::iter::once(&change.old).chain(others);
             let lacks = if parent == 0 { change.old.is_none() } else { others[parent - 1].is_none() };
-            change.new.is_some_and(|new| !new.is_submodule() && all.all(|old| old.is_none_or(|old| old.id != new.id))) && lacks
+            change.new.is_some_and(|new| !new.is_submodule() && all.all(|old| old.is_none_or(|old| old.id != new.id)))
+                && lacks
         })
     };
     for (at, parent) in commit.parents.iter().enumerate() {

@@ -183,7 +183,12 @@ impl Repository {
     }
 
     /// What is not to be given out: what a checkpoint knows, and what is reachable from a commit.
-    fn before(&self, options: &Options, reader: &mut Reader<'_>, summary: &mut Summary) -> Result<Checkpoint, RunError> {
+    fn before(
+        &self,
+        options: &Options,
+        reader: &mut Reader<'_>,
+        summary: &mut Summary,
+    ) -> Result<Checkpoint, RunError> {
         let mut before = Checkpoint::default();
         if let Some(folder) = &options.checkpoint {
             (before, summary.checkpoint) = match Checkpoint::load(folder) {
@@ -345,7 +350,8 @@ impl<'a> CodeRun<'a> {
         }
         let shift = self.owners.len() as u32;
         self.owners.extend_from_slice(&before.commits);
-        let paths: Vec<PathId> = before.paths.iter().map(|path| self.trees.path_number(path)).collect::<Result<_, _>>()?;
+        let paths: Vec<PathId> =
+            before.paths.iter().map(|path| self.trees.path_number(path)).collect::<Result<_, _>>()?;
         let lists: Vec<Option<Arc<[Run]>>> = before
             .owners
             .iter()
@@ -539,9 +545,8 @@ impl Taker for AsJson<'_> {
         self.buffers.resize_with(parts.len().max(self.buffers.len()), Vec::new);
         let render = |part: &[Bundle], out: &mut Vec<u8>| {
             out.clear();
-            part.iter().try_for_each(|bundle| {
-                view.records(bundle, &mut |record| Ok(crate::output::line(&record, out)?))
-            })
+            part.iter()
+                .try_for_each(|bundle| view.records(bundle, &mut |record| Ok(crate::output::line(&record, out)?)))
         };
         std::thread::scope(|scope| {
             let mut jobs = vec![];
@@ -647,10 +652,8 @@ fn blame_record<'a>(
         skipped,
         binary,
         owners: Owners { runs: if binary { &[] } else { runs.unwrap_or_default() }, commits: owners },
-        classes: facts.map_or_else(Classes::default, |facts| Classes {
-            packed: &facts.classes,
-            count: facts.facts.loc as usize,
-        }),
+        classes: facts
+            .map_or_else(Classes::default, |facts| Classes { packed: &facts.classes, count: facts.facts.loc as usize }),
         facts: facts.map(|facts| &facts.facts),
     }
 }

@@ -104,10 +104,8 @@ fn person(line: &[u8], latin: bool) -> (Person, Moment) {
         return (Person { name: text(line.trim_ascii(), latin), email: String::new() }, Moment::default());
     };
     let close = memchr::memchr(b'>', &line[open..]).map_or(line.len(), |at| open + at);
-    let person = Person {
-        name: text(line[..open].trim_ascii(), latin),
-        email: text(line[open + 1..close].trim_ascii(), latin),
-    };
+    let person =
+        Person { name: text(line[..open].trim_ascii(), latin), email: text(line[open + 1..close].trim_ascii(), latin) };
     // Some addresses hold another `>`; the date stands behind the last one.
     let date = memchr::memrchr(b'>', line).map_or(&[][..], |at| &line[at + 1..]);
     let mut words = date.split(|byte| *byte == b' ').filter(|word| !word.is_empty());

@@ -555,7 +555,8 @@ impl Search<'_> {
             let j = i - d;
             let gain = (i - area.old) + (j - area.new) - (d - middle).abs();
             let inside = area.old + SNAKE_LEN <= i && i < area.old_end && area.new + SNAKE_LEN <= j && j < area.new_end;
-            if gain > PROGRESS_RATIO * cost && gain > best && inside && (1..=SNAKE_LEN).all(|k| self.same(i - k, j - k)) {
+            if gain > PROGRESS_RATIO * cost && gain > best && inside && (1..=SNAKE_LEN).all(|k| self.same(i - k, j - k))
+            {
                 best = gain;
                 found = Some(Split { old: i, new: j, exact_before: true, exact_after: false });
             }
@@ -571,9 +572,9 @@ impl Search<'_> {
             }
             let j = i - d;
             let gain = (area.old_end - i) + (area.new_end - j) - (d - middle).abs();
-            let inside =
-                area.old < i && i <= area.old_end - SNAKE_LEN && area.new < j && j <= area.new_end - SNAKE_LEN;
-            if gain > PROGRESS_RATIO * cost && gain > best && inside && (0..SNAKE_LEN).all(|k| self.same(i + k, j + k)) {
+            let inside = area.old < i && i <= area.old_end - SNAKE_LEN && area.new < j && j <= area.new_end - SNAKE_LEN;
+            if gain > PROGRESS_RATIO * cost && gain > best && inside && (0..SNAKE_LEN).all(|k| self.same(i + k, j + k))
+            {
                 best = gain;
                 found = Some(Split { old: i, new: j, exact_before: false, exact_after: true });
             }

@@ -11,7 +11,7 @@ use crate::objects::delta::Copied;
 use crate::trees::whole_units;
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
-use std::sync::{RwLock, PoisonError};
+use std::sync::{PoisonError, RwLock};
 
 const SHARDS: usize = 64;
 /// Of longer lines only the last bytes are kept, for `common_tail`.

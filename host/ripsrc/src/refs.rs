@@ -19,7 +19,9 @@ pub enum OpenError {
     Io { path: PathBuf, source: std::io::Error },
     #[error("{path} names objects by {format}; only sha1 and sha256 are known")]
     ObjectFormat { path: PathBuf, format: String },
-    #[error("{0} keeps its refs in the reftable format, which is not supported; `git refs migrate --ref-format=files` converts it")]
+    #[error(
+        "{0} keeps its refs in the reftable format, which is not supported; `git refs migrate --ref-format=files` converts it"
+    )]
     Reftable(PathBuf),
 }
 
@@ -79,7 +81,8 @@ impl Layout {
         }
         let partial = config.get("extensions.partialclone").is_some() || config.promisor;
         let shallow = std::fs::read(common.join("shallow")).unwrap_or_default();
-        let shallow = shallow.split(|byte| *byte == b'\n').filter_map(|line| Oid::from_hex(line.trim_ascii())).collect();
+        let shallow =
+            shallow.split(|byte| *byte == b'\n').filter_map(|line| Oid::from_hex(line.trim_ascii())).collect();
         Ok(Self { git, common, hash_len, shallow, partial })
     }
 

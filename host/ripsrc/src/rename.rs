@@ -162,8 +162,13 @@ impl Sides {
     pub fn needed(&self) -> Vec<ObjId> {
         let exact = self.exact(&self.came, &mut vec![false; self.went.len()]);
         let open = |side: &Side, found: &Option<usize>| found.is_none() && side.file.is_regular();
-        let mut needed: Vec<ObjId> =
-            self.came.iter().zip(&exact).filter(|(side, found)| open(side, found)).map(|(side, _)| side.file.id).collect();
+        let mut needed: Vec<ObjId> = self
+            .came
+            .iter()
+            .zip(&exact)
+            .filter(|(side, found)| open(side, found))
+            .map(|(side, _)| side.file.id)
+            .collect();
         if !needed.is_empty() {
             needed.extend(self.went.iter().filter(|side| side.file.is_regular()).map(|side| side.file.id));
         }
@@ -180,12 +185,7 @@ impl Sides {
     }
 }
 
-fn pick_unused(
-    by_id: &HashMap<ObjId, Vec<usize>>,
-    went: &[Side],
-    side: &Side,
-    used: &mut [bool],
-) -> Option<usize> {
+fn pick_unused(by_id: &HashMap<ObjId, Vec<usize>>, went: &[Side], side: &Side, used: &mut [bool]) -> Option<usize> {
     let mut best: Option<(bool, usize)> = None;
     for (looked, &at) in by_id.get(&side.file.id)?.iter().filter(|at| !used[**at]).enumerate() {
         let source = &went[at];

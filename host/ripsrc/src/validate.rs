@@ -145,7 +145,8 @@ fn compare_owners(git: &Git, wanted: &[Wanted], report: &mut Report) -> Result<(
         let equal = told.iter().zip(&file.lines).filter(|(a, b)| a == b).count();
         report.lines_equal += equal as u64;
         if equal != told.len() || told.len() != file.lines.len() {
-            let first = told.iter().zip(&file.lines).position(|(a, b)| a != b).unwrap_or(told.len().min(file.lines.len()));
+            let first =
+                told.iter().zip(&file.lines).position(|(a, b)| a != b).unwrap_or(told.len().min(file.lines.len()));
             let what = format!(
                 "{} of {} lines (here {}) differ, the first is {}: git {:?}, here {:?}",
                 told.len() - equal,
@@ -172,7 +173,9 @@ fn compare_stats(
         report.stats += 1;
         match stats.get(key) {
             Some(here) if here == git_says => report.stats_equal += 1,
-            here => report.differ(key.0, &key.1, format!("lines added, removed, binary: git {git_says:?}, here {here:?}")),
+            here => {
+                report.differ(key.0, &key.1, format!("lines added, removed, binary: git {git_says:?}, here {here:?}"))
+            }
         }
     }
     for key in stats.keys().filter(|key| !told.contains_key(*key)) {
@@ -192,10 +195,23 @@ impl Git {
         let mut command = Command::new("git");
         // Nothing of the user's settings or of a repository's attributes may change what is compared.
         command.arg("-C").arg(&self.path).args([
-            "-c", "core.quotepath=false", "-c", "core.attributesFile=/dev/null", "-c", "diff.renames=true",
-            "-c", "diff.renameLimit=10000", "-c", "safe.directory=*", "-c", "blame.ignoreRevsFile=",
+            "-c",
+            "core.quotepath=false",
+            "-c",
+            "core.attributesFile=/dev/null",
+            "-c",
+            "diff.renames=true",
+            "-c",
+            "diff.renameLimit=10000",
+            "-c",
+            "safe.directory=*",
+            "-c",
+            "blame.ignoreRevsFile=",
         ]);
-        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_NO_REPLACE_OBJECTS", "1");
+        command
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_NO_REPLACE_OBJECTS", "1");
         command.stdin(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -203,7 +219,13 @@ impl Git {
     /// The owner of each line. None if git cannot tell.
     fn blame(&self, commit: Oid, path: &[u8]) -> Result<Option<Lines>, std::io::Error> {
         let path = std::ffi::OsStr::from_encoded(path);
-        let output = self.command().args(["blame", "--porcelain", "--root"]).arg(commit.to_string()).arg("--").arg(path).output()?;
+        let output = self
+            .command()
+            .args(["blame", "--porcelain", "--root"])
+            .arg(commit.to_string())
+            .arg("--")
+            .arg(path)
+            .output()?;
         if !output.status.success() {
             return Ok(None);
         }

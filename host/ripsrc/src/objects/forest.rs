@@ -153,8 +153,12 @@ impl Forest {
         let many: Vec<bool> =
             odb.packs().iter().zip(&per_pack).map(|(pack, n)| *n * ALONE_SHARE > pack.count() && *n > 1).collect();
         // Node of each position, in packs that are walked.
-        let mut node_of: Vec<Vec<u32>> =
-            odb.packs().iter().zip(&many).map(|(pack, many)| vec![u32::MAX; if *many { pack.count() } else { 0 }]).collect();
+        let mut node_of: Vec<Vec<u32>> = odb
+            .packs()
+            .iter()
+            .zip(&many)
+            .map(|(pack, many)| vec![u32::MAX; if *many { pack.count() } else { 0 }])
+            .collect();
         let mut base_of: Vec<u32> = vec![];
         let mut alone: HashMap<ObjId, ()> = HashMap::new();
         for &id in wanted {
@@ -246,8 +250,13 @@ impl Plan {
         if count == self.nodes.len() {
             return vec![];
         }
-        let lost: Vec<ObjId> =
-            self.nodes.iter().zip(&reached).filter(|(node, reached)| node.wanted && !**reached).map(|(n, _)| n.id).collect();
+        let lost: Vec<ObjId> = self
+            .nodes
+            .iter()
+            .zip(&reached)
+            .filter(|(node, reached)| node.wanted && !**reached)
+            .map(|(n, _)| n.id)
+            .collect();
         lost.into_iter().filter(|id| wanted.contains(id)).collect()
     }
 }
@@ -363,12 +372,7 @@ impl<W: Worker> Walker<'_, W> {
         }
     }
 
-    fn decode(
-        &mut self,
-        node: &Node,
-        base: Option<&Built<W::Made>>,
-        bytes: &mut Vec<u8>,
-    ) -> Result<Kind, ObjectError> {
+    fn decode(&mut self, node: &Node, base: Option<&Built<W::Made>>, bytes: &mut Vec<u8>) -> Result<Kind, ObjectError> {
         let place = if node.alone { None } else { self.odb.place(node.id) };
         let Some((pack, position)) = place else {
             let (kind, read) = self.odb.read(node.id, &mut self.inflater)?;

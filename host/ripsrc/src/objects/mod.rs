@@ -129,7 +129,8 @@ impl Inflater {
         if out.len() < room {
             out.resize(room, 0);
         }
-        let progress = self.decoder.decompress(input, &mut out[..room], true).map_err(|_| "its compressed bytes are wrong")?;
+        let progress =
+            self.decoder.decompress(input, &mut out[..room], true).map_err(|_| "its compressed bytes are wrong")?;
         if !progress.done || progress.output.len() as u64 != size {
             return Err("its size is not what its header says");
         }
@@ -165,8 +166,11 @@ impl Odb {
         let mut packs = vec![];
         for folder in &folders {
             let Ok(entries) = std::fs::read_dir(folder.join("pack")) else { continue };
-            let mut indexes: Vec<PathBuf> =
-                entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("idx".as_ref())).collect();
+            let mut indexes: Vec<PathBuf> = entries
+                .flatten()
+                .map(|entry| entry.path())
+                .filter(|path| path.extension() == Some("idx".as_ref()))
+                .collect();
             indexes.sort();
             for path in indexes {
                 match Pack::open(&path, hash_len) {
@@ -180,7 +184,8 @@ impl Odb {
         let mut firsts = vec![];
         let mut packed = 0u32;
         packs.retain(|pack| {
-            let fits = u32::try_from(pack.count()).ok().and_then(|n| packed.checked_add(n)).filter(|n| *n < u32::MAX / 2);
+            let fits =
+                u32::try_from(pack.count()).ok().and_then(|n| packed.checked_add(n)).filter(|n| *n < u32::MAX / 2);
             if let Some(next) = fits {
                 firsts.push(packed);
                 packed = next;

@@ -36,7 +36,8 @@ fn merges_with_and_without_conflicts() {
         let base = repo.commit("main", &[], &[write("f", lines("x", 40)), write("g", lines("y", 40))]);
         let left = repo.commit("main", &[base], &[write("f", edited("x", 40, &[(2, "left"), (20, "both")]))]);
         let right = repo.commit("side", &[base], &[write("f", edited("x", 40, &[(30, "right"), (20, "both")]))]);
-        let right = repo.commit("side", &[right], &[write("g", edited("y", 40, &[(1, "right")])), write("only", "side\n")]);
+        let right =
+            repo.commit("side", &[right], &[write("g", edited("y", 40, &[(1, "right")])), write("only", "side\n")]);
         let merged = edited("x", 40, &[(2, "left"), (20, "both"), (30, "right")]);
         let merge = repo.commit(
             "main",
@@ -62,7 +63,8 @@ fn an_octopus() {
                 repo.commit(&format!("b{at}"), &[base], &[write("f", text), write(&file, lines(&line, 5))])
             })
             .collect();
-        let text = edited("x", 60, &[(0, "arm 0"), (12, "arm 1"), (24, "arm 2"), (36, "arm 3"), (50, "same"), (59, "evil")]);
+        let text =
+            edited("x", 60, &[(0, "arm 0"), (12, "arm 1"), (24, "arm 2"), (36, "arm 3"), (50, "same"), (59, "evil")]);
         let mut changes = vec![write("f", text)];
         let files: Vec<String> = (0..4).map(|at| format!("arm{at}")).collect();
         changes.extend(files.iter().enumerate().map(|(at, file)| write(file, lines(&format!("arm {at}"), 5))));
@@ -101,7 +103,8 @@ fn renames_with_edits() {
         let less: String = lines("z", 9) + &lines("w", 12);
         let e = repo.commit("main", &[d], &[Do::Remove(b"one.c"), write("three.c", less)]);
         // A whole folder moves, with files of the same content and of the same name.
-        let f = repo.commit("main", &[e], &[write("p/a", "same\n"), write("p/b", "same\n"), write("q/a", lines("q", 9))]);
+        let f =
+            repo.commit("main", &[e], &[write("p/a", "same\n"), write("p/b", "same\n"), write("q/a", lines("q", 9))]);
         let g = repo.commit("main", &[f], &[Do::Rename(b"p", b"r"), Do::Rename(b"q/a", b"r/q/a")]);
         repo.commit("main", &[g], &[Do::Copy(b"r/q/a", b"copied"), Do::Rename(b"r/a", b"r/z")]);
     });
@@ -126,15 +129,15 @@ fn renames_in_merges() {
         let base = repo.commit("main", &[], &[write("old", lines("x", 40)), write("keep", lines("k", 5))]);
         let left = repo.commit("main", &[base], &[Do::Rename(b"old", b"new")]);
         let right = repo.commit("side", &[base], &[write("old", edited("x", 40, &[(5, "right")]))]);
-        let merge = repo.commit(
-            "main",
-            &[left, right],
-            &[write("new", edited("x", 40, &[(5, "right")]))],
-        );
+        let merge = repo.commit("main", &[left, right], &[write("new", edited("x", 40, &[(5, "right")]))]);
         let left = repo.commit("main", &[merge], &[write("new", edited("x", 40, &[(5, "right"), (30, "left")]))]);
         let right = repo.commit("side", &[right], &[Do::Rename(b"old", b"third"), write("keep", lines("k", 9))]);
         let text = edited("x", 40, &[(5, "right"), (30, "left"), (35, "merge")]);
-        repo.commit("main", &[right, left], &[Do::Remove(b"third"), write("fourth", text), write("keep", lines("k", 7))]);
+        repo.commit(
+            "main",
+            &[right, left],
+            &[Do::Remove(b"third"), write("fourth", text), write("keep", lines("k", 7))],
+        );
     });
 }
 
@@ -143,12 +146,18 @@ fn modes_links_and_submodules() {
     check(|repo| {
         let oid = "1111111111111111111111111111111111111111";
         let a = repo.commit("main", &[], &[write("run", lines("x", 9)), Do::Mode(b"link", "120000", b"run".to_vec())]);
-        let b = repo.commit("main", &[a], &[Do::Mode(b"run", "100755", lines("x", 9).into()), Do::Submodule(b"sub", oid)]);
+        let b =
+            repo.commit("main", &[a], &[Do::Mode(b"run", "100755", lines("x", 9).into()), Do::Submodule(b"sub", oid)]);
         let c = repo.commit("main", &[b], &[Do::Mode(b"run", "100755", lines("x", 10).into())]);
         let other = "2222222222222222222222222222222222222222";
-        let d = repo.commit("main", &[c], &[Do::Submodule(b"sub", other), Do::Mode(b"link", "120000", b"sub".to_vec())]);
+        let d =
+            repo.commit("main", &[c], &[Do::Submodule(b"sub", other), Do::Mode(b"link", "120000", b"sub".to_vec())]);
         // A link becomes a file, a submodule becomes a folder, a file becomes a link.
-        let e = repo.commit("main", &[d], &[Do::Remove(b"link"), write("link", "sub"), Do::Remove(b"sub"), write("sub/f", "f\n")]);
+        let e = repo.commit(
+            "main",
+            &[d],
+            &[Do::Remove(b"link"), write("link", "sub"), Do::Remove(b"sub"), write("sub/f", "f\n")],
+        );
         repo.commit("main", &[e], &[Do::Remove(b"run"), Do::Mode(b"run", "120000", b"link".to_vec())]);
     });
 }
@@ -160,28 +169,40 @@ fn bytes_of_all_kinds() {
         let mut binary = lines("x", 20).into_bytes();
         binary[30] = 0;
         let latin = b"caf\xe9\nna\xefve\n\xff\xfe\n".to_vec();
-        let a = repo.commit("main", &[], &[
-            Do::Write(b"caf\xe9/\xff\x01.txt", latin.clone()),
-            Do::Write("ü ber/\t\"q\"".as_bytes(), lines("u", 9).into()),
-            write("dos", dos(&lines("x", 20))),
-            write("bin", binary.clone()),
-            write("text", lines("x", 20)),
-        ]);
+        let a = repo.commit(
+            "main",
+            &[],
+            &[
+                Do::Write(b"caf\xe9/\xff\x01.txt", latin.clone()),
+                Do::Write("ü ber/\t\"q\"".as_bytes(), lines("u", 9).into()),
+                write("dos", dos(&lines("x", 20))),
+                write("bin", binary.clone()),
+                write("text", lines("x", 20)),
+            ],
+        );
         let mut more = latin.clone();
         more.extend_from_slice(b"\xfd\n\x80");
-        let b = repo.commit("main", &[a], &[
-            Do::Write(b"caf\xe9/\xff\x01.txt", more),
-            write("dos", lines("x", 20)),
-            write("bin", lines("x", 20)),
-            write("text", binary.clone()),
-        ]);
+        let b = repo.commit(
+            "main",
+            &[a],
+            &[
+                Do::Write(b"caf\xe9/\xff\x01.txt", more),
+                write("dos", lines("x", 20)),
+                write("bin", lines("x", 20)),
+                write("text", binary.clone()),
+            ],
+        );
         binary.extend_from_slice(b"more\n");
-        let c = repo.commit("main", &[b], &[
-            write("bin", lines("x", 21)),
-            write("text", binary),
-            write("dos", dos(&lines("x", 18))),
-            Do::Rename("ü ber/\t\"q\"".as_bytes(), b"\xfe"),
-        ]);
+        let c = repo.commit(
+            "main",
+            &[b],
+            &[
+                write("bin", lines("x", 21)),
+                write("text", binary),
+                write("dos", dos(&lines("x", 18))),
+                Do::Rename("ü ber/\t\"q\"".as_bytes(), b"\xfe"),
+            ],
+        );
         repo.commit("main", &[c], &[write("text", lines("x", 22)), write("dos", dos(&lines("x", 18)) + "\r\n\r\n")]);
     });
 }
@@ -190,7 +211,8 @@ fn bytes_of_all_kinds() {
 fn roots_branches_and_clocks() {
     check(|repo| {
         let a = repo.commit("main", &[], &[write("f", lines("x", 20))]);
-        let b = repo.commit("other", &[], &[write("g", lines("y", 20)), write("f", edited("x", 20, &[(3, "other root")]))]);
+        let b =
+            repo.commit("other", &[], &[write("g", lines("y", 20)), write("f", edited("x", 20, &[(3, "other root")]))]);
         let c = repo.commit_at("main", &[a], 1_000, &[write("f", edited("x", 20, &[(9, "long ago")]))]);
         let d = repo.commit_at("main", &[c], 4_000_000_000, &[write("f", edited("x", 20, &[(9, "far ahead")]))]);
         let e = repo.commit_at("other", &[b], 5, &[write("g", lines("y", 22))]);
@@ -233,7 +255,9 @@ fn long_files() {
                 .map(|at| match at % 5 {
                     0 => "\n".to_owned(),
                     1 => "}\n".to_owned(),
-                    _ if changes > 0 && (at * 7919 + seed) % 10_000 < changes => format!("changed {seed} {}\n", at % 90),
+                    _ if changes > 0 && (at * 7919 + seed) % 10_000 < changes => {
+                        format!("changed {seed} {}\n", at % 90)
+                    }
                     _ => format!("line {}\n", at % 3000),
                 })
                 .collect()
@@ -257,7 +281,11 @@ fn wide_trees() {
     for at in [0usize, 777, 49_999] {
         let name = format!("wide/{}/renamed{at}", at % 7);
         let from = &names[at];
-        before = repo.commit("main", &[before], &[Do::Rename(from.as_bytes(), name.as_bytes()), write(&names[at / 2 + 1], "new\n")]);
+        before = repo.commit(
+            "main",
+            &[before],
+            &[Do::Rename(from.as_bytes(), name.as_bytes()), write(&names[at / 2 + 1], "new\n")],
+        );
     }
     repo.import();
     let records = repo.records(&Repo::options());

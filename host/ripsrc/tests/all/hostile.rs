@@ -180,7 +180,8 @@ fn a_tree_that_explodes() {
 fn clone(repo: &Repo, args: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("file://{}", repo.path().display());
-    let output = repo.command().args(["clone", "-q", "--bare"]).args(args).arg(&url).arg(folder.path()).output().unwrap();
+    let output =
+        repo.command().args(["clone", "-q", "--bare"]).args(args).arg(&url).arg(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     folder
 }

@@ -106,7 +106,8 @@ fn files_are_counted() {
     let a = repo.commit("main", &[], &[write("src/a.rs", source), write("bin", "a\0b\n"), write("vendor/x.go", "x\n")]);
     repo.commit("main", &[a], &[write("src/a.rs", format!("{source}// two\n"))]);
     repo.import();
-    let records: Vec<Value> = repo.records(&Repo::options()).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let records: Vec<Value> =
+        repo.records(&Repo::options()).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let file = |commit: usize, name: &str| {
         let sha = &records.iter().filter(|record| record["model"] == "commit").nth(commit).unwrap()["sha"];
         records.iter().find(|record| record["commit"] == *sha && record["filename"] == name).unwrap()

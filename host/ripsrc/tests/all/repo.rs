@@ -169,10 +169,9 @@ impl Repo {
         self.agree_on(commits * 3, 1.0);
         self.git(&["repack", "-adfq", "--depth=50", "--window=50"]);
         let everything = self.records(&Self::options());
-        for options in [
-            Options { threads: 1, ..Self::options() },
-            Options { memory_max: 300_000, threads: 2, ..Self::options() },
-        ] {
+        for options in
+            [Options { threads: 1, ..Self::options() }, Options { memory_max: 300_000, threads: 2, ..Self::options() }]
+        {
             assert_eq!(self.records(&options), everything, "another way to the same");
         }
         self.agree_on(3, 1.0);
