@@ -26,6 +26,8 @@ pub(crate) struct State {
     levels: u32,
 }
 
+// Nodes stand alone behind pointers, and of the small kind there is one for each thirty-two of the large.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone)]
 enum Node {
     Inner([Option<Rc<Node>>; WIDTH]),
@@ -155,6 +157,11 @@ impl<'a> Composer<'a> {
         let commit = &self.commits.list[number as usize];
         let steps = &self.changes.steps[number as usize];
         let owners: Vec<Option<Owners>> = steps.iter().map(|step| self.owners(number, step)).collect();
+        let taken = self.changes.taken.get(&number).map_or(&[][..], |taken| taken);
+        let of =
+            |(parent, path): (CommitId, PathId)| self.states.get(&parent).and_then(|state| state.get(path).cloned());
+        let taken: Vec<(PathId, Option<Owners>)> =
+            taken.iter().map(|taken| (taken.path, taken.from.map(|from| of(from).flatten()))).collect();
         let first = commit.parents.first().copied();
         let mut state = match first {
             // The last child takes its parent's state over, and changes it in place.
@@ -167,6 +174,9 @@ impl<'a> Composer<'a> {
         .unwrap_or_else(|| State::new(self.paths));
         for (step, owners) in steps.iter().zip(&owners) {
             state.set(step.path, owners.clone());
+        }
+        for (path, owners) in taken {
+            state.set(path, owners);
         }
         for parent in &commit.parents {
             let left = &mut self.children[*parent as usize];
@@ -193,7 +203,7 @@ impl<'a> Composer<'a> {
             Source::Parts(parts) => {
                 let (_, new) = self.changes.pairs[parts[0].pair as usize];
                 let Some(lines) = (self.lines)(new) else { return Some(None) };
-                let all: Option<Vec<(Arc<[Run]>, &Diff)>> = parts
+                let all: Option<Vec<Parent<'_>>> = parts
                     .iter()
                     .map(|Part { parent, path, pair }| {
                         Some((of(parent, *path).flatten()?, self.diffs[*pair as usize].as_ref()?))
@@ -264,11 +274,14 @@ fn splice(old: &[Run], hunks: &[Hunk], owner: u32, lines: u32) -> Arc<[Run]> {
     runs.into()
 }
 
+/// A parent's owners of a file, and how the file differs from there.
+type Parent<'a> = (Arc<[Run]>, &'a Diff);
+
 /// Nobody yet.
 const NOBODY: u32 = u32::MAX;
 
 /// Owners in a merge: each line belongs to whom it belongs in the first parent that has it, else to the merge.
-fn merge(parents: &[(Arc<[Run]>, &Diff)], owner: u32, lines: u32) -> Arc<[Run]> {
+fn merge(parents: &[Parent<'_>], owner: u32, lines: u32) -> Arc<[Run]> {
     let mut owners = vec![NOBODY; lines as usize];
     for (old, diff) in parents {
         let mut taker = Taker::new(old);

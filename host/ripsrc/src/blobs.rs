@@ -170,18 +170,19 @@ impl Worker for BlobWorker<'_> {
     fn object(&mut self, object: Object<'_, Arc<Text>>) -> Arc<Text> {
         let base = object.base.map(|(text, copied)| (&**text, copied));
         let text = Arc::new(self.job.lines.cut(object.bytes, base));
-        if object.wanted && object.kind == Kind::Blob {
-            if let Some(&blob) = self.job.blob_of.get(&object.id) {
-                let found = Blob {
-                    size: object.bytes.len() as u64,
-                    lines: text.tokens.len() as u32,
-                    binary: is_binary(object.bytes),
-                    fault: None,
-                };
-                self.found.push((blob, found));
-                self.count(blob, object.bytes, &text);
-                self.compare(blob, &text);
-            }
+        if object.wanted
+            && object.kind == Kind::Blob
+            && let Some(&blob) = self.job.blob_of.get(&object.id)
+        {
+            let found = Blob {
+                size: object.bytes.len() as u64,
+                lines: text.tokens.len() as u32,
+                binary: is_binary(object.bytes),
+                fault: None,
+            };
+            self.found.push((blob, found));
+            self.count(blob, object.bytes, &text);
+            self.compare(blob, &text);
         }
         text
     }

@@ -17,6 +17,8 @@ pub(crate) type PairId = u32;
 
 /// Sketches of so many files at once; a batch of commits ends when it needs more.
 const SKETCHES_MAX: usize = 40_000;
+/// Changed paths of a batch of commits: some ten megabytes.
+const BATCH_CHANGES_MAX: usize = 200_000;
 
 /// Where a file's lines come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,12 +61,19 @@ pub(crate) struct Step {
     pub old: Option<File>,
     pub new: Option<File>,
     pub blob: Option<BlobId>,
-    /// Given out; merges take over most of what they change from a parent.
-    pub listed: bool,
     pub from: Option<PathId>,
     pub to: Option<PathId>,
     pub source: Source,
     pub stat: Stat,
+}
+
+/// A path that a merge has as one of its parents has it, but not its first: of these there are many, and nothing is
+/// given out of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub path: PathId,
+    /// The parent and its path; None if the file is gone.
+    pub from: Option<(CommitId, PathId)>,
 }
 
 /// The plan.
@@ -72,6 +81,8 @@ pub(crate) struct Step {
 pub(crate) struct Changes {
     /// What each commit does, by the commit's number.
     pub steps: Vec<Box<[Step]>>,
+    /// What merges take over, by the commit's number.
+    pub taken: HashMap<CommitId, Box<[Taken]>, RandomState>,
     pub blobs: Vec<ObjId>,
     /// A path that has each content, for whoever reads them path by path.
     pub blob_paths: Vec<PathId>,
@@ -107,13 +118,16 @@ pub(crate) fn plan(input: &mut Input<'_>) -> Result<Changes, TreeError> {
     let mut plan = Changes::default();
     let mut batch = vec![];
     let mut needed: HashSet<ObjId> = HashSet::new();
+    let mut changed = 0;
     for (number, commit) in input.commits.list.iter().enumerate() {
         if !commit.edge {
             let raw = raw(input.trees, input.commits, number as CommitId)?;
             needed.extend(raw.sides.iter().flat_map(Sides::needed));
+            changed += raw.changes.len();
             batch.push(raw);
         }
-        if needed.len() > SKETCHES_MAX {
+        if needed.len() > SKETCHES_MAX || changed > BATCH_CHANGES_MAX {
+            changed = 0;
             plan.finish(input, &mut batch, &mut needed);
         }
     }
@@ -196,7 +210,7 @@ impl Changes {
                 }
             }
         }
-        let mut steps = Vec::with_capacity(raw.changes.len());
+        let (mut steps, mut taken) = (vec![], vec![]);
         for (at, change) in raw.changes.iter().enumerate() {
             let others = raw.others.get(at).map_or(&[][..], Vec::as_slice);
             let listed = others.iter().all(|other| *other != change.new);
@@ -206,29 +220,39 @@ impl Changes {
                 }
                 _ => Source::Gone,
             };
+            if !listed {
+                let from = match source {
+                    Source::Same { parent, path } => Some((parent, path)),
+                    _ => None,
+                };
+                taken.push(Taken { path: change.path, from });
+                continue;
+            }
             let mut before = change.old;
             let mut renamed = from.get(&change.path).map(|side| side.path);
             if let Some(side) = from.get(&change.path) {
                 before = Some(side.file);
-            } else if merge && listed && change.new.is_some() && change.old.is_none() {
+            } else if merge && change.new.is_some() && change.old.is_none() {
                 let side = raw.sides.first().and_then(|sides| Some(sides.went[sides.one(change.path, sketches)?]));
                 renamed = side.map(|side| side.path);
                 before = side.map(|side| side.file);
             }
             let moved = to.get(&change.path).copied();
-            let stat = if !listed || moved.is_some() { Stat::None } else { self.stat(before, change.new) };
-            let blob = change.new.filter(|new| listed && !new.is_submodule()).map(|new| self.blob(new.id, change.path));
+            let stat = if moved.is_some() { Stat::None } else { self.stat(before, change.new) };
+            let blob = change.new.filter(|new| !new.is_submodule()).map(|new| self.blob(new.id, change.path));
             steps.push(Step {
                 path: change.path,
                 old: change.old,
                 new: change.new,
                 blob,
-                listed,
                 from: renamed,
                 to: moved,
                 source,
                 stat,
             });
+        }
+        if !taken.is_empty() && input.blame {
+            self.taken.insert(raw.commit, taken.into());
         }
         steps.into()
     }

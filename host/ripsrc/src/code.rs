@@ -262,10 +262,10 @@ impl Repository {
         let mut seen = BTreeSet::new();
         let mut tips = vec![];
         for oid in wanted {
-            if let Some(tip) = walk::peel(&self.odb, oid, &mut inflater)? {
-                if seen.insert(tip) {
-                    tips.push(tip);
-                }
+            if let Some(tip) = walk::peel(&self.odb, oid, &mut inflater)?
+                && seen.insert(tip)
+            {
+                tips.push(tip);
             }
         }
         Ok(tips)
@@ -316,7 +316,7 @@ impl<'a> CodeRun<'a> {
         let mut counted = vec![];
         if options.count.is_some() && options.blame {
             let listed = changes.steps.iter().zip(&commits.list).filter(|(_, commit)| !commit.known);
-            for step in listed.flat_map(|(steps, _)| steps.iter()).filter(|step| step.listed) {
+            for step in listed.flat_map(|(steps, _)| steps.iter()) {
                 if let Some(blob) = step.blob {
                     let path = paths[step.path as usize].get_or_insert_with(|| trees.path(step.path).into());
                     counted.push((blob, step.path, Arc::clone(path)));
@@ -398,7 +398,7 @@ impl<'a> CodeRun<'a> {
                 continue;
             }
             let steps = &changes.steps[number as usize];
-            let listed = || steps.iter().enumerate().filter(|(_, step)| step.listed);
+            let listed = || steps.iter().enumerate();
             summary.commits += 1;
             let bundle = Bundle {
                 commit: number,
@@ -500,7 +500,7 @@ impl View<'_> {
         if !self.blame {
             return Ok(());
         }
-        let steps = self.changes.steps[bundle.commit as usize].iter().filter(|step| step.listed);
+        let steps = self.changes.steps[bundle.commit as usize].iter();
         for ((step, file), runs) in steps.zip(&bundle.files).zip(&bundle.runs) {
             take(Record::Blame(blame_record(commit.oid, step, file, self.blobs, runs.as_deref(), self.owners)))?;
         }

@@ -533,10 +533,11 @@ impl Search<'_> {
             if exact {
                 continue;
             }
-            if long && cost > COST_MIN {
-                if let Some(split) = self.early(area, cost, (fore_min, fore_max), (back_min, back_max)) {
-                    return split;
-                }
+            if long
+                && cost > COST_MIN
+                && let Some(split) = self.early(area, cost, (fore_min, fore_max), (back_min, back_max))
+            {
+                return split;
             }
             if cost >= self.cost_max {
                 return self.furthest(area, (fore_min, fore_max), (back_min, back_max));

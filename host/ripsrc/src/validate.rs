@@ -49,6 +49,9 @@ pub enum ValidateError {
     Git(#[from] std::io::Error),
 }
 
+/// Added and removed lines of a commit's file, and whether it is no text.
+type Stats = BTreeMap<(Oid, Vec<u8>), (u32, u32, bool)>;
+
 /// Owners of one file: the owner of each line.
 type Lines = Vec<Oid>;
 
@@ -89,7 +92,7 @@ pub fn validate(
     chosen.sort_unstable();
     chosen.dedup();
     let mut wanted = vec![];
-    let mut stats: BTreeMap<(Oid, Vec<u8>), (u32, u32, bool)> = BTreeMap::new();
+    let mut stats = Stats::new();
     let scoped = Options { scope: Scope::Commits(chosen.clone()), ..options.clone() };
     repository.files_at(&scoped, &chosen, &mut |commit, path, owners| {
         let lines = owners.iter().flat_map(|run| std::iter::repeat_n(run.sha, run.count as usize)).collect();
@@ -165,7 +168,7 @@ fn compare_owners(git: &Git, wanted: &[Wanted], report: &mut Report) -> Result<(
 fn compare_stats(
     git: &Git,
     order: &[(Oid, Vec<Oid>)],
-    stats: &BTreeMap<(Oid, Vec<u8>), (u32, u32, bool)>,
+    stats: &Stats,
     report: &mut Report,
 ) -> Result<(), ValidateError> {
     let told = git.numstat(order.iter().map(|(oid, _)| *oid))?;
@@ -242,10 +245,7 @@ impl Git {
     }
 
     /// Added and removed lines of each file that each commit changed.
-    fn numstat(
-        &self,
-        commits: impl Iterator<Item = Oid>,
-    ) -> Result<BTreeMap<(Oid, Vec<u8>), (u32, u32, bool)>, std::io::Error> {
+    fn numstat(&self, commits: impl Iterator<Item = Oid>) -> Result<Stats, std::io::Error> {
         use std::io::Write;
         let mut child = self
             .command()

@@ -39,7 +39,7 @@ pub(crate) struct Commits {
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
     #[error("commit {oid} cannot be read{}", child.map(|child| format!(" (a parent of {child})")).unwrap_or_default())]
-    Unreadable { oid: Oid, child: Option<Oid>, source: ObjectError },
+    Unreadable { oid: Oid, child: Option<Oid>, source: Box<ObjectError> },
     #[error("{oid} is no commit")]
     NotACommit { oid: Oid },
     #[error("commit {oid} names no tree")]
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
     /// Reads one commit. The parents of a commit where the history was cut off are left out, as git does.
     pub fn read(&mut self, oid: Oid, child: Option<Oid>) -> Result<Commit, WalkError> {
         let read = self.odb.read(self.odb.id(&oid), &mut self.inflater);
-        let (kind, bytes) = read.map_err(|source| WalkError::Unreadable { oid, child, source })?;
+        let (kind, bytes) = read.map_err(|source| WalkError::Unreadable { oid, child, source: Box::new(source) })?;
         if kind != Kind::Commit {
             return Err(WalkError::NotACommit { oid });
         }
@@ -136,11 +136,8 @@ impl<'a> Reader<'a> {
             }
             found.push(commit);
         }
-        for at in 0..found.len() {
-            let commit = &found[at];
-            if !commit.edge {
-                found[at].parents = commit.parent_oids.iter().filter_map(|oid| place.get(oid).copied()).collect();
-            }
+        for commit in found.iter_mut().filter(|commit| !commit.edge) {
+            commit.parents = commit.parent_oids.iter().filter_map(|oid| place.get(oid).copied()).collect();
         }
         Ok(in_order(found, tips, &place))
     }
