@@ -21,6 +21,8 @@ without() {
 host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
 # TLS is rustls with ring, and libgit2 has neither TLS nor SSH of its own: nothing of the system's is linked.
 without agent "$host" openssl-sys native-tls aws-lc-rs aws-lc-sys libssh2-sys wasmtime-wasi-http
+# The history reader is a library of its own: synchronous, without a database, and it clones nothing.
+without ripsrc "$host" agent tokio reqwest wasmtime rusqlite git2
 # A guest reaches the host through the contract and through nothing else.
 guests=$(sed -n 's/^name = "\(.*\)"$/\1/p' integrations/*/Cargo.toml tests/guests/*/Cargo.toml)
 for guest in agent-sdk $guests; do

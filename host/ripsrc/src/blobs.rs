@@ -1,0 +1,310 @@
+//! The files' contents: each is read once, cut into lines and compared with those that it must be compared with, as
+//! soon as both are there. A difference depends on nothing but the two contents, so threads need not wait for each
+//! other; what becomes of the differences is `blame`'s.
+//!
+//! Memory: a content's lines are kept until it has been compared with all others. What doesn't fit into the granted
+//! memory is let go and read once more in a later round, together with its counterparts only.
+
+use crate::changes::{BlobId, PairId};
+use crate::count::{self, Counter, FileFacts};
+use crate::diff::{self, Diff, Scratch};
+use crate::lines::{Lines, Text};
+use crate::objects::forest::{Forest, Object, Worker};
+use crate::objects::{Kind, ObjId, ObjectError, Odb};
+use crate::rename::is_binary;
+use crate::trees::PathId;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What is known of a content.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Blob {
+    pub size: u64,
+    /// Lines, a last one without a newline included.
+    pub lines: u32,
+    pub binary: bool,
+    pub fault: Option<Box<ObjectError>>,
+}
+
+/// What a content says under one path: languages are told by names too.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// Without the classes.
+    pub facts: FileFacts,
+    /// The class of each line, four to a byte, in the order of `CLASSES`.
+    pub classes: Box<[u8]>,
+}
+
+/// Letters of lines' classes by their packed numbers.
+pub(crate) const CLASSES: [u8; 4] = *b"cmb?";
+
+fn pack(mut facts: FileFacts) -> Facts {
+    let letters = std::mem::take(&mut facts.classes).into_bytes();
+    let number = |letter: &u8| CLASSES.iter().position(|class| class == letter).unwrap_or(3) as u8;
+    let byte = |four: &[u8]| four.iter().enumerate().fold(0, |byte, (at, letter)| byte | number(letter) << (2 * at));
+    Facts { facts, classes: letters.chunks(4).map(byte).collect() }
+}
+
+/// What reading all contents gives.
+pub(crate) struct Blobs {
+    /// By content and path.
+    pub facts: HashMap<(BlobId, PathId), Facts, foldhash::fast::RandomState>,
+    pub list: Vec<Blob>,
+    /// None if one of the two cannot be read.
+    pub diffs: Vec<Option<Diff>>,
+}
+
+impl Blobs {
+    /// Lines of a content, None if it cannot be read.
+    pub fn lines(&self, blob: BlobId) -> Option<u32> {
+        let blob = &self.list[blob as usize];
+        blob.fault.is_none().then_some(blob.lines)
+    }
+}
+
+struct Job<'a> {
+    blob_of: HashMap<ObjId, BlobId, foldhash::fast::RandomState>,
+    pairs: &'a [(BlobId, BlobId)],
+    /// Pairs of each content: `pair_list[first[blob]..first[blob + 1]]`.
+    first: Vec<u32>,
+    pair_list: Vec<PairId>,
+    lines: &'a Lines,
+    shelf: Mutex<Shelf>,
+    bytes_max: usize,
+    /// Under which paths each content is to be counted, by content.
+    counted: &'a [(BlobId, PathId, Arc<[u8]>)],
+    /// Contents that were read in an earlier round are not counted again.
+    again: bool,
+}
+
+/// Contents that wait for their counterparts.
+#[derive(Default)]
+struct Shelf {
+    texts: HashMap<BlobId, Arc<Text>, foldhash::fast::RandomState>,
+    bytes: usize,
+    /// Comparisons each content still waits for, in this round.
+    left: Vec<u32>,
+    /// Pairs of this round that have not been begun.
+    open: Vec<bool>,
+}
+
+struct BlobWorker<'a> {
+    job: &'a Job<'a>,
+    scratch: Scratch,
+    counter: Option<Counter>,
+    found: Vec<(BlobId, Blob)>,
+    facts: Vec<((BlobId, PathId), Facts)>,
+    diffs: Vec<(PairId, Diff)>,
+}
+
+impl Shelf {
+    fn done(&mut self, blob: BlobId) {
+        let left = &mut self.left[blob as usize];
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.take(blob);
+        }
+    }
+
+    fn take(&mut self, blob: BlobId) {
+        if let Some(text) = self.texts.remove(&blob) {
+            self.bytes -= text.cost();
+        }
+    }
+}
+
+impl BlobWorker<'_> {
+    fn count(&mut self, blob: BlobId, bytes: &[u8], text: &Text) {
+        let (job, Some(counter)) = (self.job, &mut self.counter) else { return };
+        let first = job.counted.partition_point(|(other, _, _)| *other < blob);
+        for (_, number, path) in job.counted[first..].iter().take_while(|(other, _, _)| *other == blob) {
+            let starts = std::iter::once(0).chain(text.ends.iter().copied());
+            let lines = starts.zip(&text.ends).zip(&text.tokens).map(|((start, end), token)| {
+                // Any 64 bits that tell lines apart will do; these are spread.
+                (&bytes[start as usize..*end as usize], u64::from(*token).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            });
+            self.facts.push(((blob, *number), pack(counter.count_lines(path, bytes, lines))));
+        }
+    }
+
+    fn compare(&mut self, blob: BlobId, text: &Arc<Text>) {
+        let job = self.job;
+        let pairs = &job.pair_list[job.first[blob as usize] as usize..job.first[blob as usize + 1] as usize];
+        let mut ready = vec![];
+        {
+            let mut shelf = job.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waits = false;
+            for &pair in pairs.iter().filter(|pair| job.pairs[**pair as usize] != (blob, blob)) {
+                if !shelf.open[pair as usize] {
+                    continue;
+                }
+                let (old, new) = job.pairs[pair as usize];
+                let other = if old == blob { new } else { old };
+                match shelf.texts.get(&other) {
+                    Some(other) => {
+                        ready.push((pair, Arc::clone(other)));
+                        shelf.open[pair as usize] = false;
+                    }
+                    None => waits = true,
+                }
+            }
+            if waits && shelf.bytes + text.cost() <= job.bytes_max {
+                shelf.bytes += text.cost();
+                shelf.texts.insert(blob, Arc::clone(text));
+            }
+        }
+        for (pair, other) in ready {
+            let (old, new) = job.pairs[pair as usize];
+            let (a, b) = if old == blob { (text, &other) } else { (&other, text) };
+            self.diffs.push((pair, diff::diff(a, b, job.lines, &mut self.scratch)));
+            let mut shelf = job.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+            shelf.done(old);
+            shelf.done(new);
+        }
+    }
+}
+
+impl Worker for BlobWorker<'_> {
+    type Made = Arc<Text>;
+
+    fn object(&mut self, object: Object<'_, Arc<Text>>) -> Arc<Text> {
+        let base = object.base.map(|(text, copied)| (&**text, copied));
+        let text = Arc::new(self.job.lines.cut(object.bytes, base));
+        if object.wanted
+            && object.kind == Kind::Blob
+            && let Some(&blob) = self.job.blob_of.get(&object.id)
+        {
+            let found = Blob {
+                size: object.bytes.len() as u64,
+                lines: text.tokens.len() as u32,
+                binary: is_binary(object.bytes),
+                fault: None,
+            };
+            self.found.push((blob, found));
+            self.count(blob, object.bytes, &text);
+            self.compare(blob, &text);
+        }
+        text
+    }
+
+    fn fault(&mut self, id: ObjId, error: ObjectError) {
+        if let Some(&blob) = self.job.blob_of.get(&id) {
+            self.found.push((blob, Blob { fault: Some(Box::new(error)), ..Blob::default() }));
+        }
+    }
+}
+
+/// What is to be read and compared.
+pub(crate) struct Wanted<'a> {
+    pub blobs: &'a [ObjId],
+    /// Contents in the order in which they are best read.
+    pub order: Vec<BlobId>,
+    pub pairs: &'a [(BlobId, BlobId)],
+    /// Bytes of lines that may wait for their counterparts.
+    pub bytes_max: usize,
+    pub threads: usize,
+    /// Contents to be counted, with number and name of the path, by content; each once.
+    pub counted: &'a [(BlobId, PathId, Arc<[u8]>)],
+    pub count: Option<&'a count::Options>,
+}
+
+/// Reads and compares.
+pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wanted<'_>) -> Blobs {
+    let count = wanted.blobs.len();
+    let mut first = vec![0u32; count + 1];
+    for (old, new) in wanted.pairs {
+        first[*old as usize + 1] += 1;
+        first[*new as usize + 1] += 1;
+    }
+    for at in 1..=count {
+        first[at] += first[at - 1];
+    }
+    let mut next = first.clone();
+    let mut pair_list = vec![0; wanted.pairs.len() * 2];
+    for (pair, (old, new)) in wanted.pairs.iter().enumerate() {
+        for blob in [old, new] {
+            pair_list[next[*blob as usize] as usize] = pair as PairId;
+            next[*blob as usize] += 1;
+        }
+    }
+    let blob_of = wanted.blobs.iter().enumerate().map(|(blob, id)| (*id, blob as BlobId)).collect();
+    let left = (0..count).map(|blob| first[blob + 1] - first[blob]).collect();
+    let shelf = Shelf { left, open: vec![true; wanted.pairs.len()], ..Shelf::default() };
+    let mut job = Job {
+        blob_of,
+        pairs: wanted.pairs,
+        first,
+        pair_list,
+        lines,
+        shelf: Mutex::new(shelf),
+        bytes_max: wanted.bytes_max,
+        counted: wanted.counted,
+        again: false,
+    };
+    let mut blobs =
+        Blobs { facts: HashMap::default(), list: vec![Blob::default(); count], diffs: vec![None; wanted.pairs.len()] };
+    let mut round: Vec<BlobId> = wanted.order.clone();
+    loop {
+        let ids: Vec<ObjId> = round.iter().map(|blob| wanted.blobs[*blob as usize]).collect();
+        let new = || BlobWorker {
+            job: &job,
+            scratch: Scratch::default(),
+            counter: wanted.count.filter(|_| !job.again).map(|options| Counter::new(options.clone())),
+            found: vec![],
+            facts: vec![],
+            diffs: vec![],
+        };
+        let mut workers: Vec<BlobWorker<'_>> = (0..wanted.threads.max(1)).map(|_| new()).collect();
+        forest.walk(odb, &ids, &mut workers);
+        for worker in workers {
+            for (blob, found) in worker.found {
+                blobs.list[blob as usize] = found;
+            }
+            blobs.facts.extend(worker.facts);
+            for (pair, diff) in worker.diffs {
+                blobs.diffs[pair as usize] = Some(diff);
+            }
+        }
+        round = next_round(&mut job, &blobs, wanted);
+        if round.is_empty() {
+            return blobs;
+        }
+    }
+}
+
+/// Chooses pairs that have not been compared because one of them had to be let go, as many as fit into memory
+/// together; at least one.
+fn next_round(job: &mut Job<'_>, blobs: &Blobs, wanted: &Wanted<'_>) -> Vec<BlobId> {
+    let cost = |blob: BlobId| blobs.list[blob as usize].lines as usize * 8 + 64;
+    let readable = |blob: BlobId| blobs.list[blob as usize].fault.is_none();
+    let mut shelf =
+        Shelf { left: vec![0; wanted.blobs.len()], open: vec![false; wanted.pairs.len()], ..Shelf::default() };
+    let mut bytes = 0;
+    let mut round = vec![];
+    for blob in &wanted.order {
+        let pairs = &job.pair_list[job.first[*blob as usize] as usize..job.first[*blob as usize + 1] as usize];
+        for &pair in pairs {
+            let (old, new) = wanted.pairs[pair as usize];
+            if blobs.diffs[pair as usize].is_some() || shelf.open[pair as usize] || !readable(old) || !readable(new) {
+                continue;
+            }
+            let more: usize = [old, new].into_iter().filter(|blob| shelf.left[*blob as usize] == 0).map(cost).sum();
+            if bytes + more > wanted.bytes_max && bytes > 0 {
+                continue;
+            }
+            bytes += more;
+            shelf.open[pair as usize] = true;
+            for blob in [old, new] {
+                if shelf.left[blob as usize] == 0 {
+                    round.push(blob);
+                }
+                shelf.left[blob as usize] += 1;
+            }
+        }
+    }
+    // What was chosen fits, or is one pair that must be compared all the same.
+    job.bytes_max = usize::MAX;
+    job.again = true;
+    job.shelf = Mutex::new(shelf);
+    round
+}

@@ -1,0 +1,388 @@
+//! Objects by name or number, whether they lie in a pack, loose, or in another repository that this one borrows from.
+//! Reading one object at a time; reading many along their delta trees is `forest`'s.
+//!
+//! Every object has a number: packed ones their place in the indexes, one pack after the other; all others, missing
+//! ones too, get theirs when they are first named. Numbers hold as long as the store is open.
+
+pub(crate) mod delta;
+pub(crate) mod forest;
+pub(crate) mod pack;
+
+use pack::{Base, Pack};
+use sirocco::Format;
+use sirocco::inflate::Decoder;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Objects larger than this are not read: 128 MiB. Line histories of such files tell nobody anything.
+pub(crate) const OBJECT_BYTES_MAX: u64 = 128 << 20;
+/// No deflate stream expands more than this many times; what claims to is refused before memory is set aside.
+const INFLATE_RATIO_MAX: u64 = 1032;
+/// Repositories may borrow from repositories that borrow: git follows five, and so do we.
+const ALTERNATES_DEPTH_MAX: usize = 5;
+/// Deltas of deltas: git writes up to 50, and at most 4,095.
+const DELTA_DEPTH_MAX: usize = 5000;
+
+/// The name of an object: SHA-1 or SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Oid {
+    bytes: [u8; 32],
+    len: u8,
+}
+
+impl Oid {
+    /// From 20 or 32 raw bytes; more are cut, fewer filled with zeros.
+    pub(crate) fn from_bytes(raw: &[u8]) -> Self {
+        let len = raw.len().min(32);
+        let mut bytes = [0; 32];
+        bytes[..len].copy_from_slice(&raw[..len]);
+        Self { bytes, len: len as u8 }
+    }
+
+    /// From 40 or 64 hexadecimal digits, small or capital.
+    pub fn from_hex(hex: &[u8]) -> Option<Self> {
+        if hex.len() != 40 && hex.len() != 64 {
+            return None;
+        }
+        let digit = |byte: u8| (byte as char).to_digit(16);
+        let mut bytes = [0; 32];
+        for (at, pair) in hex.chunks_exact(2).enumerate() {
+            bytes[at] = (digit(pair[0])? * 16 + digit(pair[1])?) as u8;
+        }
+        Some(Self { bytes, len: (hex.len() / 2) as u8 })
+    }
+
+    /// The raw bytes, 20 or 32.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len as usize]
+    }
+}
+
+impl fmt::Display for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0u8; 64];
+        let digits = b"0123456789abcdef";
+        for (at, byte) in self.as_bytes().iter().enumerate() {
+            text[2 * at] = digits[(byte >> 4) as usize];
+            text[2 * at + 1] = digits[(byte & 15) as usize];
+        }
+        f.write_str(std::str::from_utf8(&text[..2 * self.len as usize]).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Commit,
+    Tree,
+    Blob,
+    Tag,
+}
+
+/// Why an object could not be read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ObjectError {
+    #[error("object {oid} is missing")]
+    Missing { oid: Oid },
+    #[error("object {oid} is damaged: {what}")]
+    Damaged { oid: Oid, what: String },
+    #[error("object {oid} has {size} bytes, more than the limit of {OBJECT_BYTES_MAX}")]
+    TooLarge { oid: Oid, size: u64 },
+    #[error("pack {path} {what}")]
+    Pack { path: PathBuf, what: String },
+    #[error("{path} cannot be read: {what}")]
+    Io { path: PathBuf, what: String },
+}
+
+/// Number of an object.
+pub(crate) type ObjId = u32;
+
+/// What reading needs again and again; one for each thread.
+pub(crate) struct Inflater {
+    decoder: Decoder,
+}
+
+impl Inflater {
+    pub fn new() -> Self {
+        Self { decoder: Decoder::new(Format::Zlib) }
+    }
+
+    /// Inflates exactly `size` bytes from the stream that `input` begins with.
+    pub fn inflate(&mut self, input: &[u8], size: u64, out: &mut Vec<u8>) -> Result<(), &'static str> {
+        if size > OBJECT_BYTES_MAX {
+            return Err("it is larger than the limit");
+        }
+        if size > (input.len() as u64).saturating_mul(INFLATE_RATIO_MAX).saturating_add(64) {
+            return Err("it is cut short");
+        }
+        self.decoder.reset();
+        // One byte more than told: a stream that goes on is noticed, and one that ends ends without asking for room.
+        // What a used buffer holds is overwritten, so only what it grows by is cleared.
+        let room = size as usize + 1;
+        if out.len() < room {
+            out.resize(room, 0);
+        }
+        let progress =
+            self.decoder.decompress(input, &mut out[..room], true).map_err(|_| "its compressed bytes are wrong")?;
+        if !progress.done || progress.output.len() as u64 != size {
+            return Err("its size is not what its header says");
+        }
+        out.truncate(size as usize);
+        Ok(())
+    }
+}
+
+/// Objects outside of packs, numbered as they turn up.
+#[derive(Default)]
+struct Extra {
+    by_oid: HashMap<Oid, ObjId>,
+    oids: Vec<Oid>,
+}
+
+pub(crate) struct Odb {
+    packs: Vec<Pack>,
+    /// Number of the first object of each pack.
+    firsts: Vec<u32>,
+    packed: u32,
+    folders: Vec<PathBuf>,
+    extra: Mutex<Extra>,
+    /// Packs that could not be opened, to be told.
+    pub faults: Vec<ObjectError>,
+}
+
+impl Odb {
+    /// Opens the object store in `objects`, and those it borrows from.
+    pub fn open(objects: &Path, hash_len: usize) -> Self {
+        let mut folders = vec![];
+        let mut faults = vec![];
+        collect_folders(objects, 0, &mut folders, &mut faults);
+        let mut packs = vec![];
+        for folder in &folders {
+            let Ok(entries) = std::fs::read_dir(folder.join("pack")) else { continue };
+            let mut indexes: Vec<PathBuf> = entries
+                .flatten()
+                .map(|entry| entry.path())
+                .filter(|path| path.extension() == Some("idx".as_ref()))
+                .collect();
+            indexes.sort();
+            for path in indexes {
+                match Pack::open(&path, hash_len) {
+                    Ok(pack) => packs.push(pack),
+                    Err(error) => faults.push(error),
+                }
+            }
+        }
+        // The largest pack first: most look-ups end there.
+        packs.sort_by_key(|pack| std::cmp::Reverse(pack.count()));
+        let mut firsts = vec![];
+        let mut packed = 0u32;
+        packs.retain(|pack| {
+            let fits =
+                u32::try_from(pack.count()).ok().and_then(|n| packed.checked_add(n)).filter(|n| *n < u32::MAX / 2);
+            if let Some(next) = fits {
+                firsts.push(packed);
+                packed = next;
+            } else {
+                faults.push(pack.fault("holds more objects than can be numbered"));
+            }
+            fits.is_some()
+        });
+        Self { packs, firsts, packed, folders, extra: Mutex::default(), faults }
+    }
+
+    pub fn packs(&self) -> &[Pack] {
+        &self.packs
+    }
+
+    /// Number of the first object of a pack.
+    pub fn first_of(&self, pack: usize) -> u32 {
+        self.firsts[pack]
+    }
+
+    /// Pack and position of a packed object.
+    pub fn place(&self, id: ObjId) -> Option<(usize, usize)> {
+        if id >= self.packed {
+            return None;
+        }
+        let pack = self.firsts.partition_point(|first| *first <= id) - 1;
+        Some((pack, (id - self.firsts[pack]) as usize))
+    }
+
+    /// The number of an object.
+    pub fn id(&self, oid: &Oid) -> ObjId {
+        for (pack, first) in self.packs.iter().zip(&self.firsts) {
+            if let Some(position) = pack.find(oid) {
+                return first + position as u32;
+            }
+        }
+        let mut extra = self.extra.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = extra.by_oid.get(oid) {
+            return *id;
+        }
+        let id = self.packed + extra.oids.len() as u32;
+        extra.oids.push(*oid);
+        extra.by_oid.insert(*oid, id);
+        id
+    }
+
+    /// The name of an object.
+    pub fn oid(&self, id: ObjId) -> Oid {
+        match self.place(id) {
+            Some((pack, position)) => self.packs[pack].oid(position),
+            None => self.extra.lock().unwrap_or_else(PoisonError::into_inner).oids[(id - self.packed) as usize],
+        }
+    }
+
+    /// Whether an object is there, without reading it.
+    pub fn has(&self, oid: &Oid) -> bool {
+        self.packs.iter().any(|pack| pack.find(oid).is_some()) || self.loose_path(oid).is_some()
+    }
+
+    fn loose_path(&self, oid: &Oid) -> Option<PathBuf> {
+        let hex = oid.to_string();
+        self.folders.iter().map(|folder| folder.join(&hex[..2]).join(&hex[2..])).find(|path| path.is_file())
+    }
+
+    /// Reads an object whole.
+    pub fn read(&self, id: ObjId, inflater: &mut Inflater) -> Result<(Kind, Vec<u8>), ObjectError> {
+        let oid = self.oid(id);
+        match self.place(id) {
+            Some((pack, position)) => {
+                let offset = self.packs[pack].offset(position)?;
+                self.read_packed(pack, offset, inflater, 0).map_err(|error| match error {
+                    ReadFault::Told(error) => error,
+                    ReadFault::Bytes(what) => ObjectError::Damaged { oid, what: what.to_owned() },
+                    ReadFault::Large(size) => ObjectError::TooLarge { oid, size },
+                })
+            }
+            None => self.read_loose(&oid, inflater),
+        }
+    }
+
+    fn read_packed(
+        &self,
+        pack: usize,
+        offset: u64,
+        inflater: &mut Inflater,
+        depth: usize,
+    ) -> Result<(Kind, Vec<u8>), ReadFault> {
+        let data = &self.packs[pack];
+        // Down to the whole object first, then up again, one delta after the other.
+        let mut deltas = vec![];
+        let mut entry = data.entry(offset)?;
+        let (kind, mut bytes) = loop {
+            if deltas.len() + depth > DELTA_DEPTH_MAX {
+                return Err(ReadFault::Bytes("its deltas never end"));
+            }
+            if entry.size > OBJECT_BYTES_MAX {
+                return Err(ReadFault::Large(entry.size));
+            }
+            match entry.base {
+                Base::Whole(kind) => {
+                    let mut bytes = vec![];
+                    inflater.inflate(data.from(entry.data_at), entry.size, &mut bytes).map_err(ReadFault::Bytes)?;
+                    break (kind, bytes);
+                }
+                Base::Offset(base) => {
+                    deltas.push(entry);
+                    entry = data.entry(base)?;
+                }
+                Base::Name(name) => {
+                    deltas.push(entry);
+                    match data.find(&name) {
+                        Some(position) => entry = data.entry(data.offset(position)?)?,
+                        None => {
+                            let id = self.id(&name);
+                            match self.place(id) {
+                                Some((other, position)) => {
+                                    let offset = self.packs[other].offset(position)?;
+                                    break self.read_packed(other, offset, inflater, depth + deltas.len() + 1)?;
+                                }
+                                None => break self.read_loose(&name, inflater)?,
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        let (mut delta, mut out, mut copied) = (vec![], vec![], vec![]);
+        for entry in deltas.iter().rev() {
+            inflater.inflate(data.from(entry.data_at), entry.size, &mut delta).map_err(ReadFault::Bytes)?;
+            delta::apply(&bytes, &delta, OBJECT_BYTES_MAX, &mut out, &mut copied).map_err(ReadFault::Bytes)?;
+            std::mem::swap(&mut bytes, &mut out);
+        }
+        Ok((kind, bytes))
+    }
+
+    fn read_loose(&self, oid: &Oid, inflater: &mut Inflater) -> Result<(Kind, Vec<u8>), ObjectError> {
+        let path = self.loose_path(oid).ok_or(ObjectError::Missing { oid: *oid })?;
+        let damaged = |what: &str| ObjectError::Damaged { oid: *oid, what: what.to_owned() };
+        let io = |error: std::io::Error| ObjectError::Io { path: path.clone(), what: error.to_string() };
+        if std::fs::metadata(&path).map_err(io)?.len() > OBJECT_BYTES_MAX {
+            return Err(damaged("it is larger than the limit"));
+        }
+        let raw = std::fs::read(&path).map_err(io)?;
+        // `kind size\0`: at most 32 bytes; the rest is the object.
+        let mut head = [0u8; 64];
+        inflater.decoder.reset();
+        let got = match inflater.decoder.decompress(&raw, &mut head, true) {
+            Ok(progress) => progress.output.len(),
+            Err(_) => return Err(damaged("its compressed bytes are wrong")),
+        };
+        let end = memchr::memchr(0, &head[..got]).ok_or_else(|| damaged("its header has no end"))?;
+        let text = std::str::from_utf8(&head[..end]).map_err(|_| damaged("its header is no text"))?;
+        let (kind, size) = text.split_once(' ').ok_or_else(|| damaged("its header names no size"))?;
+        let kind = match kind {
+            "commit" => Kind::Commit,
+            "tree" => Kind::Tree,
+            "blob" => Kind::Blob,
+            "tag" => Kind::Tag,
+            _ => return Err(damaged("it is of an unknown kind")),
+        };
+        let size: u64 = size.parse().map_err(|_| damaged("its header names no size"))?;
+        if size > OBJECT_BYTES_MAX {
+            return Err(ObjectError::TooLarge { oid: *oid, size });
+        }
+        let mut bytes = vec![];
+        inflater.inflate(&raw, size + end as u64 + 1, &mut bytes).map_err(damaged)?;
+        bytes.drain(..=end);
+        Ok((kind, bytes))
+    }
+}
+
+enum ReadFault {
+    Told(ObjectError),
+    Bytes(&'static str),
+    Large(u64),
+}
+
+impl From<ObjectError> for ReadFault {
+    fn from(error: ObjectError) -> Self {
+        Self::Told(error)
+    }
+}
+
+/// Lists `objects` and the stores it borrows from.
+fn collect_folders(objects: &Path, depth: usize, folders: &mut Vec<PathBuf>, faults: &mut Vec<ObjectError>) {
+    if folders.iter().any(|known| known == objects) || depth > ALTERNATES_DEPTH_MAX {
+        return;
+    }
+    folders.push(objects.to_owned());
+    let Ok(text) = std::fs::read_to_string(objects.join("info/alternates")) else { return };
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let path = objects.join(line);
+        let path = path.canonicalize().unwrap_or(path);
+        if path.is_dir() {
+            collect_folders(&path, depth + 1, folders, faults);
+        } else {
+            faults.push(ObjectError::Io { path, what: "this repository borrows objects from there".to_owned() });
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The judge: compares owners with what the system's `git blame` says, and changed files with `git log --numstat -M`,
+//! at commits drawn at random. It is the only part that runs another program, and nothing else depends on it.
+
+use crate::{Oid, Options, Record, Repository, RunError, Scope};
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+/// Differences that are listed; more are only counted.
+const LISTED_MAX: usize = 1000;
+
+/// What the comparison gave.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Files whose owners were compared, each at one commit.
+    pub files: u64,
+    pub lines: u64,
+    pub lines_equal: u64,
+    /// Changed files whose numbers of lines were compared.
+    pub stats: u64,
+    pub stats_equal: u64,
+    pub differences: Vec<Difference>,
+    /// Files that git could not tell about, such as those that it reads as no text.
+    pub not_compared: u64,
+}
+
+impl Report {
+    /// Share of lines with the same owner, from 0 to 1.
+    pub fn agreement(&self) -> f64 {
+        if self.lines == 0 { 1.0 } else { self.lines_equal as f64 / self.lines as f64 }
+    }
+}
+
+/// A file that is told differently.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    pub commit: Oid,
+    pub path: Vec<u8>,
+    pub what: String,
+}
+
+/// Why nothing could be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum ValidateError {
+    #[error("the run to compare failed")]
+    Run(#[from] RunError),
+    #[error("git cannot be run: {0}")]
+    Git(#[from] std::io::Error),
+}
+
+/// Added and removed lines of a commit's file, and whether it is no text.
+type Stats = BTreeMap<(Oid, Vec<u8>), (u32, u32, bool)>;
+
+/// Owners of one file: the owner of each line.
+type Lines = Vec<Oid>;
+
+/// Files whose owners are to be compared: all that exist at some commits.
+struct Wanted {
+    commit: Oid,
+    path: Vec<u8>,
+    lines: Lines,
+}
+
+/// Compares every file at the tips of a run and at `commits` further commits drawn with `seed`; and the changed files
+/// of every commit but merges, for which `git log` tells nothing.
+pub fn validate(
+    path: &Path,
+    repository: &Repository,
+    options: &Options,
+    commits: usize,
+    seed: u64,
+) -> Result<Report, ValidateError> {
+    let mut report = Report::default();
+    let git = Git { path: path.to_owned() };
+    // Owners by path as of each chosen commit are found by replaying the records along first parents' trees, which
+    // git lists: the last record of a content at or before a commit tells its owners.
+    let mut order: Vec<(Oid, Vec<Oid>)> = vec![];
+    repository.code(&Options { blame: false, ..options.clone() }, &mut |record| {
+        if let Record::Commit(commit) = record {
+            order.push((commit.sha, commit.parents.to_vec()));
+        }
+        Ok(())
+    })?;
+    let parents: HashSet<Oid> = order.iter().flat_map(|(_, parents)| parents.iter().copied()).collect();
+    let mut chosen: Vec<Oid> = order.iter().map(|(oid, _)| *oid).filter(|oid| !parents.contains(oid)).collect();
+    let mut random = seed.wrapping_mul(2).wrapping_add(1);
+    for _ in 0..commits.min(order.len()) {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        chosen.push(order[(random >> 33) as usize % order.len()].0);
+    }
+    chosen.sort_unstable();
+    chosen.dedup();
+    let mut wanted = vec![];
+    let mut stats = Stats::new();
+    let scoped = Options { scope: Scope::Commits(chosen.clone()), ..options.clone() };
+    repository.files_at(&scoped, &chosen, &mut |commit, path, owners| {
+        let lines = owners.iter().flat_map(|run| std::iter::repeat_n(run.sha, run.count as usize)).collect();
+        wanted.push(Wanted { commit, path: path.to_vec(), lines });
+    })?;
+    repository.code(&Options { blame: false, ..options.clone() }, &mut |record| {
+        if let Record::Commit(commit) = record {
+            for file in commit.files.iter().filter(|file| commit.parents.len() < 2 && file.renamed_to.is_none()) {
+                stats.insert((commit.sha, file.path.to_vec()), (file.additions, file.deletions, file.binary));
+            }
+        }
+        Ok(())
+    })?;
+    compare_owners(&git, &wanted, &mut report)?;
+    compare_stats(&git, &order, &stats, &mut report)?;
+    Ok(report)
+}
+
+impl Report {
+    fn differ(&mut self, commit: Oid, path: &[u8], what: String) {
+        if self.differences.len() < LISTED_MAX {
+            self.differences.push(Difference { commit, path: path.to_vec(), what });
+        }
+    }
+}
+
+fn compare_owners(git: &Git, wanted: &[Wanted], report: &mut Report) -> Result<(), ValidateError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = Mutex::new(wanted.iter());
+    let answers = Mutex::new(vec![]);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let Some(file) = next.lock().ok().and_then(|mut next| next.next()) else { return };
+                    let answer = git.blame(file.commit, &file.path);
+                    if let Ok(mut answers) = answers.lock() {
+                        answers.push((file, answer));
+                    }
+                }
+            });
+        }
+    });
+    let mut answers = answers.into_inner().unwrap_or_default();
+    answers.sort_by(|(a, _), (b, _)| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
+    for (file, answer) in answers {
+        let Some(told) = answer? else {
+            report.not_compared += 1;
+            continue;
+        };
+        report.files += 1;
+        report.lines += told.len() as u64;
+        let equal = told.iter().zip(&file.lines).filter(|(a, b)| a == b).count();
+        report.lines_equal += equal as u64;
+        if equal != told.len() || told.len() != file.lines.len() {
+            let first =
+                told.iter().zip(&file.lines).position(|(a, b)| a != b).unwrap_or(told.len().min(file.lines.len()));
+            let what = format!(
+                "{} of {} lines (here {}) differ, the first is {}: git {:?}, here {:?}",
+                told.len() - equal,
+                told.len(),
+                file.lines.len(),
+                first + 1,
+                told.get(first),
+                file.lines.get(first)
+            );
+            report.differ(file.commit, &file.path, what);
+        }
+    }
+    Ok(())
+}
+
+fn compare_stats(
+    git: &Git,
+    order: &[(Oid, Vec<Oid>)],
+    stats: &Stats,
+    report: &mut Report,
+) -> Result<(), ValidateError> {
+    let told = git.numstat(order.iter().map(|(oid, _)| *oid))?;
+    for (key, git_says) in &told {
+        report.stats += 1;
+        match stats.get(key) {
+            Some(here) if here == git_says => report.stats_equal += 1,
+            here => {
+                report.differ(key.0, &key.1, format!("lines added, removed, binary: git {git_says:?}, here {here:?}"))
+            }
+        }
+    }
+    for key in stats.keys().filter(|key| !told.contains_key(*key)) {
+        report.stats += 1;
+        report.differ(key.0, &key.1, "git doesn't list this file as changed".to_owned());
+    }
+    Ok(())
+}
+
+/// The system's git, on one repository.
+struct Git {
+    path: PathBuf,
+}
+
+impl Git {
+    fn command(&self) -> Command {
+        let mut command = Command::new("git");
+        // Nothing of the user's settings or of a repository's attributes may change what is compared.
+        command.arg("-C").arg(&self.path).args([
+            "-c",
+            "core.quotepath=false",
+            "-c",
+            "core.attributesFile=/dev/null",
+            "-c",
+            "diff.renames=true",
+            "-c",
+            "diff.renameLimit=10000",
+            "-c",
+            "safe.directory=*",
+            "-c",
+            "blame.ignoreRevsFile=",
+        ]);
+        command
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_NO_REPLACE_OBJECTS", "1");
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// The owner of each line. None if git cannot tell.
+    fn blame(&self, commit: Oid, path: &[u8]) -> Result<Option<Lines>, std::io::Error> {
+        let path = std::ffi::OsStr::from_encoded(path);
+        let output = self
+            .command()
+            .args(["blame", "--porcelain", "--root"])
+            .arg(commit.to_string())
+            .arg("--")
+            .arg(path)
+            .output()?;
+        if !output.status.success() {
+            return Ok(None);
+        }
+        let mut lines = vec![];
+        let mut owner = None;
+        for line in output.stdout.split(|byte| *byte == b'\n') {
+            if line.first() == Some(&b'\t') {
+                lines.extend(owner);
+            } else if let Some(oid) = line.split(|byte| *byte == b' ').next().and_then(Oid::from_hex) {
+                owner = Some(oid);
+            }
+        }
+        Ok(Some(lines))
+    }
+
+    /// Added and removed lines of each file that each commit changed.
+    fn numstat(&self, commits: impl Iterator<Item = Oid>) -> Result<Stats, std::io::Error> {
+        use std::io::Write;
+        let mut child = self
+            .command()
+            .args(["log", "--numstat", "-M", "-z", "--format=%x01%H", "--root", "--no-walk=unsorted", "--stdin"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let list: String = commits.map(|oid| format!("{oid}\n")).collect();
+        let mut input = child.stdin.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
+        let writer = std::thread::spawn(move || input.write_all(list.as_bytes()));
+        let output = child.wait_with_output()?;
+        let _ = writer.join();
+        let mut told = BTreeMap::new();
+        let mut commit = None;
+        let mut fields = output.stdout.split(|byte| *byte == 0);
+        while let Some(field) = fields.next() {
+            let field = field.trim_ascii_start();
+            if let Some(oid) = field.strip_prefix(b"\x01").and_then(Oid::from_hex) {
+                commit = Some(oid);
+                continue;
+            }
+            let mut parts = field.splitn(3, |byte| *byte == b'\t');
+            let (Some(added), Some(removed), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
+            let number = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            // Of a renamed file both paths follow, each on its own.
+            let path = if path.is_empty() {
+                fields.next();
+                fields.next().unwrap_or_default()
+            } else {
+                path
+            };
+            if let Some(oid) = commit {
+                let counts = (number(added).unwrap_or(0), number(removed).unwrap_or(0), added == b"-");
+                told.insert((oid, path.to_vec()), counts);
+            }
+        }
+        Ok(told)
+    }
+}
+
+/// Paths from bytes, as far as the system allows.
+trait FromEncoded {
+    fn from_encoded(bytes: &[u8]) -> &Self;
+}
+
+impl FromEncoded for std::ffi::OsStr {
+    #[cfg(unix)]
+    fn from_encoded(bytes: &[u8]) -> &Self {
+        std::os::unix::ffi::OsStrExt::from_bytes(bytes)
+    }
+    #[cfg(not(unix))]
+    fn from_encoded(bytes: &[u8]) -> &Self {
+        Self::new(std::str::from_utf8(bytes).unwrap_or_default())
+    }
+}

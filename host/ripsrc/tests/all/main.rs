@@ -1,0 +1,10 @@
+//! Histories made by script, judged by the system's git. `repo` makes repositories; a case is a script and the question
+//! whether this crate and git agree on every file at every commit.
+
+mod branches;
+mod graphs;
+mod hostile;
+mod incremental;
+mod output;
+mod random;
+mod repo;
