@@ -187,8 +187,9 @@ impl Bench {
     #[must_use]
     pub fn pasted(&self, arguments: &[&str], more: &str) -> Output {
         let direct = self.command(arguments);
-        let quoted = direct.get_args().map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''")));
-        let line = format!("{} {} {more}", direct.get_program().display(), quoted.collect::<Vec<_>>().join(" "));
+        let words = std::iter::once(direct.get_program()).chain(direct.get_args());
+        let quoted = words.map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''")));
+        let line = format!("{} {more}", quoted.collect::<Vec<_>>().join(" "));
         let mut shell = Command::new("sh");
         shell.args(["-c", &line]).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         for (name, value) in direct.get_envs() {

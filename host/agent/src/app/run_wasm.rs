@@ -116,6 +116,8 @@ pub struct RunWasm {
     pub to: RecordsTo,
     pub skip_git: bool,
     pub count_instructions: bool,
+    /// `sandbox::Options::source_lines`.
+    pub source_lines: bool,
 }
 
 /// The component that was run.
@@ -224,7 +226,7 @@ pub async fn run_wasm(request: RunWasm, logs: Logs, shutdown: Shutdown) -> Resul
     let began = Instant::now();
     let options = sandbox::Options {
         count_instructions: request.count_instructions,
-        source_lines: true,
+        source_lines: request.source_lines,
         shutdown: shutdown.clone(),
         ..sandbox::Options::default()
     };

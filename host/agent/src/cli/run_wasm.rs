@@ -95,6 +95,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     report_file: Option<PathBuf>,
 
+    /// Name files and lines in a trap's backtrace, for a component that you built yourself: debug information that was forged
+    /// can take the agent down
+    #[arg(long, help_heading = "Output")]
+    source_lines: bool,
+
     /// Do not count instructions for the report: the component need not be compiled for it, and times are the real ones
     #[arg(long, help_heading = "Output")]
     no_instructions: bool,
@@ -173,6 +178,7 @@ pub(super) fn run(arguments: Arguments, global: &Global) -> Result<Exit, Command
             to: lifted.to,
             skip_git: arguments.skip_git,
             count_instructions: arguments.counts_instructions(),
+            source_lines: arguments.source_lines,
         };
         drive(app::run_wasm(request, logs.clone(), shutdown.clone()), interrupts, &shutdown).await
     });
