@@ -324,7 +324,7 @@ pub enum OutcomeKind {
 }
 
 impl OutcomeKind {
-    const ALL: [OutcomeKind; 9] = [
+    pub(crate) const ALL: [OutcomeKind; 9] = [
         OutcomeKind::Ok,
         OutcomeKind::Partial,
         OutcomeKind::Failed,

@@ -320,20 +320,6 @@ pub(super) fn json(report: &RunWasmReport, exit: Exit) -> Value {
     value
 }
 
-/// Outcomes, as the schema lists them.
-#[cfg(test)]
-const OUTCOMES: [OutcomeKind; 9] = [
-    OutcomeKind::Ok,
-    OutcomeKind::Partial,
-    OutcomeKind::Failed,
-    OutcomeKind::BadConfig,
-    OutcomeKind::Unauthenticated,
-    OutcomeKind::Denied,
-    OutcomeKind::Limit,
-    OutcomeKind::Trapped,
-    OutcomeKind::Cancelled,
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,9 +329,9 @@ mod tests {
         let schema: Value =
             serde_json::from_str(include_str!("../../schemas/run-wasm-report.json")).expect("the schema is JSON");
         let listed = schema["properties"]["outcome"]["enum"].as_array().expect("outcomes");
-        for outcome in OUTCOMES {
+        for outcome in OutcomeKind::ALL {
             assert!(listed.contains(&json!(outcome.name())), "{}", outcome.name());
         }
-        assert_eq!(listed.len(), OUTCOMES.len());
+        assert_eq!(listed.len(), OutcomeKind::ALL.len());
     }
 }

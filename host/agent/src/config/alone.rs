@@ -190,7 +190,7 @@ mod tests {
 
     fn around() -> Surroundings {
         Surroundings {
-            working_dir: "/work".into(),
+            working_dir: "/home/somebody".into(),
             home: None,
             root: None,
             integrations_dirs: Vec::new(),
@@ -219,7 +219,7 @@ mod tests {
         assert!(
             matches!((&of("a").source, &of("a").placement), (SecretSource::Env(name), Placement::Bearer) if name == "A")
         );
-        assert!(matches!(&of("b").source, SecretSource::File(path) if path == Path::new("/work/secrets/b")));
+        assert!(matches!(&of("b").source, SecretSource::File(path) if path == Path::new("/home/somebody/secrets/b")));
         assert_eq!(of("b").hosts, ["one.example", "two.example"]);
         assert!(matches!(&of("c").placement, Placement::Basic { username } if username == "me"));
     }

@@ -39,6 +39,101 @@ struct Weigher {
     outermost: u64,
 }
 
+impl Level {
+    /// A section of the module that is being read.
+    fn takes_part_of_module(&mut self, payload: Payload<'_>) {
+        let Level::Module { bytes, functions, pointed_to } = self else { return };
+        let part = |count: u32, each: u64| u64::from(count) * each;
+        match payload {
+            Payload::ImportSection(imports) => {
+                *bytes += part(imports.count(), IMPORT_BYTES);
+                *functions += u64::from(imports.count());
+            }
+            Payload::FunctionSection(defined) => *functions += u64::from(defined.count()),
+            Payload::TableSection(tables) => *bytes += part(tables.count(), PART_BYTES),
+            Payload::MemorySection(memories) => *bytes += part(memories.count(), PART_BYTES),
+            Payload::GlobalSection(globals) => {
+                *bytes += part(globals.count(), GLOBAL_BYTES);
+                *pointed_to += u64::from(globals.count());
+            }
+            Payload::ExportSection(exports) => *pointed_to += u64::from(exports.count()),
+            Payload::ElementSection(segments) => {
+                *bytes += part(segments.count(), SEGMENT_BYTES);
+                // Each item takes a byte at least.
+                *pointed_to += segments.range().len() as u64;
+            }
+            Payload::DataSection(segments) => *bytes += part(segments.count(), SEGMENT_BYTES),
+            _ => {}
+        }
+    }
+
+    /// A section of the component that is being read. What comes from elsewhere is taken for the heaviest so far.
+    fn takes_part_of_component(
+        &mut self,
+        payload: Payload<'_>,
+        heaviest: u64,
+        heaviest_component: u64,
+    ) -> wasmparser::Result<()> {
+        let Level::Component { modules, components, bytes } = self else { return Ok(()) };
+        match payload {
+            Payload::InstanceSection(instances) => {
+                for instance in instances {
+                    let Instance::Instantiate { module_index, .. } = instance? else { continue };
+                    let module = modules.get(module_index as usize).copied().unwrap_or(heaviest);
+                    *bytes = bytes.saturating_add(module);
+                }
+            }
+            Payload::ComponentInstanceSection(instances) => {
+                for instance in instances {
+                    let ComponentInstance::Instantiate { component_index, .. } = instance? else {
+                        continue;
+                    };
+                    let component = components.get(component_index as usize).copied().unwrap_or(heaviest_component);
+                    *bytes = bytes.saturating_add(component);
+                }
+            }
+            // Each may add a module or component of elsewhere to those that are numbered here.
+            Payload::ComponentAliasSection(aliases) => {
+                for alias in aliases {
+                    use wasmparser::{ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind};
+                    match alias? {
+                        ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. }
+                        | ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. } => {
+                            modules.push(heaviest);
+                        }
+                        ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. }
+                        | ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, .. } => {
+                            components.push(heaviest_component);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Payload::ComponentImportSection(imports) => {
+                for import in imports {
+                    match import?.ty {
+                        wasmparser::ComponentTypeRef::Module(_) => modules.push(heaviest),
+                        wasmparser::ComponentTypeRef::Component(_) => components.push(heaviest_component),
+                        _ => {}
+                    }
+                }
+            }
+            Payload::ComponentExportSection(exports) => {
+                // An export adds what it exports once more.
+                for export in exports {
+                    match export?.kind {
+                        wasmparser::ComponentExternalKind::Module => modules.push(heaviest),
+                        wasmparser::ComponentExternalKind::Component => components.push(heaviest_component),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
 impl Weigher {
     fn read(&mut self, bytes: &[u8]) -> wasmparser::Result<()> {
         for payload in Parser::new(0).parse_all(bytes) {
@@ -54,90 +149,9 @@ impl Weigher {
                 _ => {}
             }
             match self.levels.last_mut() {
-                Some(Level::Module { bytes, functions, pointed_to }) => {
-                    let part = |count: u32, each: u64| u64::from(count) * each;
-                    match payload {
-                        Payload::ImportSection(imports) => {
-                            *bytes += part(imports.count(), IMPORT_BYTES);
-                            *functions += u64::from(imports.count());
-                        }
-                        Payload::FunctionSection(defined) => *functions += u64::from(defined.count()),
-                        Payload::TableSection(tables) => *bytes += part(tables.count(), PART_BYTES),
-                        Payload::MemorySection(memories) => *bytes += part(memories.count(), PART_BYTES),
-                        Payload::GlobalSection(globals) => {
-                            *bytes += part(globals.count(), GLOBAL_BYTES);
-                            *pointed_to += u64::from(globals.count());
-                        }
-                        Payload::ExportSection(exports) => *pointed_to += u64::from(exports.count()),
-                        Payload::ElementSection(segments) => {
-                            *bytes += part(segments.count(), SEGMENT_BYTES);
-                            // Each item takes a byte at least.
-                            *pointed_to += segments.range().len() as u64;
-                        }
-                        Payload::DataSection(segments) => *bytes += part(segments.count(), SEGMENT_BYTES),
-                        _ => {}
-                    }
-                }
-                Some(Level::Component { modules, components, bytes }) => {
-                    let (heaviest, heaviest_component) = (self.heaviest, self.heaviest_component);
-                    match payload {
-                        Payload::InstanceSection(instances) => {
-                            for instance in instances {
-                                let Instance::Instantiate { module_index, .. } = instance? else { continue };
-                                let module = modules.get(module_index as usize).copied().unwrap_or(heaviest);
-                                *bytes = bytes.saturating_add(module);
-                            }
-                        }
-                        Payload::ComponentInstanceSection(instances) => {
-                            for instance in instances {
-                                let ComponentInstance::Instantiate { component_index, .. } = instance? else {
-                                    continue;
-                                };
-                                let component =
-                                    components.get(component_index as usize).copied().unwrap_or(heaviest_component);
-                                *bytes = bytes.saturating_add(component);
-                            }
-                        }
-                        // Each may add a module or component of elsewhere to those that are numbered here.
-                        Payload::ComponentAliasSection(aliases) => {
-                            for alias in aliases {
-                                use wasmparser::{ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind};
-                                match alias? {
-                                    ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. }
-                                    | ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. } => {
-                                        modules.push(heaviest);
-                                    }
-                                    ComponentAlias::InstanceExport {
-                                        kind: ComponentExternalKind::Component, ..
-                                    }
-                                    | ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, .. } => {
-                                        components.push(heaviest_component);
-                                    }
-                                    _ => {}
-                                }
-                            }
-                        }
-                        Payload::ComponentImportSection(imports) => {
-                            for import in imports {
-                                match import?.ty {
-                                    wasmparser::ComponentTypeRef::Module(_) => modules.push(heaviest),
-                                    wasmparser::ComponentTypeRef::Component(_) => components.push(heaviest_component),
-                                    _ => {}
-                                }
-                            }
-                        }
-                        Payload::ComponentExportSection(exports) => {
-                            // An export adds what it exports once more.
-                            for export in exports {
-                                match export?.kind {
-                                    wasmparser::ComponentExternalKind::Module => modules.push(heaviest),
-                                    wasmparser::ComponentExternalKind::Component => components.push(heaviest_component),
-                                    _ => {}
-                                }
-                            }
-                        }
-                        _ => {}
-                    }
+                Some(level @ Level::Module { .. }) => level.takes_part_of_module(payload),
+                Some(level @ Level::Component { .. }) => {
+                    level.takes_part_of_component(payload, self.heaviest, self.heaviest_component)?;
                 }
                 None => {}
             }
