@@ -300,10 +300,14 @@ impl Changes {
     }
 
     fn stat(&mut self, old: Option<File>, new: Option<File>) -> Stat {
+        if let (Some(old), Some(new)) = (old, new)
+            && old.id == new.id
+        {
+            return Stat::None;
+        }
         let line = |file: Option<File>| u32::from(file.is_some_and(File::is_submodule));
         let fixed = Stat::Fixed { added: line(new), removed: line(old) };
         match (old.filter(|file| !file.is_submodule()), new.filter(|file| !file.is_submodule())) {
-            (Some(old), Some(new)) if old.id == new.id => Stat::None,
             (Some(old), Some(new)) => Stat::Pair(self.pair(old.id, new.id, 0)),
             (None, Some(new)) if fixed == (Stat::Fixed { added: 0, removed: 0 }) => Stat::Added(self.blob(new.id, 0)),
             (Some(old), None) if fixed == (Stat::Fixed { added: 0, removed: 0 }) => Stat::Removed(self.blob(old.id, 0)),

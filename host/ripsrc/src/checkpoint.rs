@@ -3,13 +3,22 @@
 //!
 //! # Format
 //!
-//! One file, `ripsrc.checkpoint`: the line `ripsrc checkpoint 1`, then numbers in base 128 (lowest first) and bytes with
-//! their length before them, then the SHA-256 of all that. The order: length of names; whether owners are there;
-//! commits given out; paths; lists of runs (0 for unknown owners, else their number plus one, then count and commit of
+//! One file, `ripsrc.checkpoint`: the line `ripsrc checkpoint 2`, then numbers in base 128 (lowest first) and bytes with
+//! their length before them, then the SHA-256 of all that. The order: length of names; the settings that records depend
+//! on, in words; commits given out; paths; lists of runs (0 for unknown owners, else their number plus one, then count and commit of
 //! each); tips, each with its files as pairs of path and list. All but the first tip tell only what differs from the
-//! first. It is written beside the old one, synced and renamed. A file with another first line or sum is not used.
+//! first. It is written beside the old one, synced and renamed, under a lock (`ripsrc.checkpoint.lock`), so that of two
+//! runs on one folder the later one's stays, whole. Both will have given out what was new, and what only the earlier one
+//! knew comes again with the next run: records may come twice, but none is left out.
+//!
+//! # When it is not used
+//!
+//! A file with another first line or sum, or one that ends early or late, or that was made with other settings or for
+//! another repository, is told and not used. It is taken for another repository's if the repository has none of its
+//! tips and the run meets none of its commits; one of a fork that shares commits cannot be told from one's own.
 
 use crate::blame::State;
+use crate::fence::Fence;
 use crate::objects::Oid;
 use crate::record::Run;
 use sha2::{Digest, Sha256};
@@ -18,8 +27,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const MAGIC: &[u8] = b"ripsrc checkpoint 1\n";
+const MAGIC: &[u8] = b"ripsrc checkpoint 2\n";
 const NAME: &str = "ripsrc.checkpoint";
+/// Bytes of a checkpoint that is read: a hundred times what one of a history such as redis' has.
+const BYTES_MAX: u64 = 1 << 30;
 const SUM_LEN: usize = 32;
 
 /// Why a checkpoint is not used.
@@ -37,7 +48,7 @@ pub enum CheckpointError {
 #[derive(Default)]
 pub(crate) struct Checkpoint {
     pub hash_len: usize,
-    pub blame: bool,
+    pub settings: String,
     pub commits: Vec<Oid>,
     pub paths: Vec<Vec<u8>>,
     pub owners: Vec<Option<Arc<[Run]>>>,
@@ -88,7 +99,7 @@ impl Checkpoint {
     /// Reads the checkpoint of a folder. None if there is none.
     pub fn load(folder: &Path) -> Result<Option<Self>, CheckpointError> {
         let path = folder.join(NAME);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match Fence::default().read(&path, BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(CheckpointError::Io { path, source }),
@@ -108,7 +119,9 @@ impl Checkpoint {
         if hash_len != 20 && hash_len != 32 {
             return Err("its names are of an unknown length");
         }
-        let mut checkpoint = Self { hash_len, blame: bytes.number()? != 0, ..Self::default() };
+        let len = bytes.count()?;
+        let settings = std::str::from_utf8(bytes.bytes(len)?).map_err(|_| "its settings are no text")?.to_owned();
+        let mut checkpoint = Self { hash_len, settings, ..Self::default() };
         for _ in 0..bytes.count()? {
             checkpoint.commits.push(Oid::from_bytes(bytes.bytes(hash_len)?));
         }
@@ -176,7 +189,8 @@ impl std::fmt::Debug for NextCheckpoint {
 /// What a checkpoint is made of.
 pub(crate) struct Parts<'a> {
     pub hash_len: usize,
-    pub blame: bool,
+    /// What records depend on besides the repository, in words.
+    pub settings: &'a str,
     pub commits: &'a [Oid],
     /// Commits by the numbers that runs name them by.
     pub owners: &'a [Oid],
@@ -193,7 +207,8 @@ impl NextCheckpoint {
     pub(crate) fn new(folder: &Path, parts: &Parts<'_>) -> Self {
         let mut out = MAGIC.to_vec();
         number(&mut out, parts.hash_len as u64);
-        number(&mut out, u64::from(parts.blame));
+        number(&mut out, parts.settings.len() as u64);
+        out.extend_from_slice(parts.settings.as_bytes());
         number(&mut out, parts.commits.len() as u64);
         parts.commits.iter().for_each(|oid| out.extend_from_slice(oid.as_bytes()));
         let by_oid: HashMap<Oid, u32> = parts.commits.iter().enumerate().map(|(at, oid)| (*oid, at as u32)).collect();
@@ -262,6 +277,9 @@ impl NextCheckpoint {
         let beside = self.folder.join(format!("{NAME}.new"));
         let write = || {
             std::fs::create_dir_all(&self.folder)?;
+            // Held until the file is closed: what lies beside belongs to whoever has the lock.
+            let lock = std::fs::File::create(self.folder.join(format!("{NAME}.lock")))?;
+            lock.lock()?;
             let mut file = std::fs::File::create(&beside)?;
             file.write_all(&self.bytes)?;
             file.sync_all()?;

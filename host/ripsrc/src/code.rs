@@ -92,6 +92,22 @@ impl Default for Options {
 }
 
 impl Options {
+    /// What records depend on besides the repository, in words.
+    fn settings(&self) -> String {
+        let count = match self.count.as_ref().filter(|_| self.blame) {
+            None => "nothing counted".to_owned(),
+            Some(count) => format!(
+                "counted up to {} bytes, {} lines, {} bytes a line, {} licenses",
+                count.size_max,
+                count.lines_max,
+                count.width_max,
+                if count.licenses { "with" } else { "without" }
+            ),
+        };
+        let owners = if self.blame { "with" } else { "without" };
+        format!("{owners} owners, rename limit {}, {count}", self.rename_limit)
+    }
+
     fn threads(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -164,12 +180,16 @@ impl Repository {
             ..Summary::default()
         };
         let tips = self.tips(options, &mut summary)?;
-        let mut reader = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow);
-        let before = self.before(options, &mut reader, &mut summary)?;
-        let known: HashSet<Oid> = before.commits.iter().copied().collect();
+        let mut reader = Reader::new(&self.odb, &self.layout);
+        let mut before = self.before(options, &mut reader, &mut summary)?;
+        let mut known: HashSet<Oid> = before.commits.iter().copied().collect();
         let mut commits = reader.walk(&tips, &|oid| known.contains(oid), !known.is_empty())?;
         let kept: HashSet<Oid> = before.tips.iter().map(|(oid, _)| *oid).collect();
-        if options.blame && builds_on_more(&commits, &|oid| before.blame && kept.contains(oid)) {
+        if self.is_foreign(&before, &commits) {
+            (before, known) = (Checkpoint::default(), HashSet::new());
+            summary.checkpoint = CheckpointUse::Unusable("it is another repository's".to_owned());
+        }
+        if options.blame && builds_on_more(&commits, &|oid| kept.contains(oid)) {
             commits = reader.walk(&tips, &|oid| known.contains(oid), false)?;
             summary.recomputed = commits.list.iter().filter(|commit| commit.known).count() as u64;
             if summary.checkpoint == CheckpointUse::Resumed {
@@ -182,6 +202,14 @@ impl Repository {
         Ok(summary)
     }
 
+    /// Whether a checkpoint must be another repository's: the run meets nothing of it, and none of its tips is here.
+    fn is_foreign(&self, before: &Checkpoint, commits: &Commits) -> bool {
+        !before.tips.is_empty()
+            && !commits.list.is_empty()
+            && !commits.list.iter().any(|commit| commit.known)
+            && !before.tips.iter().any(|(oid, _)| self.odb.has(oid))
+    }
+
     /// What is not to be given out: what a checkpoint knows, and what is reachable from a commit.
     fn before(
         &self,
@@ -192,8 +220,15 @@ impl Repository {
         let mut before = Checkpoint::default();
         if let Some(folder) = &options.checkpoint {
             (before, summary.checkpoint) = match Checkpoint::load(folder) {
-                Ok(Some(found)) if found.hash_len == self.layout.hash_len => (found, CheckpointUse::Resumed),
-                Ok(Some(_)) => (before, CheckpointUse::Unusable("it names commits in another format".to_owned())),
+                Ok(Some(found)) if found.hash_len != self.layout.hash_len => {
+                    (before, CheckpointUse::Unusable("it names commits in another format".to_owned()))
+                }
+                Ok(Some(found)) if found.settings != options.settings() => {
+                    let what =
+                        format!("it was made with other settings: {}; now: {}", found.settings, options.settings());
+                    (before, CheckpointUse::Unusable(what))
+                }
+                Ok(Some(found)) => (found, CheckpointUse::Resumed),
                 Ok(None) => (before, CheckpointUse::Absent),
                 Err(error @ CheckpointError::Io { .. }) => return Err(error.into()),
                 Err(error) => (before, CheckpointUse::Unusable(error.to_string())),
@@ -217,7 +252,7 @@ impl Repository {
     ) -> Result<Summary, RunError> {
         let mut summary = Summary::default();
         let tips = self.tips(options, &mut summary)?;
-        let mut reader = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow);
+        let mut reader = Reader::new(&self.odb, &self.layout);
         let commits = reader.walk(&tips, &|_| false, false)?;
         let options = Options { blame: true, count: None, ..options.clone() };
         let run = CodeRun::prepare(self, &options, commits)?;
@@ -281,6 +316,8 @@ struct CodeRun<'a> {
     changes: Changes,
     blobs: Blobs,
     paths: Vec<Option<Arc<[u8]>>>,
+    /// Bytes of a commit's name.
+    hash_len: usize,
 }
 
 impl<'a> CodeRun<'a> {
@@ -329,7 +366,7 @@ impl<'a> CodeRun<'a> {
         let lines = Lines::new();
         let blobs = blobs::read(odb, &mut forest, &lines, &wanted);
         let owners = commits.list.iter().map(|commit| commit.oid).collect();
-        Ok(Self { options, commits, owners, trees, changes, blobs, paths })
+        Ok(Self { options, commits, owners, trees, changes, blobs, paths, hash_len: repository.layout.hash_len })
     }
 
     fn line_counts(&self) -> impl Fn(BlobId) -> Option<u32> {
@@ -376,7 +413,7 @@ impl<'a> CodeRun<'a> {
         taker: &mut dyn Taker,
     ) -> Result<(), RunError> {
         let states = self.states(&before)?;
-        let Self { options, commits, owners, trees, changes, blobs, paths } = self;
+        let Self { options, commits, owners, trees, changes, blobs, paths, hash_len } = self;
         let mut path_of = |path: PathId| -> Arc<[u8]> {
             Arc::clone(paths[path as usize].get_or_insert_with(|| trees.path(path).into()))
         };
@@ -422,14 +459,17 @@ impl<'a> CodeRun<'a> {
             let mut seen: HashSet<Oid> = before.commits.iter().copied().collect();
             let mut given = before.commits;
             given.extend(commits.list.iter().map(|commit| commit.oid).filter(|oid| seen.insert(*oid)));
+            // Without owners, only the tips' names are kept.
+            let none = State::new(0);
+            let state = |number: CommitId| if options.blame { composer.state(number) } else { Some(&none) };
             let parts = Parts {
-                hash_len: tips.first().or(given.first()).map_or(20, |oid| oid.as_bytes().len()),
-                blame: options.blame,
+                hash_len: *hash_len,
+                settings: &options.settings(),
                 commits: &given,
                 owners,
                 tips: tip_numbers
                     .iter()
-                    .map(|number| (commits.list[*number as usize].oid, composer.state(*number)))
+                    .map(|number| (commits.list[*number as usize].oid, state(*number)))
                     .collect(),
                 path: &|path| trees.path(path),
             };

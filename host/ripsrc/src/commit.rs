@@ -54,6 +54,8 @@ impl Moment {
 pub(crate) struct Parsed {
     pub tree: Option<Oid>,
     pub parents: Vec<Oid>,
+    /// A line names a parent, but not by an object's name.
+    pub bad_parents: bool,
     pub author: Person,
     pub authored: Moment,
     pub committer: Person,
@@ -69,12 +71,18 @@ pub(crate) fn parse(bytes: &[u8], hash_len: usize) -> Parsed {
     let oid = |hex: &[u8]| Oid::from_hex(hex).filter(|oid| oid.as_bytes().len() == hash_len);
     let mut latin = false;
     let mut people: [Option<&[u8]>; 2] = [None; 2];
+    // Parents stand right behind the tree; what is called a parent further down is none, as git reads it.
+    let mut place = 0;
     for line in head.split(|byte| *byte == b'\n') {
+        place += 1;
         let Some(space) = memchr::memchr(b' ', line) else { continue };
         let (key, value) = (&line[..space], &line[space + 1..]);
         match key {
-            b"tree" if commit.tree.is_none() => commit.tree = oid(value),
-            b"parent" => commit.parents.extend(oid(value)),
+            b"tree" if place == 1 => commit.tree = oid(value),
+            b"parent" if place == commit.parents.len() + 2 => match oid(value) {
+                Some(parent) => commit.parents.push(parent),
+                None => commit.bad_parents = true,
+            },
             b"author" => people[0] = people[0].or(Some(value)),
             b"committer" => people[1] = people[1].or(Some(value)),
             b"encoding" => {

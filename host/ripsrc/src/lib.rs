@@ -79,8 +79,9 @@ impl Repository {
 
     fn open_fenced(path: &Path, fence: &Fence) -> Result<Self, OpenError> {
         let layout = Layout::find(path, fence)?;
-        let odb = Odb::open(&layout.common.join("objects"), layout.hash_len, fence)
+        let mut odb = Odb::open(&layout.common.join("objects"), layout.hash_len, fence)
             .map_err(|outside| OpenError::Outside { path: path.to_owned(), outside })?;
+        odb.replace(&layout.replaced);
         Ok(Self { path: path.to_owned(), layout, odb })
     }
 

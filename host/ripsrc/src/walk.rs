@@ -2,6 +2,7 @@
 
 use crate::commit::{self, Moment, Person};
 use crate::objects::{Inflater, Kind, ObjId, ObjectError, Odb, Oid};
+use crate::refs::Layout;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -44,6 +45,8 @@ pub enum WalkError {
     NotACommit { oid: Oid },
     #[error("commit {oid} names no tree")]
     NoTree { oid: Oid },
+    #[error("commit {oid} names a parent in a way that cannot be read")]
+    BadParents { oid: Oid },
 }
 
 /// Follows tags to a commit. None if it ends at something else.
@@ -69,28 +72,35 @@ pub(crate) fn peel(odb: &Odb, oid: Oid, inflater: &mut Inflater) -> Result<Optio
 /// Reads commits and remembers who is who.
 pub(crate) struct Reader<'a> {
     odb: &'a Odb,
-    hash_len: usize,
+    layout: &'a Layout,
     shallow: HashSet<Oid>,
     people: HashSet<Arc<Person>>,
     inflater: Inflater,
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(odb: &'a Odb, hash_len: usize, shallow: &[Oid]) -> Self {
-        let shallow = shallow.iter().copied().collect();
-        Self { odb, hash_len, shallow, people: HashSet::new(), inflater: Inflater::new() }
+    /// A run's reader of commits; with it, a run begins.
+    pub fn new(odb: &'a Odb, layout: &'a Layout) -> Self {
+        odb.renew_budget();
+        let shallow = layout.shallow.iter().copied().collect();
+        Self { odb, layout, shallow, people: HashSet::new(), inflater: Inflater::new() }
     }
 
-    /// Reads one commit. The parents of a commit where the history was cut off are left out, as git does.
+    /// Reads one commit. The parents of a commit where the history was cut off are left out, and grafts are taken for
+    /// parents, as git does.
     pub fn read(&mut self, oid: Oid, child: Option<Oid>) -> Result<Commit, WalkError> {
         let read = self.odb.read(self.odb.id(&oid), &mut self.inflater);
         let (kind, bytes) = read.map_err(|source| WalkError::Unreadable { oid, child, source: Box::new(source) })?;
         if kind != Kind::Commit {
             return Err(WalkError::NotACommit { oid });
         }
-        let mut parsed = commit::parse(&bytes, self.hash_len);
+        let mut parsed = commit::parse(&bytes, self.layout.hash_len);
         if self.shallow.contains(&oid) {
             parsed.parents.clear();
+        } else if let Some(parents) = self.layout.grafts.get(&oid) {
+            parsed.parents.clone_from(parents);
+        } else if parsed.bad_parents {
+            return Err(WalkError::BadParents { oid });
         }
         let tree = self.odb.id(&parsed.tree.ok_or(WalkError::NoTree { oid })?);
         Ok(Commit {

@@ -96,7 +96,7 @@ impl Forest {
     /// trees are begun in the order in which their objects are first named in `wanted`.
     pub fn walk<W: Worker>(&mut self, odb: &Odb, wanted: &[ObjId], workers: &mut [W]) {
         let plan = self.plan(odb, wanted);
-        for id in plan.lost(wanted) {
+        for id in plan.lost() {
             if let Some(worker) = workers.first_mut() {
                 let what = "its deltas go round in a circle".to_owned();
                 worker.fault(id, ObjectError::Damaged { oid: odb.oid(id), what });
@@ -237,7 +237,7 @@ impl Plan {
     }
 
     /// What is wanted and cannot be reached from any whole object.
-    fn lost(&self, wanted: &[ObjId]) -> Vec<ObjId> {
+    fn lost(&self) -> Vec<ObjId> {
         let mut reached = vec![false; self.nodes.len()];
         let mut open = self.roots.clone();
         let mut count = 0;
@@ -250,14 +250,8 @@ impl Plan {
         if count == self.nodes.len() {
             return vec![];
         }
-        let lost: Vec<ObjId> = self
-            .nodes
-            .iter()
-            .zip(&reached)
-            .filter(|(node, reached)| node.wanted && !**reached)
-            .map(|(n, _)| n.id)
-            .collect();
-        lost.into_iter().filter(|id| wanted.contains(id)).collect()
+        let lost = self.nodes.iter().zip(&reached).filter(|(node, reached)| node.wanted && !**reached);
+        lost.map(|(node, _)| node.id).collect()
     }
 }
 
@@ -393,11 +387,13 @@ impl<W: Worker> Walker<'_, W> {
         }
         match (entry.base, base) {
             (Base::Whole(kind), _) => {
+                self.odb.spend(node.id, entry.size)?;
                 self.inflater.inflate(pack.from(entry.data_at), entry.size, bytes).map_err(damaged)?;
                 Ok(kind)
             }
             (_, Some(base)) => {
                 self.inflater.inflate(pack.from(entry.data_at), entry.size, &mut self.delta).map_err(damaged)?;
+                self.odb.spend(node.id, delta::result_size(&self.delta).map_err(damaged)?)?;
                 delta::apply(&base.bytes, &self.delta, OBJECT_BYTES_MAX, bytes, &mut self.copied).map_err(damaged)?;
                 Ok(base.kind)
             }

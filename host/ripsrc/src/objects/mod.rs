@@ -1,6 +1,9 @@
 //! Objects by name or number, whether they lie in a pack, loose, or in another repository that this one borrows from.
 //! Reading one object at a time; reading many along their delta trees is `forest`'s.
 //!
+//! That an object's content fits its name is not checked, as git doesn't when it reads packs: compressed bytes carry a
+//! sum of their own, and whoever writes a repository can write what he likes into it anyway.
+//!
 //! Every object has a number: packed ones their place in the indexes, one pack after the other; all others, missing
 //! ones too, get theirs when they are first named. Numbers hold as long as the store is open.
 
@@ -9,12 +12,14 @@ pub(crate) mod forest;
 pub(crate) mod pack;
 
 use crate::fence::Fence;
+use crate::refs::path_from;
 use pack::{Base, Pack};
 use sirocco::Format;
 use sirocco::inflate::Decoder;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Objects larger than this are not read: 128 MiB. Line histories of such files tell nobody anything.
@@ -25,8 +30,15 @@ const INFLATE_RATIO_MAX: u64 = 1032;
 const ALTERNATES_DEPTH_MAX: usize = 5;
 /// Bytes of a list of repositories to borrow from.
 const ALTERNATES_BYTES_MAX: u64 = 1 << 20;
-/// Deltas of deltas: git writes up to 50, and at most 4,095.
-const DELTA_DEPTH_MAX: usize = 5000;
+/// Deltas of deltas when one object is read alone: git writes up to 50, and at most 4,095.
+const DELTA_DEPTH_MAX: usize = 20_000;
+/// Objects replaced by objects that are replaced: git follows five.
+const REPLACE_DEPTH_MAX: usize = 5;
+/// Bytes of objects that a run may build out of any repository, however small. A few kilobytes of deltas can stand for
+/// terabytes, which would take days to build: this is a minute's work.
+const BUILT_BYTES_MIN: u64 = 64 << 30;
+/// Besides, for each byte of packs. Of real histories one byte stands for ten to a hundred.
+const BUILT_RATIO_MAX: u64 = 2000;
 
 /// The name of an object: SHA-1 or SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,6 +112,8 @@ pub enum ObjectError {
     TooLarge { oid: Oid, size: u64 },
     #[error("pack {path} {what}")]
     Pack { path: PathBuf, what: String },
+    #[error("object {oid} is not built: the repository's few bytes stand for more than {most} bytes of objects")]
+    TooMuch { oid: Oid, most: u64 },
     #[error("{path} cannot be read: {what}")]
     Io { path: PathBuf, what: String },
 }
@@ -159,6 +173,11 @@ pub(crate) struct Odb {
     fence: Fence,
     /// Packs that could not be opened, to be told.
     pub faults: Vec<ObjectError>,
+    /// Objects that are read in the place of others.
+    replaced: HashMap<Oid, Oid>,
+    /// Bytes of objects that this run may still build, and could at its begin.
+    budget: AtomicU64,
+    budget_full: u64,
 }
 
 impl Odb {
@@ -198,7 +217,49 @@ impl Odb {
             }
             fits.is_some()
         });
-        Ok(Self { packs, firsts, packed, folders, extra: Mutex::default(), fence: fence.clone(), faults })
+        let bytes: u64 = packs.iter().map(Pack::size).sum();
+        let budget_full = bytes.saturating_mul(BUILT_RATIO_MAX).saturating_add(BUILT_BYTES_MIN);
+        Ok(Self {
+            packs,
+            firsts,
+            packed,
+            folders,
+            extra: Mutex::default(),
+            fence: fence.clone(),
+            faults,
+            replaced: HashMap::new(),
+            budget: AtomicU64::new(budget_full),
+            budget_full,
+        })
+    }
+
+    /// Has objects read in the place of others from now on. Replacements that never end are not followed, and told.
+    pub fn replace(&mut self, replaced: &HashMap<Oid, Oid>) {
+        for (oid, by) in replaced {
+            let mut by = by;
+            let mut depth = 0;
+            while let Some(next) = replaced.get(by).filter(|_| depth <= REPLACE_DEPTH_MAX) {
+                by = next;
+                depth += 1;
+            }
+            if depth <= REPLACE_DEPTH_MAX {
+                self.replaced.insert(*oid, *by);
+            } else {
+                let what = "it is replaced by objects that are replaced, without an end".to_owned();
+                self.faults.push(ObjectError::Damaged { oid: *oid, what });
+            }
+        }
+    }
+
+    /// A run begins: it may build as much as any.
+    pub fn renew_budget(&self) {
+        self.budget.store(self.budget_full, Ordering::Relaxed);
+    }
+
+    /// Takes the bytes of an object that is to be built from what the run may build.
+    pub fn spend(&self, id: ObjId, bytes: u64) -> Result<(), ObjectError> {
+        let spent = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        spent.map(drop).map_err(|_| ObjectError::TooMuch { oid: self.oid(id), most: self.budget_full })
     }
 
     pub fn packs(&self) -> &[Pack] {
@@ -219,8 +280,12 @@ impl Odb {
         Some((pack, (id - self.firsts[pack]) as usize))
     }
 
-    /// The number of an object.
+    /// The number of an object, or of the one that replaces it.
     pub fn id(&self, oid: &Oid) -> ObjId {
+        self.own_id(self.replaced.get(oid).unwrap_or(oid))
+    }
+
+    fn own_id(&self, oid: &Oid) -> ObjId {
         for (pack, first) in self.packs.iter().zip(&self.firsts) {
             if let Some(position) = pack.find(oid) {
                 return first + position as u32;
@@ -260,7 +325,7 @@ impl Odb {
         match self.place(id) {
             Some((pack, position)) => {
                 let offset = self.packs[pack].offset(position)?;
-                self.read_packed(pack, offset, inflater, 0).map_err(|error| match error {
+                self.read_packed(pack, offset, inflater, id, 0).map_err(|error| match error {
                     ReadFault::Told(error) => error,
                     ReadFault::Bytes(what) => ObjectError::Damaged { oid, what: what.to_owned() },
                     ReadFault::Large(size) => ObjectError::TooLarge { oid, size },
@@ -275,6 +340,7 @@ impl Odb {
         pack: usize,
         offset: u64,
         inflater: &mut Inflater,
+        wanted: ObjId,
         depth: usize,
     ) -> Result<(Kind, Vec<u8>), ReadFault> {
         let data = &self.packs[pack];
@@ -290,6 +356,7 @@ impl Odb {
             }
             match entry.base {
                 Base::Whole(kind) => {
+                    self.spend(wanted, entry.size)?;
                     let mut bytes = vec![];
                     inflater.inflate(data.from(entry.data_at), entry.size, &mut bytes).map_err(ReadFault::Bytes)?;
                     break (kind, bytes);
@@ -303,11 +370,12 @@ impl Odb {
                     match data.find(&name) {
                         Some(position) => entry = data.entry(data.offset(position)?)?,
                         None => {
-                            let id = self.id(&name);
+                            let id = self.own_id(&name);
                             match self.place(id) {
                                 Some((other, position)) => {
                                     let offset = self.packs[other].offset(position)?;
-                                    break self.read_packed(other, offset, inflater, depth + deltas.len() + 1)?;
+                                    let depth = depth + deltas.len() + 1;
+                                    break self.read_packed(other, offset, inflater, wanted, depth)?;
                                 }
                                 None => break self.read_loose(&name, inflater)?,
                             }
@@ -319,6 +387,7 @@ impl Odb {
         let (mut delta, mut out, mut copied) = (vec![], vec![], vec![]);
         for entry in deltas.iter().rev() {
             inflater.inflate(data.from(entry.data_at), entry.size, &mut delta).map_err(ReadFault::Bytes)?;
+            self.spend(wanted, delta::result_size(&delta).map_err(ReadFault::Bytes)?)?;
             delta::apply(&bytes, &delta, OBJECT_BYTES_MAX, &mut out, &mut copied).map_err(ReadFault::Bytes)?;
             std::mem::swap(&mut bytes, &mut out);
         }
@@ -378,7 +447,7 @@ fn collect_folders(
     folders: &mut Vec<PathBuf>,
     faults: &mut Vec<ObjectError>,
 ) -> Result<(), PathBuf> {
-    if folders.iter().any(|known| known == objects) || depth > ALTERNATES_DEPTH_MAX {
+    if folders.iter().any(|known| known == objects) {
         return Ok(());
     }
     folders.push(objects.to_owned());
@@ -391,14 +460,45 @@ fn collect_folders(
             return Ok(());
         }
     };
-    let text = String::from_utf8_lossy(&bytes);
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let path = fence.folder(&objects.join(line))?;
-        if path.is_dir() {
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#') {
+        let path = fence.folder(&objects.join(path_from(&unquoted(line))))?;
+        if depth == ALTERNATES_DEPTH_MAX {
+            let what = "repositories borrow from each other too deep, so it is not looked at".to_owned();
+            faults.push(ObjectError::Io { path, what });
+        } else if path.is_dir() {
             collect_folders(&path, depth + 1, fence, folders, faults)?;
         } else {
             faults.push(ObjectError::Io { path, what: "this repository borrows objects from there".to_owned() });
         }
     }
     Ok(())
+}
+
+/// A path as it stands in a list of alternates: git puts those with odd bytes into quotes, as in C.
+fn unquoted(line: &[u8]) -> Vec<u8> {
+    let Some(quoted) = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")) else { return line.to_vec() };
+    let mut out = vec![];
+    let mut rest = quoted.iter().copied();
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            out.push(byte);
+            continue;
+        }
+        out.push(match rest.next() {
+            Some(b'a') => 7,
+            Some(b'b') => 8,
+            Some(b't') => b'\t',
+            Some(b'n') => b'\n',
+            Some(b'v') => 11,
+            Some(b'f') => 12,
+            Some(b'r') => b'\r',
+            Some(first @ b'0'..=b'3') => {
+                let mut digit = || rest.next().unwrap_or(b'0').wrapping_sub(b'0') & 7;
+                ((first - b'0') << 6) | (digit() << 3) | digit()
+            }
+            Some(other) => other,
+            None => break,
+        });
+    }
+    out
 }

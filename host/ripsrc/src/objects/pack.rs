@@ -92,6 +92,11 @@ impl Pack {
         Ok(Self { path, data, index, hash_len, count, version })
     }
 
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.data.len() as u64
+    }
+
     /// Number of objects.
     pub fn count(&self) -> usize {
         self.count
