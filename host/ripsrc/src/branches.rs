@@ -136,7 +136,8 @@ impl Graph {
         let mut own: Vec<CommitId> = seen.into_iter().collect();
         // Numbers follow the order in which commits are given out: parents first, then by date.
         own.sort_unstable();
-        let borders = own.iter().flat_map(|commit| self.parents(*commit)).copied().filter(|parent| outside.has(*parent));
+        let borders =
+            own.iter().flat_map(|commit| self.parents(*commit)).copied().filter(|parent| outside.has(*parent));
         let borders = borders.collect();
         (own, borders)
     }
@@ -176,8 +177,7 @@ impl Repository {
         let tips: Vec<Oid> = std::iter::once(head).chain(heads.iter().map(|(_, oid)| *oid)).collect();
         let scoped = Options { scope: Scope::Commits(tips), pull_requests: vec![], ..options.clone() };
         let tips = self.tips(&scoped, &mut summary)?;
-        let commits =
-            Reader::new(&self.odb, &self.layout).walk(&tips, &|_| false, false)?;
+        let commits = Reader::new(&self.odb, &self.layout).walk(&tips, &|_| false, false)?;
         let mut children = vec![vec![]; commits.list.len()];
         for (number, commit) in commits.list.iter().enumerate() {
             commit.parents.iter().for_each(|parent| children[*parent as usize].push(number as CommitId));
@@ -192,7 +192,8 @@ impl Repository {
             heads.into_iter().filter_map(|(name, oid)| Some((name, *graph.commits.by_oid.get(&oid)?))).collect();
         let merged = heads.iter().map(|(_, head)| *head).filter(|head| reached.has(*head) && *head != default);
         let cuts = graph.cuts(merged, &reached);
-        let mut against = Against { graph: &graph, default, count: reached.count(), reached, cuts, common: HashMap::new() };
+        let mut against =
+            Against { graph: &graph, default, count: reached.count(), reached, cuts, common: HashMap::new() };
         for (name, head) in heads {
             take(Record::Branch(&against.branch(name, head))).map_err(RunError::Taken)?;
         }

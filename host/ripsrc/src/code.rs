@@ -467,10 +467,7 @@ impl<'a> CodeRun<'a> {
                 settings: &options.settings(),
                 commits: &given,
                 owners,
-                tips: tip_numbers
-                    .iter()
-                    .map(|number| (commits.list[*number as usize].oid, state(*number)))
-                    .collect(),
+                tips: tip_numbers.iter().map(|number| (commits.list[*number as usize].oid, state(*number))).collect(),
                 path: &|path| trees.path(path),
             };
             summary.next = Some(NextCheckpoint::new(folder, &parts));

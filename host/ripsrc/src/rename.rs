@@ -213,12 +213,7 @@ fn pick_unused(by_id: &HashMap<ObjId, Vec<usize>>, went: &[Side], side: &Side, u
 }
 
 /// One of the identical files that went: the first of the same name, else the first.
-fn pick(
-    by_id: &HashMap<ObjId, Vec<usize>>,
-    went: &[Side],
-    side: &Side,
-    free: impl Fn(usize) -> bool,
-) -> Option<usize> {
+fn pick(by_id: &HashMap<ObjId, Vec<usize>>, went: &[Side], side: &Side, free: impl Fn(usize) -> bool) -> Option<usize> {
     let mut best: Option<(bool, usize)> = None;
     for (looked, &at) in by_id.get(&side.file.id)?.iter().filter(|at| free(**at)).enumerate() {
         let source = &went[at];
@@ -329,13 +324,7 @@ impl Sides {
     }
 
     /// The best sources of a file, in the order in which they were found.
-    fn best(
-        &self,
-        at: usize,
-        side: &Side,
-        left: impl Iterator<Item = usize>,
-        sketches: &Sketches,
-    ) -> Vec<Candidate> {
+    fn best(&self, at: usize, side: &Side, left: impl Iterator<Item = usize>, sketches: &Sketches) -> Vec<Candidate> {
         let mut best: Vec<Candidate> = Vec::with_capacity(CANDIDATES);
         for went in left {
             let source = &self.went[went];
