@@ -7,21 +7,21 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-fn run(path: &Path, options: &Options) -> Result<Summary, String> {
+pub fn run(path: &Path, options: &Options) -> Result<Summary, String> {
     let repository = Repository::open(path).map_err(|error| error.to_string())?;
     let summary = repository.code(options, &mut |_| Ok(())).map_err(|error| format!("{error:?}"));
     let branches = repository.branches(options, &mut |_| Ok(())).map_err(|error| format!("{error:?}"));
     branches.and(summary)
 }
 
-fn files(folder: &Path, out: &mut Vec<PathBuf>) {
+pub fn files(folder: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         if entry.path().is_dir() { files(&entry.path(), out) } else { out.push(entry.path()) }
     }
     out.sort();
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     let mut all = vec![];
     files(from, &mut all);
     for file in all {
@@ -98,7 +98,7 @@ fn damaged_repositories() {
 }
 
 /// Writes any bytes as an object.
-fn object(repo: &Repo, kind: &str, bytes: &[u8]) -> String {
+pub fn object(repo: &Repo, kind: &str, bytes: &[u8]) -> String {
     let mut child = repo
         .command()
         .args(["hash-object", "-w", "--literally", "-t", kind, "--stdin"])
@@ -110,7 +110,7 @@ fn object(repo: &Repo, kind: &str, bytes: &[u8]) -> String {
     String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
 }
 
-fn entry(mode: &str, name: &[u8], oid: &str) -> Vec<u8> {
+pub fn entry(mode: &str, name: &[u8], oid: &str) -> Vec<u8> {
     let raw = (0..20).map(|at| u8::from_str_radix(&oid[2 * at..2 * at + 2], 16).unwrap());
     [mode.as_bytes(), b" ", name, b"\0"].concat().into_iter().chain(raw).collect()
 }
@@ -131,7 +131,6 @@ fn malformed_commits_and_trees() {
         "tree TREE\nauthor A <a@b> 1313584730 +518:00\ncommitter A <a@b> 1313584730 -99:99:99\n\nm\n",
         "tree TREE\n",
         "tree TREE\nauthor <<<>>> x y\ncommitter\n\n",
-        "tree TREE\nparent nonsense\nauthor A\n\nm",
         "tree TREE\nauthor A <a@b> 99999999999999999999999 +0000\ncommitter A <a@b> -9223372036854775808 -2400\n\n\n\n",
     ] {
         set(&repo, &plain, commit);
@@ -142,6 +141,8 @@ fn malformed_commits_and_trees() {
         set(&repo, &plain, commit);
         assert!(run(repo.path(), &Options::default()).unwrap_err().contains("NoTree"), "{commit}");
     }
+    set(&repo, &plain, "tree TREE\nparent nonsense\nauthor A\n\nm");
+    assert!(run(repo.path(), &Options::default()).unwrap_err().contains("BadParents"));
     let inner = object(&repo, "tree", &entry("100644", b"config", &blob));
     let twice = [entry("100644", b"z", &blob), entry("100644", b"a", &blob), entry("100644", b"a", &blob)].concat();
     let trees: [(Vec<u8>, Option<u64>); 7] = [
@@ -177,7 +178,7 @@ fn a_tree_that_explodes() {
     assert!(matches!(result, Err(RunError::Tree(ripsrc::TreeError::TooManyPaths(_)))), "{result:?}");
 }
 
-fn clone(repo: &Repo, args: &[&str]) -> tempfile::TempDir {
+pub fn clone(repo: &Repo, args: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("file://{}", repo.path().display());
     let output =

@@ -2,6 +2,7 @@
 //! whether this crate and git agree on every file at every commit.
 
 mod branches;
+mod commits;
 mod graphs;
 mod hostile;
 mod incremental;
