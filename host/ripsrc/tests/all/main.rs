@@ -8,4 +8,5 @@ mod hostile;
 mod incremental;
 mod output;
 mod random;
+mod refs;
 mod repo;
