@@ -24,6 +24,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// Objects larger than this are not read: 128 MiB. Line histories of such files tell nobody anything.
 pub(crate) const OBJECT_BYTES_MAX: u64 = 128 << 20;
+/// A loose object begins with its kind and size: 32 bytes at most.
+const LOOSE_HEAD_MAX: u64 = 64;
 /// No deflate stream expands more than this many times; what claims to is refused before memory is set aside.
 const INFLATE_RATIO_MAX: u64 = 1032;
 /// Repositories may borrow from repositories that borrow: git follows five, and so do we.
@@ -133,7 +135,7 @@ impl Inflater {
 
     /// Inflates exactly `size` bytes from the stream that `input` begins with.
     pub fn inflate(&mut self, input: &[u8], size: u64, out: &mut Vec<u8>) -> Result<(), &'static str> {
-        if size > OBJECT_BYTES_MAX {
+        if size > OBJECT_BYTES_MAX + LOOSE_HEAD_MAX {
             return Err("it is larger than the limit");
         }
         if size > (input.len() as u64).saturating_mul(INFLATE_RATIO_MAX).saturating_add(64) {
@@ -400,7 +402,7 @@ impl Odb {
         let io = |error: std::io::Error| ObjectError::Io { path: path.clone(), what: error.to_string() };
         let raw = self.fence.read(&path, OBJECT_BYTES_MAX).map_err(io)?;
         // `kind size\0`: at most 32 bytes; the rest is the object.
-        let mut head = [0u8; 64];
+        let mut head = [0u8; LOOSE_HEAD_MAX as usize];
         inflater.decoder.reset();
         let got = match inflater.decoder.decompress(&raw, &mut head, true) {
             Ok(progress) => progress.output.len(),

@@ -7,6 +7,8 @@ mod graphs;
 mod hostile;
 mod incremental;
 mod output;
+mod packs;
 mod random;
 mod refs;
 mod repo;
+mod store;
