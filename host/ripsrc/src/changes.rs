@@ -47,6 +47,9 @@ pub(crate) enum Stat {
     Pair(PairId),
     Added(BlobId),
     Removed(BlobId),
+    /// A file took a submodule's place, or the other way round.
+    FromSubmodule(BlobId),
+    ToSubmodule(BlobId),
     /// A submodule counts as one line, which names its commit.
     Fixed {
         added: u32,
@@ -306,12 +309,14 @@ impl Changes {
             return Stat::None;
         }
         let line = |file: Option<File>| u32::from(file.is_some_and(File::is_submodule));
-        let fixed = Stat::Fixed { added: line(new), removed: line(old) };
-        match (old.filter(|file| !file.is_submodule()), new.filter(|file| !file.is_submodule())) {
+        let blob = |file: Option<File>| file.filter(|file| !file.is_submodule());
+        match (blob(old), blob(new)) {
             (Some(old), Some(new)) => Stat::Pair(self.pair(old.id, new.id, 0)),
-            (None, Some(new)) if fixed == (Stat::Fixed { added: 0, removed: 0 }) => Stat::Added(self.blob(new.id, 0)),
-            (Some(old), None) if fixed == (Stat::Fixed { added: 0, removed: 0 }) => Stat::Removed(self.blob(old.id, 0)),
-            _ => fixed,
+            (None, Some(new)) if old.is_some() => Stat::FromSubmodule(self.blob(new.id, 0)),
+            (None, Some(new)) => Stat::Added(self.blob(new.id, 0)),
+            (Some(old), None) if new.is_some() => Stat::ToSubmodule(self.blob(old.id, 0)),
+            (Some(old), None) => Stat::Removed(self.blob(old.id, 0)),
+            (None, None) => Stat::Fixed { added: line(new), removed: line(old) },
         }
     }
 

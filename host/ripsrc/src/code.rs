@@ -632,6 +632,8 @@ fn file(step: &Step, changes: &Changes, blobs: &Blobs, path_of: &mut dyn FnMut(P
         Stat::Fixed { added, removed } => (added, removed),
         Stat::Added(blob) => (lines(blob), 0),
         Stat::Removed(blob) => (0, lines(blob)),
+        Stat::FromSubmodule(blob) => (lines(blob), 1),
+        Stat::ToSubmodule(blob) => (1, lines(blob)),
         Stat::Pair(pair) => blobs.diffs[pair as usize].as_ref().map_or((0, 0), |diff| (diff.added, diff.removed)),
     };
     // As git sees it, a change from or to something that is no text is not one of lines.
@@ -641,7 +643,9 @@ fn file(step: &Step, changes: &Changes, blobs: &Blobs, path_of: &mut dyn FnMut(P
             let (old, new) = changes.pairs[pair as usize];
             is_binary(old) || is_binary(new)
         }
-        Stat::Added(blob) | Stat::Removed(blob) => is_binary(blob),
+        Stat::Added(blob) | Stat::Removed(blob) | Stat::FromSubmodule(blob) | Stat::ToSubmodule(blob) => {
+            is_binary(blob)
+        }
         Stat::None | Stat::Fixed { .. } => step.blob.is_some_and(is_binary),
     };
     let (additions, deletions) = if binary { (0, 0) } else { (additions, deletions) };
