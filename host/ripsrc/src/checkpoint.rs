@@ -52,8 +52,9 @@ pub(crate) struct Checkpoint {
     pub commits: Vec<Oid>,
     pub paths: Vec<Vec<u8>>,
     pub owners: Vec<Option<Arc<[Run]>>>,
-    /// Each tip's files: path and list of runs by their numbers above.
-    pub tips: Vec<(Oid, Vec<(u32, u32)>)>,
+    /// Each tip's files: path and list of runs by their numbers above, None for a file that it lacks. The first tip has
+    /// all of its files, the others what differs from the first.
+    pub tips: Vec<(Oid, Vec<(u32, Option<u32>)>)>,
 }
 
 /// Bytes that are being read; an end before its time is damage.
@@ -135,31 +136,29 @@ impl Checkpoint {
                 continue;
             };
             let mut runs = Vec::with_capacity(count);
+            let mut lines = 0u32;
             for _ in 0..count {
                 let run = Run { count: bytes.small()?, owner: bytes.small()? };
                 if run.owner as usize >= checkpoint.commits.len() {
                     return Err("a line belongs to nobody");
                 }
+                lines = lines.checked_add(run.count).ok_or("a file has too many lines")?;
                 runs.push(run);
             }
             checkpoint.owners.push(Some(runs.into()));
         }
-        for at in 0..bytes.count()? {
+        for _ in 0..bytes.count()? {
             let oid = Oid::from_bytes(bytes.bytes(hash_len)?);
-            let mut files: HashMap<u32, u32> =
-                if at == 0 { HashMap::new() } else { checkpoint.tips[0].1.iter().copied().collect() };
+            let mut files = vec![];
             for _ in 0..bytes.count()? {
                 let path = bytes.small()?;
                 let known = bytes.small()?;
                 if path as usize >= checkpoint.paths.len() || known as usize > checkpoint.owners.len() {
                     return Err("a file points nowhere");
                 }
-                match known.checked_sub(1) {
-                    Some(owners) => drop(files.insert(path, owners)),
-                    None => drop(files.remove(&path)),
-                }
+                files.push((path, known.checked_sub(1)));
             }
-            checkpoint.tips.push((oid, files.into_iter().collect()));
+            checkpoint.tips.push((oid, files));
         }
         if bytes.0.is_empty() { Ok(checkpoint) } else { Err("it is longer than it says") }
     }
@@ -171,6 +170,18 @@ fn number(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+/// Writes a list of runs. Every owner is among the commits: a run owns lines only of what it was given out or knew
+/// before.
+fn write_list(out: &mut Vec<u8>, runs: Option<&[Run]>, owner: &[Option<u32>]) {
+    let runs: Option<Vec<(u32, u32)>> =
+        runs.and_then(|runs| runs.iter().map(|run| Some((run.count, owner[run.owner as usize]?))).collect());
+    number(out, runs.as_ref().map_or(0, |runs| runs.len() as u64 + 1));
+    for (count, owner) in runs.unwrap_or_default() {
+        number(out, u64::from(count));
+        number(out, u64::from(owner));
+    }
 }
 
 /// A run's end, ready to be saved once its records are safe.
@@ -216,11 +227,15 @@ impl NextCheckpoint {
         let (mut paths, mut path_bytes) = (HashMap::new(), vec![]);
         let (mut lists, mut list_bytes): (HashMap<usize, u32>, _) = (HashMap::new(), vec![]);
         let mut tip_bytes = vec![];
-        let mut first: HashMap<u32, u32> = HashMap::new();
-        let mut tips = 0;
-        for (oid, state) in parts.tips.iter().filter_map(|(oid, state)| Some((oid, (*state)?))) {
-            let mut files: HashMap<u32, u32> = HashMap::new();
-            for (path, owners) in state.iter() {
+        let tips: Vec<(Oid, &State)> = parts.tips.iter().filter_map(|(oid, state)| Some((*oid, (*state)?))).collect();
+        for (at, (oid, state)) in tips.iter().enumerate() {
+            let files: Vec<_> = match at {
+                0 => state.iter().into_iter().map(|(path, owners)| (path, Some(owners))).collect(),
+                _ => state.differences(tips[0].1),
+            };
+            tip_bytes.extend_from_slice(oid.as_bytes());
+            number(&mut tip_bytes, files.len() as u64);
+            for (path, owners) in files {
                 let next = paths.len() as u32;
                 let path = *paths.entry(path).or_insert_with(|| {
                     let bytes = (parts.path)(path);
@@ -229,42 +244,23 @@ impl NextCheckpoint {
                     next
                 });
                 // Lists that are shared in memory are written once; zero stands for the one of unknown owners.
-                let key = owners.as_ref().map_or(0, |runs| Arc::as_ptr(runs).cast::<u8>() as usize);
-                let next = lists.len() as u32;
-                let list = *lists.entry(key).or_insert_with(|| {
-                    // Every owner is among the commits: a run owns lines only of what it was given out or knew before.
-                    let runs = owners.as_ref().and_then(|runs| {
-                        runs.iter().map(|run| Some((run.count, owner[run.owner as usize]?))).collect::<Option<Vec<_>>>()
-                    });
-                    number(&mut list_bytes, runs.as_ref().map_or(0, |runs| runs.len() as u64 + 1));
-                    for (count, owner) in runs.unwrap_or_default() {
-                        number(&mut list_bytes, u64::from(count));
-                        number(&mut list_bytes, u64::from(owner));
-                    }
-                    next
+                let list = owners.map(|owners| {
+                    let key = owners.as_ref().map_or(0, |runs| Arc::as_ptr(runs).cast::<u8>() as usize);
+                    let next = lists.len() as u32;
+                    *lists.entry(key).or_insert_with(|| {
+                        write_list(&mut list_bytes, owners.as_deref(), &owner);
+                        next
+                    })
                 });
-                files.insert(path, list);
-            }
-            let mut told: Vec<(u32, u32)> =
-                files.iter().filter(|(path, list)| first.get(path) != Some(list)).map(|(p, l)| (*p, l + 1)).collect();
-            told.extend(first.keys().filter(|path| !files.contains_key(path)).map(|path| (*path, 0)));
-            told.sort_unstable();
-            tip_bytes.extend_from_slice(oid.as_bytes());
-            number(&mut tip_bytes, told.len() as u64);
-            for (path, list) in told {
                 number(&mut tip_bytes, u64::from(path));
-                number(&mut tip_bytes, u64::from(list));
+                number(&mut tip_bytes, list.map_or(0, |list| u64::from(list) + 1));
             }
-            if tips == 0 {
-                first = files;
-            }
-            tips += 1;
         }
         number(&mut out, paths.len() as u64);
         out.extend_from_slice(&path_bytes);
         number(&mut out, lists.len() as u64);
         out.extend_from_slice(&list_bytes);
-        number(&mut out, tips);
+        number(&mut out, tips.len() as u64);
         out.extend_from_slice(&tip_bytes);
         let sum = Sha256::digest(&out);
         out.extend_from_slice(&sum);

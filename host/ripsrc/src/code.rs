@@ -376,7 +376,7 @@ impl<'a> CodeRun<'a> {
     /// Puts the files of a checkpoint's tips where the run can use them. Commits of the checkpoint get numbers behind
     /// the run's own.
     fn states(&mut self, before: &Checkpoint) -> Result<Vec<(CommitId, State)>, TreeError> {
-        let edges: Vec<(CommitId, &Vec<(u32, u32)>)> = before
+        let edges: Vec<(CommitId, &Vec<(u32, Option<u32>)>)> = before
             .tips
             .iter()
             .filter_map(|(oid, files)| Some((*self.commits.by_oid.get(oid)?, files)))
@@ -395,10 +395,19 @@ impl<'a> CodeRun<'a> {
             .map(|runs| Some(runs.as_ref()?.iter().map(|run| Run { owner: run.owner + shift, ..*run }).collect()))
             .collect();
         self.paths.resize(self.trees.path_count(), None);
-        let state = |files: &Vec<(u32, u32)>| {
-            let mut state = State::new(self.trees.path_count());
+        // Each tip is the first one with differences, and shares with it whatever is the same.
+        let change = |state: &mut State, files: &Vec<(u32, Option<u32>)>| {
             for (path, list) in files {
-                state.set(paths[*path as usize], Some(lists[*list as usize].clone()));
+                state.set(paths[*path as usize], list.map(|list| lists[list as usize].clone()));
+            }
+        };
+        let first = &before.tips[0].1;
+        let mut common = State::new(self.trees.path_count());
+        change(&mut common, first);
+        let state = |files: &Vec<(u32, Option<u32>)>| {
+            let mut state = common.clone();
+            if !std::ptr::eq(files, first) {
+                change(&mut state, files);
             }
             state
         };
