@@ -117,6 +117,11 @@ impl Repo {
         mark
     }
 
+    /// Lets a branch stand at a commit.
+    pub fn reset(&mut self, branch: &str, mark: Mark) {
+        writeln!(self.script, "reset refs/heads/{branch}\nfrom :{mark}\n").unwrap();
+    }
+
     fn change(&mut self, change: &Do<'_>) {
         let out = &mut self.script;
         let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
