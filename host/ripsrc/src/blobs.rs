@@ -63,6 +63,7 @@ impl Blobs {
 }
 
 struct Job<'a> {
+    odb: &'a Odb,
     blob_of: HashMap<ObjId, BlobId, foldhash::fast::RandomState>,
     pairs: &'a [(BlobId, BlobId)],
     /// Pairs of each content: `pair_list[first[blob]..first[blob + 1]]`.
@@ -170,8 +171,10 @@ impl Worker for BlobWorker<'_> {
     fn object(&mut self, object: Object<'_, Arc<Text>>) -> Arc<Text> {
         let base = object.base.map(|(text, copied)| (&**text, copied));
         let text = Arc::new(self.job.lines.cut(object.bytes, base));
-        if object.wanted
-            && object.kind == Kind::Blob
+        if object.wanted && object.kind != Kind::Blob {
+            let what = "it is no file's content, though a folder says so".to_owned();
+            self.fault(object.id, ObjectError::Damaged { oid: self.job.odb.oid(object.id), what });
+        } else if object.wanted
             && let Some(&blob) = self.job.blob_of.get(&object.id)
         {
             let found = Blob {
@@ -231,6 +234,7 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wante
     let left = (0..count).map(|blob| first[blob + 1] - first[blob]).collect();
     let shelf = Shelf { left, open: vec![true; wanted.pairs.len()], ..Shelf::default() };
     let mut job = Job {
+        odb,
         blob_of,
         pairs: wanted.pairs,
         first,
@@ -244,6 +248,7 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wante
     let mut blobs =
         Blobs { facts: HashMap::default(), list: vec![Blob::default(); count], diffs: vec![None; wanted.pairs.len()] };
     let mut round: Vec<BlobId> = wanted.order.clone();
+    let mut open = usize::MAX;
     loop {
         let ids: Vec<ObjId> = round.iter().map(|blob| wanted.blobs[*blob as usize]).collect();
         let new = || BlobWorker {
@@ -266,9 +271,12 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wante
             }
         }
         round = next_round(&mut job, &blobs, wanted);
-        if round.is_empty() {
+        let left = blobs.diffs.iter().filter(|diff| diff.is_none()).count();
+        // Each further round compares at least one pair; were it not so, it would not end.
+        if round.is_empty() || left == open {
             return blobs;
         }
+        open = left;
     }
 }
 

@@ -162,6 +162,30 @@ fn malformed_commits_and_trees() {
     }
 }
 
+/// Files whose contents are commits, trees and tags: told as unreadable, in runs that end.
+#[test]
+fn contents_that_are_none() {
+    let repo = Repo::new();
+    let blob = object(&repo, "blob", b"one\n");
+    let who = "A <a@b> 1 +0000";
+    let mut parent = String::new();
+    for round in 0..2 {
+        let tree = object(&repo, "tree", &entry("100644", format!("f{round}").as_bytes(), &blob));
+        let tag =
+            object(&repo, "tag", format!("object {blob}\ntype blob\ntag t{round}\ntagger {who}\n\nm\n").as_bytes());
+        let bad = [entry("100644", b"a", &tree), entry("100644", b"b", &tag), entry("120000", b"c", &tree)].concat();
+        let bad = object(&repo, "tree", &[bad, entry("100644", b"d", &blob)].concat());
+        let text = format!("tree {bad}\n{parent}author {who}\ncommitter {who}\n\nm\n");
+        let oid = object(&repo, "commit", text.as_bytes());
+        std::fs::write(repo.path().join("refs/heads/main"), format!("{oid}\n")).unwrap();
+        parent = format!("parent {oid}\n");
+    }
+    for threads in [1, 2] {
+        let summary = run(repo.path(), &Options { threads, ..Options::default() }).unwrap();
+        assert_eq!((summary.commits, summary.files, summary.unreadable.len()), (2, 7, 4));
+    }
+}
+
 /// Ten levels of ten entries, all the same: ten thousand million paths in eleven small objects.
 #[test]
 fn a_tree_that_explodes() {
