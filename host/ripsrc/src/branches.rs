@@ -14,6 +14,7 @@ use crate::objects::{Inflater, Oid};
 use crate::record::{Branch, Record};
 use crate::refs::Head;
 use crate::walk::{self, CommitId, Commits, Reader};
+use crate::watch::Phase;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 
@@ -114,7 +115,9 @@ impl Repository {
         let scoped = Options { scope: Scope::Commits(tips), pull_requests: vec![], ..options.clone() };
         let tips = self.tips(&scoped, &mut summary)?;
         let commits =
-            Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow).walk(&tips, &|_| false, false)?;
+            Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow)
+            .watched(&options.watch)
+            .walk(&tips, &|_| false, false)?;
         let mut children = vec![vec![]; commits.list.len()];
         for (number, commit) in commits.list.iter().enumerate() {
             commit.parents.iter().for_each(|parent| children[*parent as usize].push(number as CommitId));
@@ -123,7 +126,12 @@ impl Repository {
         let Some(&default) = graph.commits.by_oid.get(&head) else { return Ok(summary) };
         let reached = graph.reach(default, None);
         take(Record::Branch(&default_branch(&graph, name, default, &reached))).map_err(RunError::Taken)?;
+        options.watch.begin(Phase::Records, heads.len());
         for (name, head) in heads {
+            if options.watch.stopped() {
+                return Err(RunError::Stopped);
+            }
+            options.watch.add(1);
             if let Some(&head) = graph.commits.by_oid.get(&head) {
                 take(Record::Branch(&branch(&graph, name, head, default, &reached))).map_err(RunError::Taken)?;
             }
