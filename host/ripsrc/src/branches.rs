@@ -114,10 +114,11 @@ impl Repository {
         let tips: Vec<Oid> = std::iter::once(head).chain(heads.iter().map(|(_, oid)| *oid)).collect();
         let scoped = Options { scope: Scope::Commits(tips), pull_requests: vec![], ..options.clone() };
         let tips = self.tips(&scoped, &mut summary)?;
-        let commits =
-            Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow)
-            .watched(&options.watch)
-            .walk(&tips, &|_| false, false)?;
+        let commits = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow).watched(&options.watch).walk(
+            &tips,
+            &|_| false,
+            false,
+        )?;
         let mut children = vec![vec![]; commits.list.len()];
         for (number, commit) in commits.list.iter().enumerate() {
             commit.parents.iter().for_each(|parent| children[*parent as usize].push(number as CommitId));

@@ -61,8 +61,7 @@ impl Repository {
 
     /// A whole hash of something that the repository has.
     fn whole_hash(&self, name: &str) -> Option<Oid> {
-        Oid::from_hex(name.as_bytes())
-            .filter(|oid| oid.as_bytes().len() == self.layout.hash_len && self.odb.has(oid))
+        Oid::from_hex(name.as_bytes()).filter(|oid| oid.as_bytes().len() == self.layout.hash_len && self.odb.has(oid))
     }
 
     fn named(&self, name: &str) -> Option<Oid> {

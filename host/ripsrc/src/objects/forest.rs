@@ -292,13 +292,7 @@ struct Walker<'a, W: Worker> {
 }
 
 impl<'a, W: Worker> Walker<'a, W> {
-    fn new(
-        odb: &'a Odb,
-        plan: &'a Plan,
-        shared: &'a Shared<W::Made>,
-        worker: &'a mut W,
-        watch: &'a Watch,
-    ) -> Self {
+    fn new(odb: &'a Odb, plan: &'a Plan, shared: &'a Shared<W::Made>, worker: &'a mut W, watch: &'a Watch) -> Self {
         Self {
             odb,
             plan,
