@@ -298,7 +298,7 @@ impl HistoryReport {
         next.save().map_err(|error| {
             AppError::Failed(format!(
                 "the records are written, and the checkpoint is not: {}; the next run gives the same records again",
-                error_chain(&error)
+                error
             ))
         })?;
         checkpoint.saved = true;
@@ -418,16 +418,16 @@ fn take_checkpoint(folder: &Path) -> Result<File, AppError> {
 /// Opens a repository; where there is none, says which one may be meant.
 fn open(path: &Path) -> Result<Repository, AppError> {
     Repository::open(path).map_err(|error| {
-        let usage = |text: String| AppError::Usage(text);
         if !path.exists() {
-            return usage(format!(
+            return AppError::Usage(format!(
                 "{}: there is no such folder; name a work tree or a bare repository",
                 path.display()
             ));
         }
         match error {
-            OpenError::NotARepository(_) => usage(format!("{}: {}", path.display(), meant(path))),
-            other => AppError::Failed(error_chain(&other)),
+            OpenError::NotARepository(_) => AppError::Usage(format!("{}: {}", path.display(), meant(path))),
+            // Its text has the cause already.
+            other => AppError::Failed(other.to_string()),
         }
     })
 }
@@ -466,7 +466,11 @@ fn failed(repository: &Path, error: &RunError) -> AppError {
         RunError::Checkpoint(_) => "; choose another --checkpoint",
         RunError::Taken(_) | RunError::Stopped => "",
     };
-    AppError::Failed(format!("{}: {}{mend}", repository.display(), error_chain(error)))
+    let told = match error {
+        RunError::Checkpoint(error) => error.to_string(),
+        other => error_chain(other),
+    };
+    AppError::Failed(format!("{}: {told}{mend}", repository.display()))
 }
 
 /// What is to be compared with git.

@@ -12,7 +12,7 @@ use super::progress::Style;
 use super::watching::watched;
 use super::{CommandError, Exit, Global, LogFormat, history_report, print, print_json};
 use crate::app::{
-    AppError, HISTORY_MEMORY_BYTES_MIN, HISTORY_THREADS_MAX, HistoryReport, HistoryRequest, HistoryWatch,
+    AppError, HISTORY_MEMORY_BYTES_MIN, HISTORY_THREADS_MAX, HistoryReport, HistoryRequest, HistoryRun, HistoryWatch,
     RECORD_SCHEMA, ValidateRequest, history_validate,
 };
 use crate::config::{parse_size, show_size};
@@ -229,19 +229,20 @@ pub(super) fn run(arguments: Arguments, global: &Global) -> Result<Exit, Command
 
 impl Code {
     fn run(self: Box<Self>, global: &Global) -> Result<Exit, CommandError> {
+        let code = *self;
         let request = HistoryRequest {
-            all_branches: self.all_branches,
-            at: self.at,
-            pull_requests: self.pr_sha,
-            since: self.since,
-            checkpoint: self.checkpoint,
-            blame: !self.no_blame,
-            count: !self.no_count,
-            rename_limit: self.rename_limit,
-            output: output(self.output),
-            ..self.common.request()
+            all_branches: code.all_branches,
+            at: code.at,
+            pull_requests: code.pr_sha,
+            since: code.since,
+            checkpoint: code.checkpoint,
+            blame: !code.no_blame,
+            count: !code.no_count,
+            rename_limit: code.rename_limit,
+            output: output(code.output),
+            ..code.common.request()
         };
-        records(request, global, |run| run.code())
+        records(request, global, HistoryRun::code)
     }
 }
 
@@ -249,7 +250,7 @@ impl Branches {
     fn run(self, global: &Global) -> Result<Exit, CommandError> {
         let request =
             HistoryRequest { pull_requests: self.pr_sha, output: output(self.output), ..self.common.request() };
-        records(request, global, |run| run.branches())
+        records(request, global, HistoryRun::branches)
     }
 }
 
@@ -281,7 +282,8 @@ fn output(given: Option<PathBuf>) -> Option<PathBuf> {
 
 fn style(global: &Global, records_on_terminal: bool) -> Style {
     match () {
-        () if global.quiet || records_on_terminal => Style::None,
+        // A result for programs is all that they get, and a terminal shows records or a bar.
+        () if global.quiet || global.json || records_on_terminal => Style::None,
         () if std::io::stderr().is_terminal() && global.log_format == LogFormat::Text => Style::Drawn,
         () => Style::Logged,
     }
@@ -291,7 +293,7 @@ fn style(global: &Global, records_on_terminal: bool) -> Style {
 fn records(
     request: HistoryRequest,
     global: &Global,
-    work: fn(crate::app::HistoryRun) -> Result<HistoryReport, AppError>,
+    work: fn(HistoryRun) -> Result<HistoryReport, AppError>,
 ) -> Result<Exit, CommandError> {
     let to_stdout = request.output.is_none();
     let style = style(global, to_stdout && std::io::stdout().is_terminal());

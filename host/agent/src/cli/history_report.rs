@@ -41,10 +41,9 @@ pub(super) fn text(report: &HistoryReport, quiet: bool) -> String {
         out.push_str(&format!("warning: {warning}\n"));
     }
     if report.interrupted {
-        let kept = match (&report.output, &report.checkpoint) {
-            (Some(path), _) => format!("{} is as it was", escape(&path.display().to_string())),
-            (None, Some(_)) => "what was printed ends in the middle; the checkpoint is as it was".to_owned(),
-            (None, None) => "what was printed ends in the middle".to_owned(),
+        let kept = match report.output {
+            Some(_) => "an output file and the checkpoint are as they were",
+            None => "what was printed is whole records, and not all; a checkpoint is as it was",
         };
         out.push_str(&format!("error: interrupted; {kept}\n"));
         return out;

@@ -29,6 +29,7 @@ const STACK_BYTES: usize = 8 << 20;
 /// Interrupts of this process since `listen`.
 static INTERRUPTS: AtomicUsize = AtomicUsize::new(0);
 
+#[cfg(unix)]
 extern "C" fn on_interrupt(_: libc::c_int) {
     INTERRUPTS.fetch_add(1, Ordering::Relaxed);
 }
@@ -41,7 +42,7 @@ fn listen() {
         // do at any moment. System calls that it interrupts go on.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = on_interrupt as extern "C" fn(libc::c_int) as libc::sighandler_t;
+            action.sa_sigaction = on_interrupt as *const () as libc::sighandler_t;
             action.sa_flags = libc::SA_RESTART;
             libc::sigaction(signal, &raw const action, std::ptr::null_mut());
         }
@@ -92,6 +93,7 @@ pub(super) fn watched<R: Send + 'static>(
             None if interrupts > 0 => {
                 interrupted = Some(Instant::now());
                 watch.stop();
+                picture.say("interrupted: ending at the next record; interrupt again to end at once");
             }
             None => {}
         }
@@ -123,6 +125,15 @@ impl Picture {
                 eprintln!("{}", line(progress, self.begun.elapsed()));
             }
             Style::Logged | Style::None => {}
+        }
+    }
+
+    /// Puts a line above what is drawn.
+    fn say(&self, line: &str) {
+        match self.style {
+            Style::Drawn => self.bar.suspend(|| eprintln!("{line}")),
+            Style::Logged => eprintln!("{line}"),
+            Style::None => {}
         }
     }
 

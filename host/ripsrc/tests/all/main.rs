@@ -8,3 +8,4 @@ mod incremental;
 mod output;
 mod random;
 mod repo;
+mod watch;
