@@ -16,6 +16,7 @@ mod lines;
 mod misuse;
 mod new;
 mod published;
+mod ripsrc;
 mod run_wasm;
 mod store;
 mod tidy;

@@ -41,6 +41,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("reqwest", &["egress"], "there is one way out"),
     ("rustls", &["egress"], "there is one way out"),
     ("git2", &["git"], "only the git side reads repositories"),
+    ("ripsrc", &["app", "git"], "histories are read below the command line"),
     ("clap", &["cli"], "the command line is read in one place"),
     ("indicatif", &["cli"], "only the command line draws"),
     ("saphyr_parser", &["config"], "YAML is read in one place"),

@@ -18,6 +18,7 @@ use crate::objects::{Inflater, Oid};
 use crate::record::{Branch, Record};
 use crate::refs::Head;
 use crate::walk::{self, CommitId, Commits, Reader};
+use crate::watch::Phase;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
@@ -177,7 +178,7 @@ impl Repository {
         let tips: Vec<Oid> = std::iter::once(head).chain(heads.iter().map(|(_, oid)| *oid)).collect();
         let scoped = Options { scope: Scope::Commits(tips), pull_requests: vec![], ..options.clone() };
         let tips = self.tips(&scoped, &mut summary)?;
-        let commits = Reader::new(&self.odb, &self.layout).walk(&tips, &|_| false, false)?;
+        let commits = Reader::new(&self.odb, &self.layout).watched(&options.watch).walk(&tips, &|_| false, false)?;
         let mut children = vec![vec![]; commits.list.len()];
         for (number, commit) in commits.list.iter().enumerate() {
             commit.parents.iter().for_each(|parent| children[*parent as usize].push(number as CommitId));
@@ -194,7 +195,12 @@ impl Repository {
         let cuts = graph.cuts(merged, &reached);
         let mut against =
             Against { graph: &graph, default, count: reached.count(), reached, cuts, common: HashMap::new() };
+        options.watch.begin(Phase::Records, heads.len());
         for (name, head) in heads {
+            if options.watch.stopped() {
+                return Err(RunError::Stopped);
+            }
+            options.watch.add(1);
             take(Record::Branch(&against.branch(name, head))).map_err(RunError::Taken)?;
         }
         Ok(summary)

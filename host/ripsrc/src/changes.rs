@@ -7,6 +7,7 @@ use crate::objects::{ObjId, Odb};
 use crate::rename::{Sides, SketchWorker, Sketches};
 use crate::trees::{Change, File, PathId, TreeError, Trees};
 use crate::walk::{CommitId, Commits};
+use crate::watch::{Phase, Watch};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 
@@ -104,6 +105,7 @@ pub(crate) struct Input<'a> {
     pub rename_limit: usize,
     /// Without, files' lines are only counted.
     pub blame: bool,
+    pub watch: &'a Watch,
 }
 
 /// What a commit changes, before renames are known.
@@ -122,7 +124,12 @@ pub(crate) fn plan(input: &mut Input<'_>) -> Result<Changes, TreeError> {
     let mut batch = vec![];
     let mut needed: HashSet<ObjId> = HashSet::new();
     let mut changed = 0;
+    input.watch.begin(Phase::Changes, input.commits.list.len());
     for (number, commit) in input.commits.list.iter().enumerate() {
+        if input.watch.stopped() {
+            return Err(TreeError::Stopped);
+        }
+        input.watch.add(1);
         if !commit.edge {
             let raw = raw(input.trees, input.commits, number as CommitId)?;
             needed.extend(raw.sides.iter().flat_map(Sides::needed));
@@ -135,6 +142,9 @@ pub(crate) fn plan(input: &mut Input<'_>) -> Result<Changes, TreeError> {
         }
     }
     plan.finish(input, &mut batch, &mut needed);
+    if input.watch.stopped() {
+        return Err(TreeError::Stopped);
+    }
     plan.steps.resize(input.commits.list.len(), Box::default());
     Ok(plan)
 }

@@ -14,7 +14,8 @@ use crate::record::{BlameRecord, Classes, CommitRecord, FileRecord, Owners, Reco
 use crate::refs::Head;
 use crate::trees::{PathId, TreeError, Trees};
 use crate::walk::{self, Commit, CommitId, Commits, Reader, WalkError};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::watch::{Phase, Watch};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub struct Options {
     pub since: Option<Oid>,
     /// A folder with the checkpoint of the run before; only what it doesn't know is given out. The summary has the next.
     pub checkpoint: Option<PathBuf>,
+    /// Shows from outside how far the run is, and stops it.
+    pub watch: Watch,
 }
 
 /// What a run did with the checkpoint that it was told of.
@@ -87,6 +90,7 @@ impl Default for Options {
             rename_limit: RENAME_LIMIT_DEFAULT,
             since: None,
             checkpoint: None,
+            watch: Watch::default(),
         }
     }
 }
@@ -122,6 +126,8 @@ pub struct Summary {
     pub commits: u64,
     /// Changed files that were given out.
     pub files: u64,
+    /// Contents that were not counted, under each path once, by the kind of reason.
+    pub skipped: BTreeMap<&'static str, u64>,
     /// Contents that cannot be read, with the reason; their files come without owners.
     pub unreadable: Vec<ObjectError>,
     /// Pull requests' heads that the repository doesn't have.
@@ -147,15 +153,29 @@ pub enum RunError {
     #[error("HEAD names neither a branch nor a commit")]
     NoHead,
     #[error("the history cannot be walked")]
-    Walk(#[from] WalkError),
+    Walk(#[source] WalkError),
     #[error("files cannot be listed")]
-    Tree(#[from] TreeError),
+    Tree(#[source] TreeError),
     #[error("a tip cannot be read")]
     Object(#[from] ObjectError),
     #[error("the checkpoint cannot be read")]
     Checkpoint(#[from] CheckpointError),
+    #[error("it was stopped")]
+    Stopped,
     #[error("the records could not be taken")]
     Taken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<WalkError> for RunError {
+    fn from(error: WalkError) -> Self {
+        if matches!(error, WalkError::Stopped) { Self::Stopped } else { Self::Walk(error) }
+    }
+}
+
+impl From<TreeError> for RunError {
+    fn from(error: TreeError) -> Self {
+        if matches!(error, TreeError::Stopped) { Self::Stopped } else { Self::Tree(error) }
+    }
 }
 
 /// Takes records; an error of it ends the run.
@@ -180,7 +200,7 @@ impl Repository {
             ..Summary::default()
         };
         let tips = self.tips(options, &mut summary)?;
-        let mut reader = Reader::new(&self.odb, &self.layout);
+        let mut reader = Reader::new(&self.odb, &self.layout).watched(&options.watch);
         let mut before = self.before(options, &mut reader, &mut summary)?;
         let mut known: HashSet<Oid> = before.commits.iter().copied().collect();
         let mut commits = reader.walk(&tips, &|oid| known.contains(oid), !known.is_empty())?;
@@ -252,7 +272,7 @@ impl Repository {
     ) -> Result<Summary, RunError> {
         let mut summary = Summary::default();
         let tips = self.tips(options, &mut summary)?;
-        let mut reader = Reader::new(&self.odb, &self.layout);
+        let mut reader = Reader::new(&self.odb, &self.layout).watched(&options.watch);
         let commits = reader.walk(&tips, &|_| false, false)?;
         let options = Options { blame: true, count: None, ..options.clone() };
         let run = CodeRun::prepare(self, &options, commits)?;
@@ -261,6 +281,9 @@ impl Repository {
         let mut composer =
             Composer::new(&run.commits, &run.changes, &run.blobs.diffs, &lines, run.trees.path_count(), &keep);
         for number in 0..run.commits.list.len() as CommitId {
+            if options.watch.stopped() {
+                return Err(RunError::Stopped);
+            }
             composer.compose(number);
         }
         for number in keep {
@@ -324,7 +347,8 @@ impl<'a> CodeRun<'a> {
     fn prepare(repository: &Repository, options: &'a Options, commits: Commits) -> Result<Self, RunError> {
         let odb = &repository.odb;
         let threads = options.threads();
-        let mut forest = Forest::default();
+        let mut forest = Forest::watched(&options.watch);
+        options.watch.begin(Phase::Trees, 0);
         let roots: Vec<ObjId> = commits.list.iter().map(|commit| commit.tree).collect();
         let paths_max = usize::try_from(options.memory_max / PATH_COST).unwrap_or(usize::MAX);
         let mut trees = Trees::read(odb, &mut forest, &roots, repository.layout.hash_len, threads, paths_max)?;
@@ -336,6 +360,7 @@ impl<'a> CodeRun<'a> {
             threads,
             rename_limit: options.rename_limit,
             blame: options.blame,
+            watch: &options.watch,
         };
         let changes = changes::plan(&mut input)?;
         let mut order: Vec<BlobId> = (0..changes.blobs.len() as BlobId).collect();
@@ -364,7 +389,11 @@ impl<'a> CodeRun<'a> {
         }
         let wanted = blobs::Wanted { counted: &counted, ..wanted };
         let lines = Lines::new();
+        options.watch.begin(Phase::Contents, 0);
         let blobs = blobs::read(odb, &mut forest, &lines, &wanted);
+        if options.watch.stopped() {
+            return Err(RunError::Stopped);
+        }
         let owners = commits.list.iter().map(|commit| commit.oid).collect();
         Ok(Self { options, commits, owners, trees, changes, blobs, paths, hash_len: repository.layout.hash_len })
     }
@@ -427,6 +456,9 @@ impl<'a> CodeRun<'a> {
             Arc::clone(paths[path as usize].get_or_insert_with(|| trees.path(path).into()))
         };
         summary.unreadable = blobs.list.iter().filter_map(|blob| blob.fault.as_deref().cloned()).collect();
+        for skip in blobs.facts.values().filter_map(|facts| facts.facts.skipped.as_ref()) {
+            *summary.skipped.entry(skip.kind()).or_default() += 1;
+        }
         let lines = |blob: BlobId| blobs.lines(blob);
         let tip_numbers: Vec<CommitId> = tips.iter().filter_map(|oid| commits.by_oid.get(oid).copied()).collect();
         let keep: &[CommitId] = if options.checkpoint.is_some() { &tip_numbers } else { &[] };
@@ -434,7 +466,12 @@ impl<'a> CodeRun<'a> {
         states.into_iter().for_each(|(number, state)| composer.begin(number, state));
         let view = View { commits, changes, blobs, owners, blame: options.blame };
         let (mut batch, mut cost) = (vec![], 0);
+        options.watch.begin(Phase::Records, commits.list.len());
         for number in 0..commits.list.len() as CommitId {
+            if options.watch.stopped() {
+                return Err(RunError::Stopped);
+            }
+            options.watch.add(1);
             let commit = &commits.list[number as usize];
             if commit.edge {
                 continue;

@@ -39,9 +39,11 @@ pub mod output;
 mod record;
 mod refs;
 mod rename;
+mod resolve;
 mod trees;
 mod validate;
 mod walk;
+mod watch;
 
 pub use checkpoint::{CheckpointError, NextCheckpoint};
 pub use code::{CheckpointUse, Options, RunError, Scope, Summary};
@@ -49,9 +51,11 @@ pub use commit::{Moment, Person};
 pub use objects::{ObjectError, Oid};
 pub use record::{BlameRecord, Branch, Classes, CommitRecord, FileRecord, Owned, Owners, Record, Run, Status};
 pub use refs::OpenError;
+pub use resolve::ResolveError;
 pub use trees::TreeError;
 pub use validate::{Difference, Report, ValidateError};
 pub use walk::WalkError;
+pub use watch::{Phase, Progress, Watch};
 
 use fence::Fence;
 use objects::Odb;

@@ -75,6 +75,8 @@ pub enum TreeError {
     Malformed(Oid),
     #[error("folders are nested deeper than {DEPTH_MAX}")]
     TooDeep,
+    #[error("it was stopped")]
+    Stopped,
     #[error("there are more or longer paths than {0} of usual length, which is all that fits into the memory granted")]
     TooManyPaths(usize),
 }
@@ -315,6 +317,9 @@ impl Trees {
             let new = || TreeWorker { interner: &interner, hash_len, made: vec![], fresh: vec![], error: None };
             let mut workers: Vec<_> = (0..threads.max(1)).map(|_| new()).collect();
             forest.walk(odb, &level, &mut workers);
+            if forest.stopped() {
+                return Err(TreeError::Stopped);
+            }
             let mut fresh = vec![];
             for worker in workers {
                 if let Some(error) = worker.error {

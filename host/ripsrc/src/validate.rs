@@ -15,7 +15,7 @@
 //! | commits with a date before 1970 or a zone without a sign | git shows no date; here it is told |
 //! | two lines whose 64-bit hashes are equal | are held equal; by chance one run in a thousand of a hundred million lines |
 
-use crate::{FileRecord, Oid, Options, Record, Repository, RunError, Scope, Status};
+use crate::{FileRecord, Oid, Options, Phase, Record, Repository, RunError, Scope, Status, Watch};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,6 +34,9 @@ pub struct Report {
     /// Changed files that were compared: status, former path, numbers of lines, whether they are text.
     pub stats: u64,
     pub stats_equal: u64,
+    /// How many there are.
+    pub differing: u64,
+    /// The first thousand of them.
     pub differences: Vec<Difference>,
     /// Files that git could not tell about, such as those that it reads as no text.
     pub not_compared: u64,
@@ -125,7 +128,8 @@ pub fn validate(
         let lines = owners.iter().flat_map(|run| std::iter::repeat_n(run.sha, run.count as usize)).collect();
         wanted.push(Wanted { commit, path: path.to_vec(), lines });
     })?;
-    compare_owners(&git, &wanted, &mut report)?;
+    options.watch.begin(Phase::Comparing, wanted.len());
+    compare_owners(&git, &wanted, &options.watch, &mut report)?;
     compare_stats(&git, &order, &stats, &mut report)?;
     Ok(report)
 }
@@ -143,21 +147,23 @@ fn told(file: &FileRecord) -> Told {
 
 impl Report {
     fn differ(&mut self, commit: Oid, path: &[u8], what: String) {
+        self.differing += 1;
         if self.differences.len() < LISTED_MAX {
             self.differences.push(Difference { commit, path: path.to_vec(), what });
         }
     }
 }
 
-fn compare_owners(git: &Git, wanted: &[Wanted], report: &mut Report) -> Result<(), ValidateError> {
+fn compare_owners(git: &Git, wanted: &[Wanted], watch: &Watch, report: &mut Report) -> Result<(), ValidateError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = Mutex::new(wanted.iter());
     let answers = Mutex::new(vec![]);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                loop {
+                while !watch.stopped() {
                     let Some(file) = next.lock().ok().and_then(|mut next| next.next()) else { return };
+                    watch.add(1);
                     let answer = git.blame(file.commit, &file.path);
                     if let Ok(mut answers) = answers.lock() {
                         answers.push((file, answer));
@@ -166,6 +172,9 @@ fn compare_owners(git: &Git, wanted: &[Wanted], report: &mut Report) -> Result<(
             });
         }
     });
+    if watch.stopped() {
+        return Err(RunError::Stopped.into());
+    }
     let mut answers = answers.into_inner().unwrap_or_default();
     answers.sort_by(|(a, _), (b, _)| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
     for (file, answer) in answers {

@@ -3,6 +3,7 @@
 use crate::commit::{self, Moment, Person};
 use crate::objects::{Inflater, Kind, ObjId, ObjectError, Odb, Oid};
 use crate::refs::Layout;
+use crate::watch::{Phase, Watch};
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -47,6 +48,8 @@ pub enum WalkError {
     NoTree { oid: Oid },
     #[error("commit {oid} names a parent in a way that cannot be read")]
     BadParents { oid: Oid },
+    #[error("it was stopped")]
+    Stopped,
 }
 
 /// Follows tags to a commit. None if it ends at something else.
@@ -76,6 +79,7 @@ pub(crate) struct Reader<'a> {
     shallow: HashSet<Oid>,
     people: HashSet<Arc<Person>>,
     inflater: Inflater,
+    watch: Watch,
 }
 
 impl<'a> Reader<'a> {
@@ -83,7 +87,13 @@ impl<'a> Reader<'a> {
     pub fn new(odb: &'a Odb, layout: &'a Layout) -> Self {
         odb.renew_budget();
         let shallow = layout.shallow.iter().copied().collect();
-        Self { odb, layout, shallow, people: HashSet::new(), inflater: Inflater::new() }
+        Self { odb, layout, shallow, people: HashSet::new(), inflater: Inflater::new(), watch: Watch::default() }
+    }
+
+    /// Tells how far it is, and ends when it is asked to.
+    pub fn watched(mut self, watch: &Watch) -> Self {
+        self.watch = watch.clone();
+        self
     }
 
     /// Reads one commit. The parents of a commit where the history was cut off are left out, and grafts are taken for
@@ -130,6 +140,7 @@ impl<'a> Reader<'a> {
     /// Reads everything reachable from `tips`, and marks what `known` knows. With `stop`, it doesn't go beyond those:
     /// they are the run's edge.
     pub fn walk(&mut self, tips: &[Oid], known: &dyn Fn(&Oid) -> bool, stop: bool) -> Result<Commits, WalkError> {
+        self.watch.begin(Phase::Commits, 0);
         let mut found: Vec<Commit> = vec![];
         let mut place: HashMap<Oid, u32> = HashMap::new();
         let mut open: Vec<(Oid, Option<Oid>)> = tips.iter().rev().map(|tip| (*tip, None)).collect();
@@ -137,6 +148,10 @@ impl<'a> Reader<'a> {
             if place.contains_key(&oid) {
                 continue;
             }
+            if self.watch.stopped() {
+                return Err(WalkError::Stopped);
+            }
+            self.watch.add(1);
             let mut commit = self.read(oid, child)?;
             commit.known = known(&oid);
             commit.edge = commit.known && stop;

@@ -26,6 +26,7 @@ pub use lift::tidy as tidy_path;
 pub use load::{Document, FolderOrigin, Loaded, Source, Surroundings, load, root_of};
 pub use rule::{RuleFault, parse_host};
 pub use schema::AGENT_CONFIG as AGENT_CONFIG_SCHEMA;
+pub(crate) use units::size as parse_size;
 pub use units::{show_duration, show_size};
 pub use written::Written;
 

@@ -8,6 +8,7 @@
 use super::delta::{self, Copied};
 use super::pack::Base;
 use super::{Inflater, Kind, OBJECT_BYTES_MAX, ObjId, ObjectError, Odb};
+use crate::watch::Watch;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -48,6 +49,7 @@ pub(crate) trait Worker: Send {
 pub(crate) struct Forest {
     /// For each pack, the base of each object as a position of the pack's index.
     bases: HashMap<usize, Vec<u32>>,
+    watch: Watch,
 }
 
 struct Node {
@@ -92,10 +94,21 @@ struct Shared<D> {
 }
 
 impl Forest {
+    /// Counts the objects that are read, and ends a walk early when it is asked to; what was made by then is not all.
+    pub fn watched(watch: &Watch) -> Self {
+        Self { watch: watch.clone(), ..Self::default() }
+    }
+
+    /// Whether a walk may have ended early.
+    pub fn stopped(&self) -> bool {
+        self.watch.stopped()
+    }
+
     /// Reads the wanted objects and gives them to the workers, one thread each. They come in no particular order, but
     /// trees are begun in the order in which their objects are first named in `wanted`.
     pub fn walk<W: Worker>(&mut self, odb: &Odb, wanted: &[ObjId], workers: &mut [W]) {
         let plan = self.plan(odb, wanted);
+        self.watch.expect_objects(plan.nodes.len());
         for id in plan.lost() {
             if let Some(worker) = workers.first_mut() {
                 let what = "its deltas go round in a circle".to_owned();
@@ -108,13 +121,13 @@ impl Forest {
             waiting: AtomicUsize::new(0),
         };
         if let [only] = workers {
-            Walker::new(odb, &plan, &shared, only).run();
+            Walker::new(odb, &plan, &shared, only, &self.watch).run();
             return;
         }
         std::thread::scope(|scope| {
             for worker in workers {
-                let (plan, shared) = (&plan, &shared);
-                scope.spawn(move || Walker::new(odb, plan, shared, worker).run());
+                let (plan, shared, watch) = (&plan, &shared, &self.watch);
+                scope.spawn(move || Walker::new(odb, plan, shared, worker, watch).run());
             }
         });
     }
@@ -260,6 +273,7 @@ struct Walker<'a, W: Worker> {
     plan: &'a Plan,
     shared: &'a Shared<W::Made>,
     worker: &'a mut W,
+    watch: &'a Watch,
     inflater: Inflater,
     delta: Vec<u8>,
     copied: Vec<Copied>,
@@ -272,12 +286,13 @@ struct Walker<'a, W: Worker> {
 }
 
 impl<'a, W: Worker> Walker<'a, W> {
-    fn new(odb: &'a Odb, plan: &'a Plan, shared: &'a Shared<W::Made>, worker: &'a mut W) -> Self {
+    fn new(odb: &'a Odb, plan: &'a Plan, shared: &'a Shared<W::Made>, worker: &'a mut W, watch: &'a Watch) -> Self {
         Self {
             odb,
             plan,
             shared,
             worker,
+            watch,
             inflater: Inflater::new(),
             delta: vec![],
             copied: vec![],
@@ -291,6 +306,7 @@ impl<'a, W: Worker> Walker<'a, W> {
     fn run(&mut self) {
         while let Some(task) = self.next() {
             self.build(task);
+            self.watch.object();
             if self.stack.len() > 1 && self.shared.waiting.load(Ordering::Relaxed) > 0 {
                 let half = self.stack.len() / 2;
                 let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -302,12 +318,18 @@ impl<'a, W: Worker> Walker<'a, W> {
 
     /// The next task: own, given by another thread, or the next tree. None when all is done.
     fn next(&mut self) -> Option<Task<W::Made>> {
-        if let Some(task) = self.stack.pop() {
+        let stopped = self.watch.stopped();
+        if let Some(task) = self.stack.pop().filter(|_| !stopped) {
             return Some(task);
         }
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.working -= usize::from(std::mem::take(&mut self.busy));
         loop {
+            if stopped || self.watch.stopped() {
+                // Who waits is woken, and sees it too.
+                self.shared.changed.notify_all();
+                return None;
+            }
             let root = self.plan.roots.get(queue.next_root);
             let task = queue.given.pop().or_else(|| {
                 queue.next_root += usize::from(root.is_some());

@@ -316,6 +316,21 @@ impl Odb {
         self.packs.iter().any(|pack| pack.find(oid).is_some()) || self.loose_path(oid).is_some()
     }
 
+    /// All objects whose names begin with these hexadecimal digits, at least two, small letters.
+    pub fn begin_with(&self, digits: &str) -> Vec<Oid> {
+        let mut found: Vec<Oid> = self.packs.iter().flat_map(|pack| pack.begin_with(digits)).collect();
+        for folder in &self.folders {
+            for entry in std::fs::read_dir(folder.join(&digits[..2])).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let hex = name.to_str().filter(|rest| rest.starts_with(&digits[2..]));
+                found.extend(hex.and_then(|rest| Oid::from_hex(format!("{}{rest}", &digits[..2]).as_bytes())));
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     fn loose_path(&self, oid: &Oid) -> Option<PathBuf> {
         let hex = oid.to_string();
         self.folders.iter().map(|folder| folder.join(&hex[..2]).join(&hex[2..])).find(|path| path.is_file())

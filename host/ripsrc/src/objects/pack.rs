@@ -120,6 +120,16 @@ impl Pack {
         Oid::from_bytes(self.name_bytes(position))
     }
 
+    /// All objects whose names begin with these hexadecimal digits. Names stand in order.
+    pub fn begin_with(&self, digits: &str) -> Vec<Oid> {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.oid(middle).to_string().as_str() < digits { low = middle + 1 } else { high = middle }
+        }
+        (low..self.count).map(|at| self.oid(at)).take_while(|oid| oid.to_string().starts_with(digits)).collect()
+    }
+
     /// The position of an object in the index.
     pub fn find(&self, oid: &Oid) -> Option<usize> {
         let first = oid.as_bytes()[0] as usize;

@@ -12,3 +12,4 @@ mod random;
 mod refs;
 mod repo;
 mod store;
+mod watch;
