@@ -44,6 +44,9 @@ pub enum CheckpointError {
     Damaged { path: PathBuf, what: &'static str },
 }
 
+/// Paths and their lists of runs, by their numbers.
+pub(crate) type Files = Vec<(u32, Option<u32>)>;
+
 /// A checkpoint as it was read.
 #[derive(Default)]
 pub(crate) struct Checkpoint {
@@ -54,7 +57,7 @@ pub(crate) struct Checkpoint {
     pub owners: Vec<Option<Arc<[Run]>>>,
     /// Each tip's files: path and list of runs by their numbers above, None for a file that it lacks. The first tip has
     /// all of its files, the others what differs from the first.
-    pub tips: Vec<(Oid, Vec<(u32, Option<u32>)>)>,
+    pub tips: Vec<(Oid, Files)>,
 }
 
 /// Bytes that are being read; an end before its time is damage.

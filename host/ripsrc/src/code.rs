@@ -5,7 +5,7 @@ use crate::Repository;
 use crate::blame::{Composer, State};
 use crate::blobs::{self, Blobs};
 use crate::changes::{self, BlobId, Changes, Stat, Step};
-use crate::checkpoint::{Checkpoint, CheckpointError, NextCheckpoint, Parts};
+use crate::checkpoint::{Checkpoint, CheckpointError, Files, NextCheckpoint, Parts};
 use crate::count;
 use crate::lines::Lines;
 use crate::objects::forest::Forest;
@@ -405,7 +405,7 @@ impl<'a> CodeRun<'a> {
     /// Puts the files of a checkpoint's tips where the run can use them. Commits of the checkpoint get numbers behind
     /// the run's own.
     fn states(&mut self, before: &Checkpoint) -> Result<Vec<(CommitId, State)>, TreeError> {
-        let edges: Vec<(CommitId, &Vec<(u32, Option<u32>)>)> = before
+        let edges: Vec<(CommitId, &Files)> = before
             .tips
             .iter()
             .filter_map(|(oid, files)| Some((*self.commits.by_oid.get(oid)?, files)))
@@ -425,7 +425,7 @@ impl<'a> CodeRun<'a> {
             .collect();
         self.paths.resize(self.trees.path_count(), None);
         // Each tip is the first one with differences, and shares with it whatever is the same.
-        let change = |state: &mut State, files: &Vec<(u32, Option<u32>)>| {
+        let change = |state: &mut State, files: &Files| {
             for (path, list) in files {
                 state.set(paths[*path as usize], list.map(|list| lists[list as usize].clone()));
             }
@@ -433,7 +433,7 @@ impl<'a> CodeRun<'a> {
         let first = &before.tips[0].1;
         let mut common = State::new(self.trees.path_count());
         change(&mut common, first);
-        let state = |files: &Vec<(u32, Option<u32>)>| {
+        let state = |files: &Files| {
             let mut state = common.clone();
             if !std::ptr::eq(files, first) {
                 change(&mut state, files);

@@ -519,3 +519,37 @@ fn unquoted(line: &[u8]) -> Vec<u8> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten objects of a hundred bytes each, of which a run may build five.
+    #[test]
+    fn a_run_builds_no_more_than_it_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut odb = Odb::open(folder.path(), 20, &Fence::default()).unwrap();
+        odb.budget_full = 500;
+        odb.renew_budget();
+        let id = odb.id(&Oid::from_bytes(&[7; 20]));
+        let built = (0..10).filter(|_| odb.spend(id, 100).is_ok()).count();
+        assert_eq!(built, 5);
+        assert!(matches!(odb.spend(id, 1), Err(ObjectError::TooMuch { most: 500, .. })));
+        odb.renew_budget();
+        assert!(odb.spend(id, 500).is_ok());
+    }
+
+    #[test]
+    fn quoted_paths() {
+        for (line, expected) in [
+            ("a b", "a b"),
+            (r#""a b""#, "a b"),
+            (r#""a\"b\\""#, r#"a"b\"#),
+            (r#""\t\n\101\1""#, "\t\nA\u{40}"),
+            (r#"""#, r#"""#),
+        ] {
+            let told = unquoted(line.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&told), expected, "{line}");
+        }
+    }
+}

@@ -427,7 +427,7 @@ fn renames_of_what_is_no_text() {
     check(|repo| {
         let oid = "1111111111111111111111111111111111111111";
         let bytes =
-            |at: u8| -> Vec<u8> { (0..4_000u32).map(|n| (n * 7 % 251) as u8 ^ u8::from(n == 2_000) * at).collect() };
+            |at: u8| -> Vec<u8> { (0..4_000u32).map(|n| (n * 7 % 251) as u8 ^ (u8::from(n == 2_000) * at)).collect() };
         let a = repo.commit(
             "main",
             &[],

@@ -21,7 +21,7 @@ pub fn zlib(bytes: &[u8]) -> Vec<u8> {
         a = (a + u32::from(*byte)) % 65_521;
         b = (b + a) % 65_521;
     }
-    out.extend((b << 16 | a).to_be_bytes());
+    out.extend(((b << 16) | a).to_be_bytes());
     out
 }
 
@@ -71,7 +71,7 @@ impl Pack {
             Base::Name(_) => 7,
         };
         let mut size = bytes.len();
-        let mut byte = kind << 4 | (size & 15) as u8;
+        let mut byte = (kind << 4) | (size & 15) as u8;
         size >>= 4;
         while size > 0 {
             self.bytes.push(byte | 0x80);
