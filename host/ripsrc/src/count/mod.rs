@@ -26,6 +26,7 @@ mod license;
 mod memo;
 mod skip;
 mod syntaxes;
+mod words;
 
 pub use beside::{Beside, Kept, Version};
 pub use classes::{Class, Outcome, State};
@@ -49,8 +50,8 @@ pub struct Options {
     pub lines_max: u64,
     /// Bytes of a line without its end; 1,096. Wider ones are made by machines.
     pub width_max: u64,
-    /// Whether licences are told. The first file that may be one costs 0.2 s and 50 MB, since the texts of 700 licences
-    /// are loaded; each after it about 10 ms. Without, such files are on the exclusion list.
+    /// Whether licences are told, which costs little more than reading the files that may be one. Without, such files are
+    /// on the exclusion list.
     pub licenses: bool,
     /// Bytes that remembered lines may take; 32 MB, enough for two million. A history such as redis' has 0.4 million
     /// different ones.
