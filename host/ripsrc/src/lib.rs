@@ -32,6 +32,7 @@ mod code;
 mod commit;
 pub mod count;
 mod diff;
+mod fence;
 mod lines;
 mod objects;
 pub mod output;
@@ -52,6 +53,7 @@ pub use trees::TreeError;
 pub use validate::{Difference, Report, ValidateError};
 pub use walk::WalkError;
 
+use fence::Fence;
 use objects::Odb;
 use refs::Layout;
 use std::path::{Path, PathBuf};
@@ -66,8 +68,19 @@ pub struct Repository {
 impl Repository {
     /// Opens a work tree or a bare repository.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let layout = Layout::find(path)?;
-        let odb = Odb::open(&layout.common.join("objects"), layout.hash_len);
+        Self::open_fenced(path, &Fence::default())
+    }
+
+    /// Opens a repository that somebody else may have made. Of it nothing is read that doesn't lie below one of these
+    /// folders, wherever its links, its list of repositories to borrow from and its work tree's files point.
+    pub fn open_within(path: &Path, folders: &[PathBuf]) -> Result<Self, OpenError> {
+        Self::open_fenced(path, &Fence::around(folders))
+    }
+
+    fn open_fenced(path: &Path, fence: &Fence) -> Result<Self, OpenError> {
+        let layout = Layout::find(path, fence)?;
+        let odb = Odb::open(&layout.common.join("objects"), layout.hash_len, fence)
+            .map_err(|outside| OpenError::Outside { path: path.to_owned(), outside })?;
         Ok(Self { path: path.to_owned(), layout, odb })
     }
 

@@ -1,6 +1,7 @@
 //! What a repository says of itself: where its folders are, its HEAD and branches, what kind of names it uses, and
 //! whether parts of it are missing on purpose. Objects are `objects`'.
 
+use crate::fence::Fence;
 use crate::objects::Oid;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,12 @@ use std::path::{Path, PathBuf};
 const SYMBOLIC_DEPTH_MAX: usize = 5;
 /// Folders below `refs`; git has no limit, a file system has.
 const REF_DEPTH_MAX: usize = 64;
+/// Bytes of HEAD, a ref, or a file that names a folder: a path, and no path is longer.
+const NAME_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of the settings; they are written by hand.
+const CONFIG_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of a list of refs or commits: a million of them.
+const LIST_BYTES_MAX: u64 = 128 << 20;
 
 /// Why a folder cannot be used as a repository.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +30,8 @@ pub enum OpenError {
         "{0} keeps its refs in the reftable format, which is not supported; `git refs migrate --ref-format=files` converts it"
     )]
     Reftable(PathBuf),
+    #[error("{path} keeps its data in a folder outside of those that were granted: {outside}")]
+    Outside { path: PathBuf, outside: PathBuf },
 }
 
 /// Where a repository's parts lie.
@@ -38,6 +47,7 @@ pub(crate) struct Layout {
     pub shallow: Vec<Oid>,
     /// A clone that left objects with its source.
     pub partial: bool,
+    fence: Fence,
 }
 
 /// What HEAD says.
@@ -52,25 +62,14 @@ pub(crate) enum Head {
 
 impl Layout {
     /// Finds the repository in `path`: a work tree, a linked work tree or a bare repository.
-    pub fn find(path: &Path) -> Result<Self, OpenError> {
-        let dot = path.join(".git");
-        let git = if dot.is_dir() {
-            dot
-        } else if dot.is_file() {
-            let text = std::fs::read_to_string(&dot).map_err(|source| OpenError::Io { path: dot.clone(), source })?;
-            let target = text.strip_prefix("gitdir:").map(str::trim);
-            path.join(target.ok_or_else(|| OpenError::NotARepository(path.to_owned()))?)
-        } else {
-            path.to_owned()
+    pub fn find(path: &Path, fence: &Fence) -> Result<Self, OpenError> {
+        let (git, common) = folders(path, fence)?;
+        let io = |path: PathBuf| |source: std::io::Error| OpenError::Io { path, source };
+        let optional = |path: PathBuf, bytes_max: u64| match fence.read(&path, bytes_max) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(vec![]),
+            read => read.map_err(io(path)),
         };
-        let common = match std::fs::read_to_string(git.join("commondir")) {
-            Ok(text) => git.join(text.trim()),
-            Err(_) => git.clone(),
-        };
-        if !git.join("HEAD").exists() || !common.join("objects").is_dir() {
-            return Err(OpenError::NotARepository(path.to_owned()));
-        }
-        let config = Config::read(&common.join("config"));
+        let config = Config::parse(&optional(common.join("config"), CONFIG_BYTES_MAX)?);
         let hash_len = match config.get("extensions.objectformat") {
             None | Some("sha1") => 20,
             Some("sha256") => 32,
@@ -80,16 +79,19 @@ impl Layout {
             return Err(OpenError::Reftable(common));
         }
         let partial = config.get("extensions.partialclone").is_some() || config.promisor;
-        let shallow = std::fs::read(common.join("shallow")).unwrap_or_default();
+        // Read again when refs are asked for; that it can be is found out here.
+        optional(common.join("packed-refs"), LIST_BYTES_MAX)?;
+        let shallow = optional(common.join("shallow"), LIST_BYTES_MAX)?;
         let shallow =
             shallow.split(|byte| *byte == b'\n').filter_map(|line| Oid::from_hex(line.trim_ascii())).collect();
-        Ok(Self { git, common, hash_len, shallow, partial })
+        Ok(Self { git, common, hash_len, shallow, partial, fence: fence.clone() })
     }
 
     /// All refs below `refs/`, by full name. Symbolic ones are resolved; what points nowhere is left out.
     pub fn refs(&self) -> BTreeMap<Vec<u8>, Oid> {
         let mut refs = BTreeMap::new();
-        for line in std::fs::read(self.common.join("packed-refs")).unwrap_or_default().split(|byte| *byte == b'\n') {
+        let packed = self.fence.read(&self.common.join("packed-refs"), LIST_BYTES_MAX).unwrap_or_default();
+        for line in packed.split(|byte| *byte == b'\n') {
             let Some(space) = memchr::memchr(b' ', line) else { continue };
             if let Some(oid) = self.oid(&line[..space]) {
                 refs.insert(line[space + 1..].trim_ascii_end().to_vec(), oid);
@@ -124,19 +126,19 @@ impl Layout {
         refs: &mut BTreeMap<Vec<u8>, Oid>,
         symbolic: &mut Vec<(Vec<u8>, Vec<u8>)>,
     ) {
-        let Ok(entries) = std::fs::read_dir(folder) else { return };
-        for entry in entries.flatten() {
+        for entry in self.fence.list(folder) {
             let mut name = prefix.to_vec();
             name.push(b'/');
             name.extend_from_slice(entry.file_name().as_encoded_bytes());
             let path = entry.path();
-            if path.is_dir() {
+            // Of links to folders none is followed: they may lead round and round.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 if depth < REF_DEPTH_MAX {
                     self.loose_refs(&path, &name, depth + 1, refs, symbolic);
                 }
                 continue;
             }
-            match std::fs::read(&path).ok().and_then(|bytes| self.parse(&bytes)) {
+            match self.fence.read(&path, NAME_BYTES_MAX).ok().and_then(|bytes| self.parse(&bytes)) {
                 Some(Ref::Oid(oid)) => drop(refs.insert(name, oid)),
                 Some(Ref::Symbolic(target)) => symbolic.push((name, target)),
                 None => {}
@@ -162,7 +164,8 @@ impl Layout {
         if !text.starts_with("refs/") || text.split('/').any(|part| part.is_empty() || part == ".." || part == ".") {
             return None;
         }
-        let bytes = std::fs::read(self.git.join(text)).or_else(|_| std::fs::read(self.common.join(text))).ok()?;
+        let read = |folder: &Path| self.fence.read(&folder.join(text), NAME_BYTES_MAX);
+        let bytes = read(&self.git).or_else(|_| read(&self.common)).ok()?;
         self.parse(&bytes)
     }
 
@@ -175,7 +178,7 @@ impl Layout {
             let oid = refs.get(&name).copied();
             return Head::Branch(name, oid);
         }
-        match std::fs::read(&path).ok().and_then(|bytes| self.parse(&bytes)) {
+        match self.fence.read(&path, NAME_BYTES_MAX).ok().and_then(|bytes| self.parse(&bytes)) {
             Some(Ref::Oid(oid)) => Head::Detached(oid),
             Some(Ref::Symbolic(name)) => {
                 let oid = refs.get(&name).copied();
@@ -184,6 +187,35 @@ impl Layout {
             None => Head::Unknown,
         }
     }
+}
+
+/// The repository's own folder and the one that it shares with its work trees.
+fn folders(path: &Path, fence: &Fence) -> Result<(PathBuf, PathBuf), OpenError> {
+    let inside =
+        |folder: PathBuf| fence.folder(&folder).map_err(|outside| OpenError::Outside { path: path.to_owned(), outside });
+    let path = inside(path.to_owned())?;
+    let dot = path.join(".git");
+    let git = if dot.is_dir() {
+        dot
+    } else if dot.is_file() {
+        let bytes =
+            fence.read(&dot, NAME_BYTES_MAX).map_err(|source| OpenError::Io { path: dot.clone(), source })?;
+        let text = String::from_utf8_lossy(&bytes);
+        let target = text.strip_prefix("gitdir:").map(str::trim);
+        path.join(target.ok_or_else(|| OpenError::NotARepository(path.clone()))?)
+    } else {
+        path.clone()
+    };
+    let git = inside(git)?;
+    let common = match fence.read(&git.join("commondir"), NAME_BYTES_MAX) {
+        Ok(bytes) => inside(git.join(String::from_utf8_lossy(&bytes).trim()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => git.clone(),
+        Err(source) => return Err(OpenError::Io { path: git.join("commondir"), source }),
+    };
+    if !git.join("HEAD").exists() || !common.join("objects").is_dir() {
+        return Err(OpenError::NotARepository(path));
+    }
+    Ok((git, common))
 }
 
 enum Ref {
@@ -200,9 +232,9 @@ struct Config {
 }
 
 impl Config {
-    fn read(path: &Path) -> Self {
+    fn parse(bytes: &[u8]) -> Self {
         let mut config = Self::default();
-        let text = String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+        let text = String::from_utf8_lossy(bytes);
         let mut section = String::new();
         for line in text.lines().map(str::trim) {
             if let Some(head) = line.strip_prefix('[') {

@@ -8,6 +8,7 @@ pub(crate) mod delta;
 pub(crate) mod forest;
 pub(crate) mod pack;
 
+use crate::fence::Fence;
 use pack::{Base, Pack};
 use sirocco::Format;
 use sirocco::inflate::Decoder;
@@ -22,6 +23,8 @@ pub(crate) const OBJECT_BYTES_MAX: u64 = 128 << 20;
 const INFLATE_RATIO_MAX: u64 = 1032;
 /// Repositories may borrow from repositories that borrow: git follows five, and so do we.
 const ALTERNATES_DEPTH_MAX: usize = 5;
+/// Bytes of a list of repositories to borrow from.
+const ALTERNATES_BYTES_MAX: u64 = 1 << 20;
 /// Deltas of deltas: git writes up to 50, and at most 4,095.
 const DELTA_DEPTH_MAX: usize = 5000;
 
@@ -153,27 +156,28 @@ pub(crate) struct Odb {
     packed: u32,
     folders: Vec<PathBuf>,
     extra: Mutex<Extra>,
+    fence: Fence,
     /// Packs that could not be opened, to be told.
     pub faults: Vec<ObjectError>,
 }
 
 impl Odb {
-    /// Opens the object store in `objects`, and those it borrows from.
-    pub fn open(objects: &Path, hash_len: usize) -> Self {
+    /// Opens the object store in `objects`, and those it borrows from. The error is a folder outside of the fence.
+    pub fn open(objects: &Path, hash_len: usize, fence: &Fence) -> Result<Self, PathBuf> {
         let mut folders = vec![];
         let mut faults = vec![];
-        collect_folders(objects, 0, &mut folders, &mut faults);
+        collect_folders(&fence.folder(objects)?, 0, fence, &mut folders, &mut faults)?;
         let mut packs = vec![];
         for folder in &folders {
-            let Ok(entries) = std::fs::read_dir(folder.join("pack")) else { continue };
+            let entries = fence.list(&fence.folder(&folder.join("pack"))?);
             let mut indexes: Vec<PathBuf> = entries
-                .flatten()
-                .map(|entry| entry.path())
+                .iter()
+                .map(std::fs::DirEntry::path)
                 .filter(|path| path.extension() == Some("idx".as_ref()))
                 .collect();
             indexes.sort();
             for path in indexes {
-                match Pack::open(&path, hash_len) {
+                match Pack::open(&path, hash_len, fence) {
                     Ok(pack) => packs.push(pack),
                     Err(error) => faults.push(error),
                 }
@@ -194,7 +198,7 @@ impl Odb {
             }
             fits.is_some()
         });
-        Self { packs, firsts, packed, folders, extra: Mutex::default(), faults }
+        Ok(Self { packs, firsts, packed, folders, extra: Mutex::default(), fence: fence.clone(), faults })
     }
 
     pub fn packs(&self) -> &[Pack] {
@@ -325,10 +329,7 @@ impl Odb {
         let path = self.loose_path(oid).ok_or(ObjectError::Missing { oid: *oid })?;
         let damaged = |what: &str| ObjectError::Damaged { oid: *oid, what: what.to_owned() };
         let io = |error: std::io::Error| ObjectError::Io { path: path.clone(), what: error.to_string() };
-        if std::fs::metadata(&path).map_err(io)?.len() > OBJECT_BYTES_MAX {
-            return Err(damaged("it is larger than the limit"));
-        }
-        let raw = std::fs::read(&path).map_err(io)?;
+        let raw = self.fence.read(&path, OBJECT_BYTES_MAX).map_err(io)?;
         // `kind size\0`: at most 32 bytes; the rest is the object.
         let mut head = [0u8; 64];
         inflater.decoder.reset();
@@ -369,20 +370,35 @@ impl From<ObjectError> for ReadFault {
     }
 }
 
-/// Lists `objects` and the stores it borrows from.
-fn collect_folders(objects: &Path, depth: usize, folders: &mut Vec<PathBuf>, faults: &mut Vec<ObjectError>) {
+/// Lists `objects` and the stores it borrows from. The error is one outside of the fence.
+fn collect_folders(
+    objects: &Path,
+    depth: usize,
+    fence: &Fence,
+    folders: &mut Vec<PathBuf>,
+    faults: &mut Vec<ObjectError>,
+) -> Result<(), PathBuf> {
     if folders.iter().any(|known| known == objects) || depth > ALTERNATES_DEPTH_MAX {
-        return;
+        return Ok(());
     }
     folders.push(objects.to_owned());
-    let Ok(text) = std::fs::read_to_string(objects.join("info/alternates")) else { return };
+    let list = objects.join("info/alternates");
+    let bytes = match fence.read(&list, ALTERNATES_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            faults.push(ObjectError::Io { path: list, what: error.to_string() });
+            return Ok(());
+        }
+    };
+    let text = String::from_utf8_lossy(&bytes);
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let path = objects.join(line);
-        let path = path.canonicalize().unwrap_or(path);
+        let path = fence.folder(&objects.join(line))?;
         if path.is_dir() {
-            collect_folders(&path, depth + 1, folders, faults);
+            collect_folders(&path, depth + 1, fence, folders, faults)?;
         } else {
             faults.push(ObjectError::Io { path, what: "this repository borrows objects from there".to_owned() });
         }
     }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! repository may have written them.
 
 use super::{Kind, ObjectError, Oid};
+use crate::fence::Fence;
 use memmap2::Mmap;
 use std::path::{Path, PathBuf};
 
@@ -49,20 +50,20 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// Maps a file. The mapping is read-only; a file that somebody cuts while we read it is the one thing that can hurt.
-fn map(path: &Path) -> std::io::Result<Mmap> {
-    let file = std::fs::File::open(path)?;
+fn map(path: &Path, fence: &Fence) -> std::io::Result<Mmap> {
+    let file = fence.open(path)?;
     // SAFETY: git never changes a pack or an index in place, it writes new files and renames them.
     unsafe { Mmap::map(&file) }
 }
 
 impl Pack {
     /// Opens the pack whose index is `index_path`.
-    pub fn open(index_path: &Path, hash_len: usize) -> Result<Self, ObjectError> {
+    pub fn open(index_path: &Path, hash_len: usize, fence: &Fence) -> Result<Self, ObjectError> {
         let fault = |what: &str| ObjectError::Pack { path: index_path.to_owned(), what: what.to_owned() };
         let io = |error: std::io::Error| fault(&format!("cannot be opened: {error}"));
-        let index = map(index_path).map_err(io)?;
+        let index = map(index_path, fence).map_err(io)?;
         let path = index_path.with_extension("pack");
-        let data = map(&path).map_err(io)?;
+        let data = map(&path, fence).map_err(io)?;
         let version = if index.len() >= 8 && index[..4] == INDEX_MAGIC { be32(&index, 4) } else { 1 };
         let fanout_at = if version == 1 { 0 } else { 8 };
         if version > 2 {
