@@ -208,7 +208,7 @@ pub(crate) struct Wanted<'a> {
     pub count: Option<&'a count::Options>,
 }
 
-/// Reads and compares.
+/// Reads and compares. What a run that was asked to stop gives is not whole.
 pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wanted<'_>) -> Blobs {
     let count = wanted.blobs.len();
     let mut first = vec![0u32; count + 1];
@@ -266,7 +266,7 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wante
             }
         }
         round = next_round(&mut job, &blobs, wanted);
-        if round.is_empty() {
+        if round.is_empty() || forest.stop.asked() {
             return blobs;
         }
     }

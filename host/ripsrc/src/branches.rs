@@ -2,7 +2,8 @@
 //! and by which commit they came back. Only commits are read.
 //!
 //! What the words mean:
-//! - The default branch is what HEAD points to; with a detached HEAD, it is that commit under the name `HEAD`.
+//! - The default branch is what HEAD points to; with a detached HEAD, it is that commit under the name `HEAD`. Where
+//!   HEAD names a branch without commits there is none: then all commits of a branch are its own.
 //! - A branch's own commits are those that the default branch doesn't reach. Of a merged branch they are those that
 //!   the default branch would not reach if the branch's head were not there.
 //! - It was branched from the commits of the default branch that its own have as parents; where one of those is an
@@ -13,7 +14,7 @@ use crate::code::{Options, RunError, Scope, Summary, Take};
 use crate::objects::{Inflater, Oid};
 use crate::record::{Branch, Record};
 use crate::refs::Head;
-use crate::walk::{self, CommitId, Commits, Reader};
+use crate::walk::{self, CommitId, Commits, Reader, WalkError};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 
@@ -91,9 +92,8 @@ impl Repository {
         let refs = self.layout.refs();
         let mut inflater = Inflater::new();
         let (name, head) = match self.layout.head(&refs) {
-            Head::Branch(name, Some(oid)) => (name.strip_prefix(b"refs/heads/").unwrap_or(&name).to_vec(), oid),
-            Head::Branch(_, None) => return Ok(summary),
-            Head::Detached(oid) => (b"HEAD".to_vec(), oid),
+            Head::Branch(name, oid) => (name.strip_prefix(b"refs/heads/").unwrap_or(&name).to_vec(), oid),
+            Head::Detached(oid) => (b"HEAD".to_vec(), Some(oid)),
             Head::Unknown => return Err(RunError::NoHead),
         };
         let mut heads: Vec<(Option<Vec<u8>>, Oid)> = vec![];
@@ -110,20 +110,28 @@ impl Repository {
                 None => summary.unknown_heads.push(*oid),
             }
         }
-        let tips: Vec<Oid> = std::iter::once(head).chain(heads.iter().map(|(_, oid)| *oid)).collect();
+        let tips: Vec<Oid> = head.into_iter().chain(heads.iter().map(|(_, oid)| *oid)).collect();
         let scoped = Options { scope: Scope::Commits(tips), pull_requests: vec![], ..options.clone() };
         let tips = self.tips(&scoped, &mut summary)?;
-        let commits =
-            Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow).walk(&tips, &|_| false, false)?;
+        let mut reader = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow).stopped_by(options.stop());
+        let commits = match reader.walk(&tips, &|_| false, false) {
+            Err(WalkError::Stopped) => return Err(RunError::Stopped),
+            walked => walked?,
+        };
         let mut children = vec![vec![]; commits.list.len()];
         for (number, commit) in commits.list.iter().enumerate() {
             commit.parents.iter().for_each(|parent| children[*parent as usize].push(number as CommitId));
         }
         let graph = Graph { commits, children };
-        let Some(&default) = graph.commits.by_oid.get(&head) else { return Ok(summary) };
-        let reached = graph.reach(default, None);
-        take(Record::Branch(&default_branch(&graph, name, default, &reached))).map_err(RunError::Taken)?;
+        let default = head.and_then(|head| graph.commits.by_oid.get(&head).copied());
+        let reached = default.map_or_else(|| Set::new(graph.commits.list.len()), |head| graph.reach(head, None));
+        if let Some(default) = default {
+            take(Record::Branch(&default_branch(&graph, name, default, &reached))).map_err(RunError::Taken)?;
+        }
         for (name, head) in heads {
+            if options.stop().asked() {
+                return Err(RunError::Stopped);
+            }
             if let Some(&head) = graph.commits.by_oid.get(&head) {
                 take(Record::Branch(&branch(&graph, name, head, default, &reached))).map_err(RunError::Taken)?;
             }
@@ -163,14 +171,15 @@ fn default_branch(graph: &Graph, name: Vec<u8>, head: CommitId, reached: &Set) -
 }
 
 /// `name` is None for a pull request.
-fn branch(graph: &Graph, name: Option<Vec<u8>>, head: CommitId, default: CommitId, reached: &Set) -> Branch {
+fn branch(graph: &Graph, name: Option<Vec<u8>>, head: CommitId, default: Option<CommitId>, reached: &Set) -> Branch {
     let is_merged = reached.has(head);
     let without;
-    let outside = if is_merged && head != default {
-        without = graph.reach(default, Some(head));
-        &without
-    } else {
-        reached
+    let outside = match default.filter(|default| is_merged && head != *default) {
+        Some(default) => {
+            without = graph.reach(default, Some(head));
+            &without
+        }
+        None => reached,
     };
     let own = graph.own(head, outside);
     let branched_from = branched_from(graph, &own, outside);

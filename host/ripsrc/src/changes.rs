@@ -120,6 +120,9 @@ pub(crate) fn plan(input: &mut Input<'_>) -> Result<Changes, TreeError> {
     let mut needed: HashSet<ObjId> = HashSet::new();
     let mut changed = 0;
     for (number, commit) in input.commits.list.iter().enumerate() {
+        if input.forest.stop.asked() {
+            return Err(TreeError::Stopped);
+        }
         if !commit.edge {
             let raw = raw(input.trees, input.commits, number as CommitId)?;
             needed.extend(raw.sides.iter().flat_map(Sides::needed));

@@ -12,12 +12,14 @@ use crate::objects::forest::Forest;
 use crate::objects::{Inflater, ObjId, ObjectError, Oid};
 use crate::record::{BlameRecord, Classes, CommitRecord, FileRecord, Owners, Record, Run, Status};
 use crate::refs::Head;
+use crate::stop::Stop;
 use crate::trees::{PathId, TreeError, Trees};
 use crate::walk::{self, Commit, CommitId, Commits, Reader, WalkError};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Memory that a run may use unless told otherwise: 1 GB.
 pub const MEMORY_MAX_DEFAULT: u64 = 1_000_000_000;
@@ -55,8 +57,16 @@ pub struct Options {
     pub rename_limit: usize,
     /// Give out only what is not reachable from this commit. Owners need the whole history all the same.
     pub since: Option<Oid>,
+    /// Give out only what is not reachable from these commits, which an earlier run gave out. Those that the repository no
+    /// longer has are passed over.
+    pub known: Vec<Oid>,
+    /// End at a content that is missing or damaged, before anything is given out. Without, its files come without owners,
+    /// and the summary tells; as it does in any case for one that is too large.
+    pub complete: bool,
     /// A folder with the checkpoint of the run before; only what it doesn't know is given out. The summary has the next.
     pub checkpoint: Option<PathBuf>,
+    /// Set from outside, it ends the run with [`RunError::Stopped`], within the time that one large file takes.
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 /// What a run did with the checkpoint that it was told of.
@@ -86,12 +96,19 @@ impl Default for Options {
             threads: 0,
             rename_limit: RENAME_LIMIT_DEFAULT,
             since: None,
+            known: vec![],
+            complete: false,
             checkpoint: None,
+            stop: None,
         }
     }
 }
 
 impl Options {
+    pub(crate) fn stop(&self) -> Stop {
+        Stop(self.stop.clone())
+    }
+
     fn threads(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -134,10 +151,12 @@ pub enum RunError {
     Walk(#[from] WalkError),
     #[error("files cannot be listed")]
     Tree(#[from] TreeError),
-    #[error("a tip cannot be read")]
+    #[error("an object cannot be read")]
     Object(#[from] ObjectError),
     #[error("the checkpoint cannot be read")]
     Checkpoint(#[from] CheckpointError),
+    #[error("it was asked to stop")]
+    Stopped,
     #[error("the records could not be taken")]
     Taken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -157,6 +176,11 @@ impl Repository {
     }
 
     fn run(&self, options: &Options, taker: &mut dyn Taker) -> Result<Summary, RunError> {
+        // A run that was stopped gives up in many ways; whichever it was, this is the reason.
+        self.run_on(options, taker).map_err(|error| if options.stop().asked() { RunError::Stopped } else { error })
+    }
+
+    fn run_on(&self, options: &Options, taker: &mut dyn Taker) -> Result<Summary, RunError> {
         let mut summary = Summary {
             shallow: self.layout.shallow.clone(),
             store_faults: self.odb.faults.clone(),
@@ -164,7 +188,7 @@ impl Repository {
             ..Summary::default()
         };
         let tips = self.tips(options, &mut summary)?;
-        let mut reader = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow);
+        let mut reader = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow).stopped_by(options.stop());
         let before = self.before(options, &mut reader, &mut summary)?;
         let known: HashSet<Oid> = before.commits.iter().copied().collect();
         let mut commits = reader.walk(&tips, &|oid| known.contains(oid), !known.is_empty())?;
@@ -203,6 +227,10 @@ impl Repository {
             let mut seen: HashSet<Oid> = before.commits.iter().copied().collect();
             let past = reader.walk(&[since], &|_| false, false)?;
             before.commits.extend(past.list.iter().map(|commit| commit.oid).filter(|oid| seen.insert(*oid)));
+        }
+        if !options.known.is_empty() {
+            let mut seen = before.commits.iter().copied().collect();
+            before.commits.extend(reader.reach(&options.known, &mut seen));
         }
         Ok(before)
     }
@@ -287,7 +315,7 @@ impl<'a> CodeRun<'a> {
     fn prepare(repository: &Repository, options: &'a Options, commits: Commits) -> Result<Self, RunError> {
         let odb = &repository.odb;
         let threads = options.threads();
-        let mut forest = Forest::default();
+        let mut forest = Forest { stop: options.stop(), ..Forest::default() };
         let roots: Vec<ObjId> = commits.list.iter().map(|commit| commit.tree).collect();
         let paths_max = usize::try_from(options.memory_max / PATH_COST).unwrap_or(usize::MAX);
         let mut trees = Trees::read(odb, &mut forest, &roots, repository.layout.hash_len, threads, paths_max)?;
@@ -328,6 +356,9 @@ impl<'a> CodeRun<'a> {
         let wanted = blobs::Wanted { counted: &counted, ..wanted };
         let lines = Lines::new();
         let blobs = blobs::read(odb, &mut forest, &lines, &wanted);
+        if forest.stop.asked() {
+            return Err(RunError::Stopped);
+        }
         let owners = commits.list.iter().map(|commit| commit.oid).collect();
         Ok(Self { options, commits, owners, trees, changes, blobs, paths })
     }
@@ -381,6 +412,10 @@ impl<'a> CodeRun<'a> {
             Arc::clone(paths[path as usize].get_or_insert_with(|| trees.path(path).into()))
         };
         summary.unreadable = blobs.list.iter().filter_map(|blob| blob.fault.as_deref().cloned()).collect();
+        let lost = |fault: &&ObjectError| !matches!(fault, ObjectError::TooLarge { .. });
+        if let Some(fault) = summary.unreadable.iter().find(lost).filter(|_| options.complete) {
+            return Err(fault.clone().into());
+        }
         let lines = |blob: BlobId| blobs.lines(blob);
         let tip_numbers: Vec<CommitId> = tips.iter().filter_map(|oid| commits.by_oid.get(oid).copied()).collect();
         let keep: &[CommitId] = if options.checkpoint.is_some() { &tip_numbers } else { &[] };
@@ -392,6 +427,9 @@ impl<'a> CodeRun<'a> {
             let commit = &commits.list[number as usize];
             if commit.edge {
                 continue;
+            }
+            if options.stop().asked() {
+                return Err(RunError::Stopped);
             }
             let found = if options.blame { composer.compose(number) } else { vec![] };
             if commit.known {

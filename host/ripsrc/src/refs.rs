@@ -191,15 +191,15 @@ impl Layout {
 
 /// The repository's own folder and the one that it shares with its work trees.
 fn folders(path: &Path, fence: &Fence) -> Result<(PathBuf, PathBuf), OpenError> {
-    let inside =
-        |folder: PathBuf| fence.folder(&folder).map_err(|outside| OpenError::Outside { path: path.to_owned(), outside });
+    let inside = |folder: PathBuf| {
+        fence.folder(&folder).map_err(|outside| OpenError::Outside { path: path.to_owned(), outside })
+    };
     let path = inside(path.to_owned())?;
     let dot = path.join(".git");
     let git = if dot.is_dir() {
         dot
     } else if dot.is_file() {
-        let bytes =
-            fence.read(&dot, NAME_BYTES_MAX).map_err(|source| OpenError::Io { path: dot.clone(), source })?;
+        let bytes = fence.read(&dot, NAME_BYTES_MAX).map_err(|source| OpenError::Io { path: dot.clone(), source })?;
         let text = String::from_utf8_lossy(&bytes);
         let target = text.strip_prefix("gitdir:").map(str::trim);
         path.join(target.ok_or_else(|| OpenError::NotARepository(path.clone()))?)

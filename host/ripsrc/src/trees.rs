@@ -77,6 +77,8 @@ pub enum TreeError {
     TooDeep,
     #[error("there are more than {0} paths, which is more than fit into the memory that was granted")]
     TooManyPaths(usize),
+    #[error("it was asked to stop")]
+    Stopped,
 }
 
 /// Names of one folder entry each, numbered.
@@ -306,6 +308,9 @@ impl Trees {
             let new = || TreeWorker { interner: &interner, hash_len, made: vec![], fresh: vec![], error: None };
             let mut workers: Vec<_> = (0..threads.max(1)).map(|_| new()).collect();
             forest.walk(odb, &level, &mut workers);
+            if forest.stop.asked() {
+                return Err(TreeError::Stopped);
+            }
             let mut fresh = vec![];
             for worker in workers {
                 if let Some(error) = worker.error {

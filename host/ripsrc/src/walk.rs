@@ -2,6 +2,7 @@
 
 use crate::commit::{self, Moment, Person};
 use crate::objects::{Inflater, Kind, ObjId, ObjectError, Odb, Oid};
+use crate::stop::Stop;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -44,6 +45,8 @@ pub enum WalkError {
     NotACommit { oid: Oid },
     #[error("commit {oid} names no tree")]
     NoTree { oid: Oid },
+    #[error("it was asked to stop")]
+    Stopped,
 }
 
 /// Follows tags to a commit. None if it ends at something else.
@@ -73,12 +76,37 @@ pub(crate) struct Reader<'a> {
     shallow: HashSet<Oid>,
     people: HashSet<Arc<Person>>,
     inflater: Inflater,
+    stop: Stop,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(odb: &'a Odb, hash_len: usize, shallow: &[Oid]) -> Self {
         let shallow = shallow.iter().copied().collect();
-        Self { odb, hash_len, shallow, people: HashSet::new(), inflater: Inflater::new() }
+        Self { odb, hash_len, shallow, people: HashSet::new(), inflater: Inflater::new(), stop: Stop::default() }
+    }
+
+    /// The same, for a run that can be asked to end.
+    pub fn stopped_by(self, stop: Stop) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Everything reachable from `heads` that is not in `seen` already. What is missing is passed over: it can't be met
+    /// by a run either.
+    pub fn reach(&mut self, heads: &[Oid], seen: &mut HashSet<Oid>) -> Vec<Oid> {
+        let (mut open, mut found) = (heads.to_vec(), vec![]);
+        while let Some(oid) = open.pop() {
+            if self.stop.asked() {
+                break;
+            }
+            if !seen.contains(&oid)
+                && let Ok(commit) = self.read(oid, None)
+            {
+                seen.insert(oid);
+                found.push(oid);
+                open.extend(commit.parent_oids);
+            }
+        }
+        found
     }
 
     /// Reads one commit. The parents of a commit where the history was cut off are left out, as git does.
@@ -126,6 +154,9 @@ impl<'a> Reader<'a> {
         while let Some((oid, child)) = open.pop() {
             if place.contains_key(&oid) {
                 continue;
+            }
+            if self.stop.asked() {
+                return Err(WalkError::Stopped);
             }
             let mut commit = self.read(oid, child)?;
             commit.known = known(&oid);

@@ -8,6 +8,7 @@
 use super::delta::{self, Copied};
 use super::pack::Base;
 use super::{Inflater, Kind, OBJECT_BYTES_MAX, ObjId, ObjectError, Odb};
+use crate::stop::Stop;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -48,6 +49,8 @@ pub(crate) trait Worker: Send {
 pub(crate) struct Forest {
     /// For each pack, the base of each object as a position of the pack's index.
     bases: HashMap<usize, Vec<u32>>,
+    /// Ends walks early; what they give then is not whole.
+    pub stop: Stop,
 }
 
 struct Node {
@@ -89,6 +92,7 @@ struct Shared<D> {
     queue: Mutex<Queue<D>>,
     changed: Condvar,
     waiting: AtomicUsize,
+    stop: Stop,
 }
 
 impl Forest {
@@ -106,6 +110,7 @@ impl Forest {
             queue: Mutex::new(Queue { next_root: 0, given: vec![], working: 0 }),
             changed: Condvar::new(),
             waiting: AtomicUsize::new(0),
+            stop: self.stop.clone(),
         };
         if let [only] = workers {
             Walker::new(odb, &plan, &shared, only).run();
@@ -306,14 +311,21 @@ impl<'a, W: Worker> Walker<'a, W> {
         }
     }
 
-    /// The next task: own, given by another thread, or the next tree. None when all is done.
+    /// The next task: own, given by another thread, or the next tree. None when all is done, or stopped.
     fn next(&mut self) -> Option<Task<W::Made>> {
+        if self.shared.stop.asked() {
+            self.stack.clear();
+        }
         if let Some(task) = self.stack.pop() {
             return Some(task);
         }
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.working -= usize::from(std::mem::take(&mut self.busy));
         loop {
+            if self.shared.stop.asked() {
+                self.shared.changed.notify_all();
+                return None;
+            }
             let root = self.plan.roots.get(queue.next_root);
             let task = queue.given.pop().or_else(|| {
                 queue.next_root += usize::from(root.is_some());
