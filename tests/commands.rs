@@ -276,6 +276,10 @@ fn every_result_has_its_published_form() {
 #[test]
 fn every_published_form_is_used() {
     for file in tests::files_below(&repository().join("docs/schemas")) {
+        // Records of repositories are held against theirs beside the code that makes them.
+        if file.parent().unwrap().ends_with("records") {
+            continue;
+        }
         let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
         assert!(RESULTS.iter().any(|(_, _, form)| **form == name), "docs/schemas/{name}.json is tested by nothing");
     }
