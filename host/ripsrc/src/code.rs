@@ -315,7 +315,7 @@ impl<'a> CodeRun<'a> {
     fn prepare(repository: &Repository, options: &'a Options, commits: Commits) -> Result<Self, RunError> {
         let odb = &repository.odb;
         let threads = options.threads();
-        let mut forest = Forest { stop: options.stop(), ..Forest::default() };
+        let mut forest = Forest::new(options.stop());
         let roots: Vec<ObjId> = commits.list.iter().map(|commit| commit.tree).collect();
         let paths_max = usize::try_from(options.memory_max / PATH_COST).unwrap_or(usize::MAX);
         let mut trees = Trees::read(odb, &mut forest, &roots, repository.layout.hash_len, threads, paths_max)?;

@@ -96,6 +96,10 @@ struct Shared<D> {
 }
 
 impl Forest {
+    pub fn new(stop: Stop) -> Self {
+        Self { bases: HashMap::new(), stop }
+    }
+
     /// Reads the wanted objects and gives them to the workers, one thread each. They come in no particular order, but
     /// trees are begun in the order in which their objects are first named in `wanted`.
     pub fn walk<W: Worker>(&mut self, odb: &Odb, wanted: &[ObjId], workers: &mut [W]) {
