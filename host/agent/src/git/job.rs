@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ripsrc::{CheckpointUse, Heads, NextCheckpoint, Oid, OpenError, Record, RunError, Scope, Summary, TreeError};
+use ripsrc::{CheckpointUse, Heads, NextCheckpoint, Oid, Record, RunError, Scope, Summary, TreeError};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 

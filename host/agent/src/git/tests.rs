@@ -262,9 +262,9 @@ fn a_repository_in_place_leads_nowhere_outside() {
     }
     // Single files: an object, a ref and a pack that lie elsewhere are not there, and nobody waits for a pipe.
     let objects = copy("files.git");
-    let status =
-        Command::new("sh").args(["-c", "mv objects/pack p && for f in p/*.pack; do git unpack-objects -q < $f; done"]);
-    assert!(status.current_dir(&objects).status().expect("there is a shell").success());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "mv objects/pack p && for f in p/*.pack; do git unpack-objects -q < $f; done"]);
+    assert!(shell.current_dir(&objects).status().expect("there is a shell").success());
     let tip = git(&objects, &["rev-parse", "main"]);
     let tip = lossy(&tip).trim().to_owned();
     moved(&objects.join("objects").join(&tip[..2]).join(&tip[2..]), "object-elsewhere");
