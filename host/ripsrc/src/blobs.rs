@@ -216,7 +216,7 @@ pub(crate) struct Wanted<'a> {
     pub count: Option<&'a count::Options>,
 }
 
-/// Reads and compares.
+/// Reads and compares. What a run that was asked to stop gives is not whole.
 pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wanted<'_>) -> Blobs {
     let count = wanted.blobs.len();
     let mut first = vec![0u32; count + 1];
