@@ -98,8 +98,9 @@ pub(crate) fn parse(bytes: &[u8], hash_len: usize) -> Parsed {
 /// All of a commit object's message.
 pub(crate) fn message(bytes: &[u8]) -> String {
     let head_end = memchr::memmem::find(bytes, b"\n\n").unwrap_or(bytes.len());
-    let encodings = bytes[..head_end].split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"encoding "));
-    let latin = encodings.last().is_some_and(is_latin);
+    let mut encodings =
+        bytes[..head_end].split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"encoding "));
+    let latin = encodings.next_back().is_some_and(is_latin);
     text(bytes.get(head_end + 2..).unwrap_or_default(), latin)
 }
 
