@@ -9,6 +9,7 @@ mod disk;
 mod durability;
 mod export;
 mod failing;
+mod git;
 mod interrupt;
 mod kill;
 mod languages;

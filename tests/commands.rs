@@ -279,6 +279,10 @@ const ELSEWHERE: &[&str] = &["ripsrc-record", "ripsrc-run", "ripsrc-validate"];
 #[test]
 fn every_published_form_is_used() {
     for file in tests::files_below(&repository().join("docs/schemas")) {
+        // Records of repositories are held against theirs beside the code that makes them.
+        if file.parent().unwrap().ends_with("records") {
+            continue;
+        }
         let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
         let used = RESULTS.iter().any(|(_, _, form)| **form == name) || ELSEWHERE.contains(&name.as_str());
         assert!(used, "docs/schemas/{name}.json is tested by nothing");

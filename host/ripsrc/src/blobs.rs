@@ -6,7 +6,7 @@
 //! memory is let go and read once more in a later round, together with its counterparts only.
 
 use crate::changes::{BlobId, PairId};
-use crate::count::{self, Counter, FileFacts};
+use crate::count::{self, Beside, Counter, Cut, FileFacts, Kept, Numbers, Version};
 use crate::diff::{self, Diff, Scratch};
 use crate::lines::{Lines, Text};
 use crate::objects::forest::{Forest, Object, Worker};
@@ -37,13 +37,6 @@ pub(crate) struct Facts {
 
 /// Letters of lines' classes by their packed numbers.
 pub(crate) const CLASSES: [u8; 4] = *b"cmb?";
-
-fn pack(mut facts: FileFacts) -> Facts {
-    let letters = std::mem::take(&mut facts.classes).into_bytes();
-    let number = |letter: &u8| CLASSES.iter().position(|class| class == letter).unwrap_or(3) as u8;
-    let byte = |four: &[u8]| four.iter().enumerate().fold(0, |byte, (at, letter)| byte | number(letter) << (2 * at));
-    Facts { facts, classes: letters.chunks(4).map(byte).collect() }
-}
 
 /// What reading all contents gives.
 pub(crate) struct Blobs {
@@ -93,6 +86,8 @@ struct BlobWorker<'a> {
     job: &'a Job<'a>,
     scratch: Scratch,
     counter: Option<Counter>,
+    /// Lines of the content at hand that its base has.
+    kept: Vec<Kept>,
     found: Vec<(BlobId, Blob)>,
     facts: Vec<((BlobId, PathId), Facts)>,
     diffs: Vec<(PairId, Diff)>,
@@ -115,17 +110,20 @@ impl Shelf {
 }
 
 impl BlobWorker<'_> {
-    fn count(&mut self, blob: BlobId, bytes: &[u8], text: &Text) {
-        let (job, Some(counter)) = (self.job, &mut self.counter) else { return };
+    /// Counts a content under each of its paths, and gives what its lines came to under the first.
+    fn count(&mut self, blob: BlobId, bytes: &[u8], text: &Text, base: Option<&Version>) -> Version {
+        let (job, Some(counter)) = (self.job, &mut self.counter) else { return Version::default() };
         let first = job.counted.partition_point(|(other, _, _)| *other < blob);
+        let cut = Cut { content: bytes, ends: &text.ends, numbers: Numbers::Short(&text.tokens) };
+        let beside = base.map(|version| Beside { version, kept: &self.kept });
+        let mut kept: Option<Version> = None;
         for (_, number, path) in job.counted[first..].iter().take_while(|(other, _, _)| *other == blob) {
-            let starts = std::iter::once(0).chain(text.ends.iter().copied());
-            let lines = starts.zip(&text.ends).zip(&text.tokens).map(|((start, end), token)| {
-                // Any 64 bits that tell lines apart will do; these are spread.
-                (&bytes[start as usize..*end as usize], u64::from(*token).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-            });
-            self.facts.push(((blob, *number), pack(counter.count_lines(path, bytes, lines))));
+            let (facts, version) = counter.count_cut(path, &cut, beside);
+            let classes = if facts.loc > 0 { version.classes_packed() } else { Box::default() };
+            self.facts.push(((blob, *number), Facts { facts, classes }));
+            kept.get_or_insert(version);
         }
+        kept.unwrap_or_default()
     }
 
     fn compare(&mut self, blob: BlobId, text: &Arc<Text>) {
@@ -165,12 +163,19 @@ impl BlobWorker<'_> {
     }
 }
 
-impl Worker for BlobWorker<'_> {
-    type Made = Arc<Text>;
+/// A content while others are built on it.
+struct Made {
+    text: Arc<Text>,
+    version: Version,
+}
 
-    fn object(&mut self, object: Object<'_, Arc<Text>>) -> Arc<Text> {
-        let base = object.base.map(|(text, copied)| (&**text, copied));
-        let text = Arc::new(self.job.lines.cut(object.bytes, base));
+impl Worker for BlobWorker<'_> {
+    type Made = Made;
+
+    fn object(&mut self, object: Object<'_, Made>) -> Made {
+        let base = object.base.map(|(made, copied)| (&*made.text, copied));
+        let text = Arc::new(self.job.lines.cut(object.bytes, base, &mut self.kept));
+        let mut version = Version::default();
         if object.wanted && object.kind != Kind::Blob {
             let what = "it is no file's content, though a folder says so".to_owned();
             self.fault(object.id, ObjectError::Damaged { oid: self.job.odb.oid(object.id), what });
@@ -184,10 +189,10 @@ impl Worker for BlobWorker<'_> {
                 fault: None,
             };
             self.found.push((blob, found));
-            self.count(blob, object.bytes, &text);
+            version = self.count(blob, object.bytes, &text, object.base.map(|(made, _)| &made.version));
             self.compare(blob, &text);
         }
-        text
+        Made { text, version }
     }
 
     fn fault(&mut self, id: ObjId, error: ObjectError) {
@@ -211,7 +216,7 @@ pub(crate) struct Wanted<'a> {
     pub count: Option<&'a count::Options>,
 }
 
-/// Reads and compares.
+/// Reads and compares. What a run that was asked to stop gives is not whole.
 pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wanted<'_>) -> Blobs {
     let count = wanted.blobs.len();
     let mut first = vec![0u32; count + 1];
@@ -255,6 +260,7 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wante
             job: &job,
             scratch: Scratch::default(),
             counter: wanted.count.filter(|_| !job.again).map(|options| Counter::new(options.clone())),
+            kept: vec![],
             found: vec![],
             facts: vec![],
             diffs: vec![],

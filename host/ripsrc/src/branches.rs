@@ -2,7 +2,8 @@
 //! and by which commit they came back. Only commits are read.
 //!
 //! What the words mean:
-//! - The default branch is what HEAD points to; with a detached HEAD, it is that commit under the name `HEAD`.
+//! - The default branch is what HEAD points to; with a detached HEAD, it is that commit under the name `HEAD`. Where
+//!   HEAD names a branch without commits there is none: then all commits of a branch are its own.
 //! - A branch's own commits are those that the default branch doesn't reach. Of a merged branch they are those that
 //!   the default branch would not reach if the branch's head were not there.
 //! - It was branched from the commits of the default branch that its own have as parents; where one of those is an
@@ -156,9 +157,8 @@ impl Repository {
         let refs = self.layout.refs();
         let mut inflater = Inflater::new();
         let (name, head) = match self.layout.head(&refs) {
-            Head::Branch(name, Some(oid)) => (name.strip_prefix(b"refs/heads/").unwrap_or(&name).to_vec(), oid),
-            Head::Branch(_, None) => return Ok(summary),
-            Head::Detached(oid) => (b"HEAD".to_vec(), oid),
+            Head::Branch(name, oid) => (name.strip_prefix(b"refs/heads/").unwrap_or(&name).to_vec(), oid),
+            Head::Detached(oid) => (b"HEAD".to_vec(), Some(oid)),
             Head::Unknown => return Err(RunError::NoHead),
         };
         let mut heads: Vec<(Option<Vec<u8>>, Oid)> = vec![];
@@ -175,7 +175,7 @@ impl Repository {
                 None => summary.unknown_heads.push(*oid),
             }
         }
-        let tips: Vec<Oid> = std::iter::once(head).chain(heads.iter().map(|(_, oid)| *oid)).collect();
+        let tips: Vec<Oid> = head.into_iter().chain(heads.iter().map(|(_, oid)| *oid)).collect();
         let scoped = Options { scope: Scope::Commits(tips), pull_requests: vec![], ..options.clone() };
         let tips = self.tips(&scoped, &mut summary)?;
         let commits = Reader::new(&self.odb, &self.layout).watched(&options.watch).walk(&tips, &|_| false, false)?;
@@ -184,14 +184,16 @@ impl Repository {
             commit.parents.iter().for_each(|parent| children[*parent as usize].push(number as CommitId));
         }
         let graph = Graph { commits, children };
-        let Some(&default) = graph.commits.by_oid.get(&head) else { return Ok(summary) };
-        let mut reached = graph.reach(&[default]);
+        let default = head.and_then(|head| graph.commits.by_oid.get(&head).copied());
+        let mut reached = graph.reach(default.as_slice());
         // Heads may have larger numbers than the default branch's.
         reached.0.resize(graph.commits.list.len().div_ceil(64), 0);
-        take(Record::Branch(&default_branch(&graph, name, default, &reached))).map_err(RunError::Taken)?;
+        if let Some(default) = default {
+            take(Record::Branch(&default_branch(&graph, name, default, &reached))).map_err(RunError::Taken)?;
+        }
         let heads: Vec<(Option<Vec<u8>>, CommitId)> =
             heads.into_iter().filter_map(|(name, oid)| Some((name, *graph.commits.by_oid.get(&oid)?))).collect();
-        let merged = heads.iter().map(|(_, head)| *head).filter(|head| reached.has(*head) && *head != default);
+        let merged = heads.iter().map(|(_, head)| *head).filter(|head| reached.has(*head) && Some(*head) != default);
         let cuts = graph.cuts(merged, &reached);
         let mut against =
             Against { graph: &graph, default, count: reached.count(), reached, cuts, common: HashMap::new() };
@@ -240,7 +242,7 @@ fn default_branch(graph: &Graph, name: Vec<u8>, head: CommitId, reached: &Set) -
 /// What branches are held against.
 struct Against<'a> {
     graph: &'a Graph,
-    default: CommitId,
+    default: Option<CommitId>,
     /// What the default branch reaches, and how many those are.
     reached: Set,
     count: u64,
@@ -255,7 +257,7 @@ impl Against<'_> {
         let graph = self.graph;
         let is_merged = self.reached.has(head);
         let (own, mut borders) = match self.cuts.get(&head) {
-            Some(cut) if head != self.default => graph.own_of_merged(head, cut),
+            Some(cut) if Some(head) != self.default => graph.own_of_merged(head, cut),
             _ => graph.own(head, &self.reached),
         };
         borders.sort_unstable();

@@ -23,7 +23,7 @@ use crate::objects::Oid;
 use crate::record::Run;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{Read as _, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -212,7 +212,35 @@ pub(crate) struct Parts<'a> {
     pub path: &'a dyn Fn(u32) -> Vec<u8>,
 }
 
+/// The sum that a folder's checkpoint says it has, in hexadecimal, for telling one from another; None if there is no
+/// checkpoint, or something that is none. Whether the sum is right is found out when the checkpoint is used.
+pub fn checkpoint_sum(folder: &Path) -> Option<String> {
+    let mut file = std::fs::File::open(folder.join(NAME)).ok()?;
+    let mut sum = [0; SUM_LEN];
+    file.seek(SeekFrom::End(-(SUM_LEN as i64))).ok()?;
+    file.read_exact(&mut sum).ok()?;
+    Some(hex(&sum))
+}
+
+/// Removes a folder's checkpoint, if there is one.
+pub fn checkpoint_discard(folder: &Path) -> Result<(), CheckpointError> {
+    let path = folder.join(NAME);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(CheckpointError::Io { path, source }),
+        _ => Ok(()),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl NextCheckpoint {
+    /// What [`checkpoint_sum`] says once this is saved.
+    pub fn sum(&self) -> String {
+        hex(&self.bytes[self.bytes.len() - SUM_LEN..])
+    }
+
     /// Bytes on disk.
     pub fn size(&self) -> usize {
         self.bytes.len()

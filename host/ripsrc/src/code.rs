@@ -56,6 +56,12 @@ pub struct Options {
     pub rename_limit: usize,
     /// Give out only what is not reachable from this commit. Owners need the whole history all the same.
     pub since: Option<Oid>,
+    /// Give out only what is not reachable from these commits, which an earlier run gave out. Those that the repository no
+    /// longer has are passed over.
+    pub known: Vec<Oid>,
+    /// End at a content that is missing or damaged, before anything is given out. Without, its files come without owners,
+    /// and the summary tells; as it does in any case for one that is too large.
+    pub complete: bool,
     /// A folder with the checkpoint of the run before; only what it doesn't know is given out. The summary has the next.
     pub checkpoint: Option<PathBuf>,
     /// Shows from outside how far the run is, and stops it.
@@ -89,6 +95,8 @@ impl Default for Options {
             threads: 0,
             rename_limit: RENAME_LIMIT_DEFAULT,
             since: None,
+            known: vec![],
+            complete: false,
             checkpoint: None,
             watch: Watch::default(),
         }
@@ -193,6 +201,11 @@ impl Repository {
     }
 
     fn run(&self, options: &Options, taker: &mut dyn Taker) -> Result<Summary, RunError> {
+        // A run that was stopped gives up in many ways; whichever it was, this is the reason.
+        self.run_on(options, taker).map_err(|error| if options.watch.stopped() { RunError::Stopped } else { error })
+    }
+
+    fn run_on(&self, options: &Options, taker: &mut dyn Taker) -> Result<Summary, RunError> {
         let mut summary = Summary {
             shallow: self.layout.shallow.clone(),
             store_faults: self.odb.faults.clone(),
@@ -258,6 +271,10 @@ impl Repository {
             let mut seen: HashSet<Oid> = before.commits.iter().copied().collect();
             let past = reader.walk(&[since], &|_| false, false)?;
             before.commits.extend(past.list.iter().map(|commit| commit.oid).filter(|oid| seen.insert(*oid)));
+        }
+        if !options.known.is_empty() {
+            let mut seen = before.commits.iter().copied().collect();
+            before.commits.extend(reader.reach(&options.known, &mut seen));
         }
         Ok(before)
     }
@@ -458,6 +475,10 @@ impl<'a> CodeRun<'a> {
         summary.unreadable = blobs.list.iter().filter_map(|blob| blob.fault.as_deref().cloned()).collect();
         for skip in blobs.facts.values().filter_map(|facts| facts.facts.skipped.as_ref()) {
             *summary.skipped.entry(skip.kind()).or_default() += 1;
+        }
+        let lost = |fault: &&ObjectError| !matches!(fault, ObjectError::TooLarge { .. });
+        if let Some(fault) = summary.unreadable.iter().find(lost).filter(|_| options.complete) {
+            return Err(fault.clone().into());
         }
         let lines = |blob: BlobId| blobs.lines(blob);
         let tip_numbers: Vec<CommitId> = tips.iter().filter_map(|oid| commits.by_oid.get(oid).copied()).collect();

@@ -85,10 +85,7 @@ pub(crate) fn parse(bytes: &[u8], hash_len: usize) -> Parsed {
             },
             b"author" => people[0] = people[0].or(Some(value)),
             b"committer" => people[1] = people[1].or(Some(value)),
-            b"encoding" => {
-                let name = value.to_ascii_lowercase();
-                latin = matches!(name.as_slice(), b"iso-8859-1" | b"iso8859-1" | b"latin1" | b"latin-1");
-            }
+            b"encoding" => latin = is_latin(value),
             _ => {}
         }
     }
@@ -96,6 +93,19 @@ pub(crate) fn parse(bytes: &[u8], hash_len: usize) -> Parsed {
     (commit.committer, commit.committed) = person(people[1].unwrap_or_default(), latin);
     commit.subject = subject(message, latin);
     commit
+}
+
+/// All of a commit object's message.
+pub(crate) fn message(bytes: &[u8]) -> String {
+    let head_end = memchr::memmem::find(bytes, b"\n\n").unwrap_or(bytes.len());
+    let encodings = bytes[..head_end].split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"encoding "));
+    let latin = encodings.last().is_some_and(is_latin);
+    text(bytes.get(head_end + 2..).unwrap_or_default(), latin)
+}
+
+fn is_latin(encoding: &[u8]) -> bool {
+    let name = encoding.to_ascii_lowercase();
+    matches!(name.as_slice(), b"iso-8859-1" | b"iso8859-1" | b"latin1" | b"latin-1")
 }
 
 fn text(bytes: &[u8], latin: bool) -> String {
@@ -189,6 +199,15 @@ mod tests {
         for (line, expected) in cases {
             assert_eq!(date(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn messages_are_read_in_their_encoding() {
+        let read = |head: &[u8], body: &[u8]| message(&[b"tree x\nauthor A <a> 1 +0000\n", head, b"\n", body].concat());
+        assert_eq!(read(b"", b"h\xc3\xa9\n\nmore\n"), "hé\n\nmore\n");
+        assert_eq!(read(b"encoding ISO-8859-1\n", b"h\xe9"), "hé");
+        assert_eq!(read(b"", b"h\xe9"), "h\u{fffd}");
+        assert_eq!(message(b"tree x\nauthor A <a> 1 +0000"), "");
     }
 
     #[test]

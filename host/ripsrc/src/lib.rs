@@ -23,6 +23,7 @@
 //! once along the delta trees (`objects::forest`), cuts it into lines (`lines`) and compares pairs (`diff`) → `blame`
 //! composes owners, commit by commit → records.
 
+mod ask;
 mod blame;
 mod blobs;
 mod branches;
@@ -45,7 +46,8 @@ mod validate;
 mod walk;
 mod watch;
 
-pub use checkpoint::{CheckpointError, NextCheckpoint};
+pub use ask::{Heads, Messages};
+pub use checkpoint::{CheckpointError, NextCheckpoint, checkpoint_discard, checkpoint_sum};
 pub use code::{CheckpointUse, Options, RunError, Scope, Summary};
 pub use commit::{Moment, Person};
 pub use objects::{ObjectError, Oid};

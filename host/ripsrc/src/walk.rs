@@ -96,6 +96,25 @@ impl<'a> Reader<'a> {
         self
     }
 
+    /// Everything reachable from `heads` that is not in `seen` already. What is missing is passed over: it can't be met
+    /// by a run either.
+    pub fn reach(&mut self, heads: &[Oid], seen: &mut HashSet<Oid>) -> Vec<Oid> {
+        let (mut open, mut found) = (heads.to_vec(), vec![]);
+        while let Some(oid) = open.pop() {
+            if self.watch.stopped() {
+                break;
+            }
+            if !seen.contains(&oid)
+                && let Ok(commit) = self.read(oid, None)
+            {
+                seen.insert(oid);
+                found.push(oid);
+                open.extend(commit.parent_oids);
+            }
+        }
+        found
+    }
+
     /// Reads one commit. The parents of a commit where the history was cut off are left out, and grafts are taken for
     /// parents, as git does.
     pub fn read(&mut self, oid: Oid, child: Option<Oid>) -> Result<Commit, WalkError> {

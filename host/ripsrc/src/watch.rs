@@ -44,10 +44,15 @@ struct Shared {
     phase: AtomicU8,
     done: AtomicU64,
     total: AtomicU64,
-    stop: AtomicBool,
+    stop: Arc<AtomicBool>,
 }
 
 impl Watch {
+    /// One that also stops when somebody raises this flag.
+    pub fn stopped_by(stop: Arc<AtomicBool>) -> Self {
+        Self(Arc::new(Shared { stop, ..Shared::default() }))
+    }
+
     /// How far the run is. The three numbers are read one after the other, which does no harm to a picture.
     pub fn progress(&self) -> Progress {
         Progress {

@@ -217,6 +217,7 @@ mod tests {
             host_calls: 0,
             sessions: Vec::new(),
             repos: Vec::new(),
+            repos_skipped: 0,
             faults: Vec::new(),
             misfits: Vec::new(),
         });

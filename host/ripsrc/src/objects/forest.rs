@@ -316,7 +316,7 @@ impl<'a, W: Worker> Walker<'a, W> {
         }
     }
 
-    /// The next task: own, given by another thread, or the next tree. None when all is done.
+    /// The next task: own, given by another thread, or the next tree. None when all is done, or stopped.
     fn next(&mut self) -> Option<Task<W::Made>> {
         let stopped = self.watch.stopped();
         if let Some(task) = self.stack.pop().filter(|_| !stopped) {

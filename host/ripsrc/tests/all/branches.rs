@@ -265,3 +265,37 @@ fn drawn_branches_agree_with_git() {
         repo.commit("deep", &[alone[0], joined[0]], &[]);
     });
 }
+
+#[test]
+fn without_a_default_branch_all_commits_are_a_branchs_own() {
+    let mut repo = Repo::new();
+    let other = chain(&mut repo, "other", vec![], 3);
+    repo.import();
+    let heads = repo.open().heads().unwrap();
+    assert_eq!((heads.default.as_deref(), heads.head, heads.branches.len()), (Some(&b"main"[..]), None, 1));
+    let (found, _) = branches(&repo, &Options { pull_requests: vec![repo.oid(other[1])], ..Options::default() });
+    let told: Vec<_> =
+        found.iter().map(|b| (b.name.as_slice(), b.is_default, b.is_merged, b.ahead, b.behind)).collect();
+    assert_eq!(told, [(&b"other"[..], false, false, 3, 0), (&b""[..], false, false, 2, 0)]);
+}
+
+#[test]
+fn heads_and_messages_are_told() {
+    let mut repo = Repo::new();
+    let main = chain(&mut repo, "main", vec![], 2);
+    repo.import();
+    repo.git(&["-c", "user.name=a", "-c", "user.email=a@b", "tag", "-a", "-m", "t", "v1", "main"]);
+    repo.git(&["update-ref", "refs/heads/tagged", "refs/tags/v1^{}"]);
+    let opened = repo.open();
+    let heads = opened.heads().unwrap();
+    let tip = repo.oid(main[1]);
+    assert_eq!((heads.default.as_deref(), heads.head), (Some(&b"main"[..]), Some(tip)));
+    assert_eq!(heads.branches, [(b"main".to_vec(), tip), (b"tagged".to_vec(), tip)]);
+    assert!(opened.has_commit(&tip));
+    for other in ["v1", "main^{tree}"] {
+        let oid = ripsrc::Oid::from_hex(repo.git(&["rev-parse", other]).as_bytes()).unwrap();
+        assert!(!opened.has_commit(&oid), "{other}");
+    }
+    let raw = repo.git(&["log", "-1", "--format=%B", "main"]);
+    assert_eq!(opened.messages().of(tip).unwrap().trim_end(), raw);
+}

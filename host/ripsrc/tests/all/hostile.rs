@@ -272,3 +272,60 @@ fn objects_in_many_places() {
     let result = repository.code(&Options::default(), &mut |_| Ok(()));
     assert!(matches!(result, Err(RunError::Walk(_))), "{result:?} {b}");
 }
+
+/// A run that wants everything ends before it gives anything out; one that doesn't tells what is missing.
+#[test]
+fn a_missing_content_ends_a_run_that_wants_all() {
+    let mut repo = Repo::new();
+    repo.commit("main", &[], &[write("f", lines("x", 20))]);
+    repo.import();
+    repo.git(&["config", "transfer.unpackLimit", "1"]);
+    let pack: Vec<PathBuf> = {
+        let mut all = vec![];
+        files(&repo.path().join("objects"), &mut all);
+        all
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for file in pack.iter().filter(|file| file.to_string_lossy().contains("pack-")) {
+        let moved = folder.path().join(file.file_name().unwrap());
+        std::fs::rename(file, &moved).unwrap();
+        if moved.extension() == Some("pack".as_ref()) {
+            let input = std::fs::File::open(&moved).unwrap();
+            assert!(repo.command().args(["unpack-objects", "-q"]).stdin(input).status().unwrap().success());
+        }
+    }
+    let blob = repo.git(&["rev-parse", "main:f"]);
+    std::fs::remove_file(repo.path().join("objects").join(&blob[..2]).join(&blob[2..])).unwrap();
+    let summary = run(repo.path(), &Options::default()).unwrap();
+    assert_eq!((summary.commits, summary.unreadable.len()), (1, 1));
+    let mut given = 0;
+    let result = repo.open().code(&Options { complete: true, ..Options::default() }, &mut |_| {
+        given += 1;
+        Ok(())
+    });
+    assert!(matches!(result, Err(RunError::Object(_))) && given == 0, "{result:?}");
+}
+
+/// What lies outside of the folders that were named is not read, wherever the repository points.
+#[test]
+fn nothing_is_read_outside_of_the_fence() {
+    let mut repo = Repo::new();
+    repo.commit("main", &[], &[write("f", "1\n")]);
+    repo.import();
+    let folder = tempfile::tempdir().unwrap();
+    let inside = folder.path().join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    let shared = inside.join("shared.git");
+    repo.git(&["clone", "-q", "--bare", "--shared", ".", shared.to_str().unwrap()]);
+    let open = |folders: &[PathBuf]| Repository::open_within(&shared, folders);
+    let told = open(std::slice::from_ref(&inside)).err().unwrap().to_string();
+    assert!(told.contains("outside of those that were granted") && told.ends_with("objects"), "{told}");
+    assert!(open(&[]).is_err());
+    let both = [inside.clone(), repo.path().to_owned()];
+    assert_eq!(open(&both).unwrap().code(&Options::default(), &mut |_| Ok(())).unwrap().commits, 1);
+    // A ring of links among the refs is no place to stay in.
+    for name in ["a", "b"] {
+        std::os::unix::fs::symlink("..", shared.join("refs/heads").join(name)).unwrap();
+    }
+    assert_eq!(open(&both).unwrap().heads().unwrap().branches.len(), 1);
+}

@@ -2,8 +2,10 @@
 
 use crate::random::{Random, history};
 use crate::repo::{Do, Mark, Repo, json, lines, write};
-use ripsrc::{CheckpointUse, Options, Summary};
+use ripsrc::{CheckpointUse, Oid, Options, RunError, Summary, Watch};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Gives the records without their ordinals, which count within a run.
 fn run(repo: &Repo, options: &Options) -> (Vec<String>, Summary) {
@@ -395,4 +397,75 @@ fn a_checkpoint_of_many_branches_is_small() {
     let (records, summary) = run(&repo, &options);
     assert_eq!((records.len(), summary.recomputed, summary.checkpoint), (2, 0, CheckpointUse::Resumed));
     assert!(records[0].contains(&repo.oid(one).to_string()));
+}
+
+#[test]
+fn what_is_known_is_not_given_out_again() {
+    for seed in 70..73 {
+        let mut repo = Repo::new();
+        history(&mut repo, seed, 60);
+        repo.import();
+        let (all, _) = run(&repo, &Repo::options());
+        let commits: Vec<usize> = (0..all.len()).filter(|at| all[*at].contains("\"model\":\"commit\"")).collect();
+        // A run that broke off behind this commit; what it had given out is named by its newest.
+        let cut = commits[commits.len() / 2];
+        let sha = |record: &str| {
+            let at = record.find("\"sha\":\"").unwrap() + 7;
+            Oid::from_hex(&record.as_bytes()[at..at + 40]).unwrap()
+        };
+        let mut known: Vec<Oid> = commits.iter().map(|at| &all[*at]).take(commits.len() / 2).map(|r| sha(r)).collect();
+        known.push(Oid::from_hex(&[b'7'; 40]).unwrap());
+        for blame in [true, false] {
+            let whole = run(&repo, &Options { blame, ..Repo::options() }).0;
+            let (new, summary) = run(&repo, &Options { blame, known: known.clone(), ..Repo::options() });
+            let expected: Vec<&String> = whole.iter().filter(|record| all[cut..].contains(record)).collect();
+            assert_eq!(new.iter().collect::<Vec<_>>(), expected, "seed {seed}");
+            assert_eq!(summary.recomputed > 0, blame);
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_has_a_sum_by_which_it_is_told_from_others() {
+    let mut repo = Repo::new();
+    let folder = tempfile::tempdir().unwrap();
+    let a = repo.commit("main", &[], &[write("f", lines("x", 20))]);
+    repo.import();
+    assert_eq!(ripsrc::checkpoint_sum(folder.path()), None);
+    let first = run(&repo, &with(folder.path())).1.next.unwrap();
+    first.save().unwrap();
+    assert_eq!(ripsrc::checkpoint_sum(folder.path()), Some(first.sum()));
+    repo.commit("main", &[a], &[write("f", lines("x", 21))]);
+    repo.import();
+    let second = run(&repo, &with(folder.path())).1.next.unwrap();
+    assert_ne!(first.sum(), second.sum());
+    ripsrc::checkpoint_discard(folder.path()).unwrap();
+    ripsrc::checkpoint_discard(folder.path()).unwrap();
+    assert_eq!(run(&repo, &with(folder.path())).1.checkpoint, CheckpointUse::Absent);
+    std::fs::write(folder.path().join("ripsrc.checkpoint"), "short").unwrap();
+    assert_eq!(ripsrc::checkpoint_sum(folder.path()), None);
+}
+
+/// Asked before it begins or between two records, a run ends; and with the flag down again it gives everything.
+#[test]
+fn a_run_that_is_asked_to_stop_stops() {
+    let mut repo = Repo::new();
+    history(&mut repo, 80, 60);
+    repo.import();
+    let (all, _) = run(&repo, &Repo::options());
+    for threads in [1, 2] {
+        let stop = Arc::new(AtomicBool::new(true));
+        let watch = Watch::stopped_by(Arc::clone(&stop));
+        let options = Options { threads, watch, ..Repo::options() };
+        let mut given = 0;
+        let result = repo.open().code(&options, &mut |_| {
+            given += 1;
+            Ok(())
+        });
+        assert!(matches!(result, Err(RunError::Stopped)), "{result:?}");
+        assert_eq!(given, 0);
+        assert!(matches!(repo.open().branches(&options, &mut |_| Ok(())), Err(RunError::Stopped)));
+        stop.store(false, Ordering::Relaxed);
+        assert_eq!(run(&repo, &options).0, all);
+    }
 }
