@@ -5,7 +5,6 @@
 
 #[path = "report.rs"]
 #[allow(dead_code, reason = "benchmarks share it, and each uses a part of it")]
-#[allow(dead_code, reason = "each benchmark prints the kinds of rows that it has")]
 mod report;
 
 use std::fmt::Write as _;

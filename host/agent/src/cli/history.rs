@@ -228,8 +228,8 @@ pub(super) fn run(arguments: Arguments, global: &Global) -> Result<Exit, Command
 }
 
 impl Code {
-    fn run(self: Box<Self>, global: &Global) -> Result<Exit, CommandError> {
-        let code = *self;
+    fn run(self, global: &Global) -> Result<Exit, CommandError> {
+        let code = self;
         let request = HistoryRequest {
             all_branches: code.all_branches,
             at: code.at,
