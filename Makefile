@@ -58,7 +58,7 @@ lint: setup ## Check formatting, lints, layers and what each package may depend 
 	@scripts/check-dependencies.sh
 
 .PHONY: bench
-bench: setup guests ## Run the benchmarks, all or one AREA (runtime); results in target/bench
+bench: setup guests ## Run the benchmarks, all or one AREA (runtime, egress); results in target/bench
 	@scripts/bench.sh "$(AREA)"
 
 .PHONY: test-servers

@@ -18,4 +18,5 @@ mod new;
 mod published;
 mod run_wasm;
 mod store;
+mod threats;
 mod tidy;

@@ -23,7 +23,8 @@ pub use check::{CheckReport, IntegrationCheck, check};
 pub use discover::{Candidate, Described, DiscoverReport, Discovered, DiscoveredModel, discover, merged_schema};
 pub use doctor::{Check, CheckState, DoctorReport, doctor};
 pub use export::{
-    Delivered, ExportOptions, ExportReport, ExportUi, IntegrationReport, OutcomeKind, RepoReport, Snapshot, export,
+    Delivered, ExportOptions, ExportReport, ExportUi, IntegrationReport, OutcomeKind, PausesNow, RepoReport, Snapshot,
+    export,
 };
 pub use inspect::{InspectReport, inspect};
 pub use new::{NewOptions, NewReport, TEMPLATES, Template, new_project};

@@ -204,6 +204,7 @@ mod tests {
             dead_letters: Backlog::default(),
             outbox_left: Backlog::default(),
             delivery_error: None,
+            pauses: Vec::new(),
             interrupted: false,
             duration_ms: 0,
         }

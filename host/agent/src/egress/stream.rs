@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::Response;
 use tokio::runtime::Handle;
 
-use super::client::{classify, header_pairs};
+use super::client::{Got, Head, Want, classify};
 use super::secrets::InUse;
 use super::{Egress, EgressError, Policy, Request};
 
@@ -75,23 +75,13 @@ impl Egress {
     ) -> Result<Stream, EgressError> {
         let timeout = request.timeout;
         let deadline = Instant::now() + timeout;
-        let wait = limits.first_byte.min(timeout);
-        let entry = self.entry(policy, &request);
-        let started = tokio
-            .block_on(async { tokio::time::timeout(wait, self.start(policy, request)).await })
-            .unwrap_or(Err(EgressError::Timeout(wait)));
-        if let Some(entry) = entry {
-            entry.end_with_head(started.as_ref().map(|(answer, _)| answer.status().as_u16()));
-        }
-        let (answer, secret) = started?;
-        let mut headers = header_pairs(answer.headers());
-        if let Some(secret) = &secret {
-            for (_, value) in &mut headers {
-                secret.redact_text(value);
-            }
-        }
+        let mut request = request;
+        let got = tokio.block_on(self.tried(policy, &mut request, Want::Head(limits.first_byte)))?;
+        let Got::Head(Head { status, headers, answer, secret }) = got else {
+            return Err(EgressError::Other("a whole answer came where its head was asked for".to_owned()));
+        };
         Ok(Stream {
-            status: answer.status().as_u16(),
+            status,
             headers,
             answer,
             piece: bytes_of::Piece::default(),

@@ -15,7 +15,7 @@ use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream, Trans
 use git2::{Oid, opts};
 use tokio::runtime::Handle;
 
-use crate::egress::{Egress, EgressError, Policy, Request, Stream, StreamLimits};
+use crate::egress::{Caller, Egress, EgressError, Manner, Policy, Request, Stream, StreamLimits};
 
 /// Of the list of refs. A repository with half a million refs has 40 MiB of them.
 const REFS_BYTES_MAX: u64 = 64 << 20;
@@ -107,10 +107,13 @@ impl Door {
             method: method.to_owned(),
             url,
             headers,
-            body,
+            body: body.map(Into::into),
             credential: self.credential.clone(),
             timeout: EXCHANGE_TIMEOUT,
             body_bytes_max: usize::MAX,
+            // What is asked for is only read, also where it takes a POST.
+            manner: Manner { idempotent: true, ..Manner::default() },
+            caller: Caller::default(),
         };
         let limits = StreamLimits { first_byte: FIRST_BYTE_TIMEOUT, between_bytes: BETWEEN_BYTES_TIMEOUT, bytes_max };
         let stream = self
