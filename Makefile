@@ -20,7 +20,7 @@ KILLS ?= 1000
 
 .PHONY: help
 help: ## Show this list
-	@echo "Usage: make TARGET [REPO=path-or-URL] [OUT=folder] [AREA=area] [KILLS=number]"; echo
+	@echo "Usage: make TARGET [REPO=path-or-URL] [OUT=folder] [AREA=area] [REPOS=paths] [KILLS=number]"; echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
@@ -58,7 +58,7 @@ lint: setup ## Check formatting, lints, layers and what each package may depend 
 	@scripts/check-dependencies.sh
 
 .PHONY: bench
-bench: setup guests ## Run the benchmarks, all or one AREA (runtime, egress); results in target/bench
+bench: setup $(if $(filter ripsrc,$(AREA)),,guests) ## Run the benchmarks, all or one AREA (runtime, ripsrc, egress; REPOS=paths for more); results in target/bench
 	@scripts/bench.sh "$(AREA)"
 
 .PHONY: test-servers

@@ -9,6 +9,7 @@ mod tests;
 mod tree;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -184,6 +185,7 @@ pub struct ExportRun {
     tree: Mutex<Tree>,
     state: Mutex<State>,
     segments_open: OpenSegments,
+    repositories_skipped: AtomicUsize,
 }
 
 impl From<StoreError> for SessionError {
@@ -220,6 +222,7 @@ impl ExportRun {
             tree: Mutex::default(),
             state: Mutex::new(state),
             segments_open: OpenSegments::default(),
+            repositories_skipped: AtomicUsize::new(0),
         }))
     }
 
@@ -358,6 +361,11 @@ impl ExportRun {
         self.shutdown.requested()
     }
 
+    /// The same as a flag, for work that knows nothing of runs.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        self.shutdown.flag()
+    }
+
     /// Commits what was sent so far, with this cursor. Open children hold the cursor back: until they are done, nobody
     /// knows that they will be.
     pub async fn checkpoint(&self, session: SessionId, cursor: &str) -> Result<(), SessionError> {
@@ -386,7 +394,7 @@ impl ExportRun {
             Some(staging) => Some(staging.lock().await),
             None => None,
         };
-        let staged = match &mut staging {
+        let mut staged = match &mut staging {
             Some(staging) => Some(staging.take().await?),
             None => None,
         };
@@ -397,6 +405,10 @@ impl ExportRun {
         }
         if commit.is_empty() {
             return Ok(());
+        }
+        // Whoever waits for the commit may be dropped while it is made, by a second interrupt.
+        if let Some(staged) = &mut staged {
+            staged.hand_over();
         }
         let taken = (commit.jobs.clone(), commit.state.clone(), commit.cursor.clone());
         match self.store.commit(commit).await {
@@ -469,6 +481,16 @@ impl ExportRun {
             )));
         }
         self.tree().queue_job(session, job, JOBS_UNCOMMITTED_MAX)
+    }
+
+    /// Counts a repository that the operator leaves out.
+    pub fn repository_skipped(&self) {
+        self.repositories_skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many repositories were left out.
+    pub fn repositories_skipped(&self) -> usize {
+        self.repositories_skipped.load(Ordering::Relaxed)
     }
 
     /// Jobs that are committed and not yet ended, those of earlier runs first.
