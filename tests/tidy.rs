@@ -42,6 +42,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("reqwest", &["egress"], "there is one way out"),
     ("rustls", &["egress"], "there is one way out"),
     ("git2", &["git"], "only the git side reads repositories"),
+    ("libgit2_sys", &["git"], "only the git side reads repositories"),
     ("ripsrc", &["app", "git"], "histories are read below the command line"),
     ("clap", &["cli"], "the command line is read in one place"),
     ("indicatif", &["cli"], "only the command line draws"),

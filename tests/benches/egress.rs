@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_types)]
 
 #[path = "report.rs"]
+#[allow(dead_code, reason = "benchmarks share it, and each uses a part of it")]
 mod report;
 
 use std::io::{BufRead, BufReader, Write};
@@ -165,7 +166,8 @@ impl Bench {
         let grants = Grants { network: vec![rule], private_hosts: vec!["127.0.0.1".to_owned()], ..Grants::default() };
         let component = Path::new("target/wasm32-wasip2/guest/guest_fetch.wasm").to_owned();
         let limits = Limits::default();
-        let integration = Integration { name: interface.to_owned(), component, config, grants, limits };
+        let integration =
+            Integration { name: interface.to_owned(), component, config, grants, limits, skip_git: false };
         Ok(self.tokio.block_on(self.runner.prepare(&integration))?)
     }
 }

@@ -10,6 +10,7 @@ mod history;
 mod inspect;
 mod new;
 mod new_file;
+mod pauses;
 mod run_wasm;
 mod status;
 

@@ -6,20 +6,22 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, RANGE, USER_AGENT};
 use http::{Method, StatusCode};
 use sha2::{Digest, Sha256};
 use url::{Host, Url};
 
 use super::clients::{CONNECT_TIMEOUT, Clients};
 use super::clock::Clock;
-use super::gate::{Account, Gate, Kind, Pass, Pause, rfc3339};
+use super::gate::{Account, Gate, Kind, Pass, rfc3339};
 use super::ledger::{Entry, Ledger};
+use super::pauses::Pause;
 use super::resolve::AddressRefused;
 use super::revalidate::{self, Answers, Key};
 use super::room::{Held, Room};
 use super::secrets::{self, InUse};
 use super::tries::{Next, Tries};
+use super::unpack::Unpack;
 use super::{EgressError, Policy, Request, Response, address, policy, rates, redirect};
 use crate::config::EgressSettings;
 use crate::shutdown::Shutdown;
@@ -73,6 +75,7 @@ pub(super) struct Head {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub answer: reqwest::Response,
+    pub unpack: Unpack,
     pub secret: Option<InUse>,
 }
 
@@ -139,6 +142,11 @@ impl Egress {
     #[must_use]
     pub fn pauses(&self) -> (Vec<Pause>, u64) {
         self.shared.gate.pauses()
+    }
+
+    /// Waits until pauses have begun, changed or ended since the last wait. For one listener.
+    pub async fn pauses_change(&self) {
+        self.shared.gate.pauses_change().await;
     }
 
     /// Begins to write a request down, where somebody wants that.
@@ -288,12 +296,13 @@ impl Egress {
             Want::Head(first_byte) => request.timeout.min(*first_byte),
         };
         let exchange = async {
-            let (answer, secret) = self.start(policy, request, judged).await?;
+            let (mut answer, secret) = self.start(policy, request, judged).await?;
+            let unpack = Unpack::of(answer.headers_mut());
             match want {
                 Want::Whole(held) => {
                     // What a try before this one held is not held any more.
                     held.clear();
-                    let mut whole = read_answer(answer, request.body_bytes_max, held).await?;
+                    let mut whole = read_answer(answer, unpack, request.body_bytes_max, held).await?;
                     if let Some(secret) = secret {
                         secret.redact(&mut whole);
                     }
@@ -304,7 +313,7 @@ impl Egress {
                     if let Some(secret) = &secret {
                         headers.iter_mut().for_each(|(_, value)| secret.redact_text(value));
                     }
-                    Ok(Got::Head(Head { status: answer.status().as_u16(), headers, answer, secret }))
+                    Ok(Got::Head(Head { status: answer.status().as_u16(), headers, answer, unpack, secret }))
                 }
             }
         };
@@ -481,6 +490,10 @@ fn checked_headers(pairs: &[(String, String)]) -> Result<HeaderMap, EgressError>
     if !headers.contains_key(USER_AGENT) {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("agent/", env!("CARGO_PKG_VERSION"))));
     }
+    // A part of a packed body cannot be unpacked by itself.
+    if !headers.contains_key(ACCEPT_ENCODING) && !headers.contains_key(RANGE) {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     Ok(headers)
 }
 
@@ -514,25 +527,35 @@ pub(super) fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
 
 async fn read_answer(
     mut answer: reqwest::Response,
+    mut unpack: Unpack,
     bytes_max: usize,
     held: &mut Held,
 ) -> Result<Response, EgressError> {
     let status = answer.status();
-    // What is announced and what comes are two things; an announcement that is too large already saves the wait.
-    let announced = answer.content_length().unwrap_or(0);
-    if announced > bytes_max as u64 {
-        return Err(EgressError::TooLarge(bytes_max));
-    }
     let mut body = Vec::new();
-    held.reserve(&mut body, announced.min(BODY_RESERVED_MAX) as usize, bytes_max)?;
-    // The length is checked as it comes, after decompression: what is announced may be a lie, and small may grow large.
-    while let Some(chunk) = answer.chunk().await.map_err(classify)? {
-        if chunk.len() > bytes_max - body.len() {
+    if !unpack.is_packed() {
+        // What is announced and what comes are two things; an announcement that is too large already saves the wait.
+        let announced = answer.content_length().unwrap_or(0);
+        if announced > bytes_max as u64 {
             return Err(EgressError::TooLarge(bytes_max));
         }
-        held.reserve(&mut body, chunk.len(), bytes_max)?;
-        body.extend_from_slice(&chunk);
+        held.reserve(&mut body, announced.min(BODY_RESERVED_MAX) as usize, bytes_max)?;
     }
+    // The length is checked as it comes, after it is unpacked: what is announced may be a lie, and small may grow large.
+    let mut add = |piece: &[u8]| {
+        if piece.len() > bytes_max - body.len() {
+            return Err(EgressError::TooLarge(bytes_max));
+        }
+        held.reserve(&mut body, piece.len(), bytes_max)?;
+        body.extend_from_slice(piece);
+        Ok(())
+    };
+    while let Some(mut chunk) = answer.chunk().await.map_err(classify)? {
+        while let Some(piece) = unpack.piece(&mut chunk)? {
+            add(piece)?;
+        }
+    }
+    add(unpack.end()?)?;
     let response = Response {
         status: status.as_u16(),
         url: answer.url().to_string(),
@@ -555,6 +578,7 @@ impl EgressError {
             EgressError::Timeout(_)
             | EgressError::RateLimited(_)
             | EgressError::TooLarge(_)
+            | EgressError::Grows(_)
             | EgressError::NoRoom(_) => {}
         }
     }

@@ -18,6 +18,7 @@ mod clients;
 mod clock;
 mod gate;
 mod ledger;
+mod pauses;
 mod policy;
 mod rates;
 mod redirect;
@@ -27,11 +28,12 @@ mod room;
 mod secrets;
 mod stream;
 mod tries;
+mod unpack;
 
 pub use client::Egress;
 pub(crate) use client::{HEADER_BYTES_MAX, HEADERS_MAX};
-pub use gate::Pause;
 pub use ledger::{Account, Denial, Exchange, Lack, Ledger};
+pub use pauses::Pause;
 pub(crate) use redirect::REDIRECTS_MAX;
 pub(crate) use room::{Held, Room, fields_bytes};
 pub(crate) use stream::{Stream, StreamLimits};
@@ -151,6 +153,8 @@ pub enum EgressError {
     RateLimited(String),
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
+    #[error("the answer grows to more than {0} times its size when it is unpacked")]
+    Grows(u64),
     /// The caller's requests and answers together.
     #[error("the requests and answers that are held take more than {0} bytes together")]
     NoRoom(usize),
