@@ -67,7 +67,7 @@ pub(super) enum Want<'a> {
 /// What came of one try.
 pub(super) enum Got {
     Whole(Response),
-    Head(Head),
+    Head(Box<Head>),
 }
 
 /// An answer whose body has not come.
@@ -313,7 +313,8 @@ impl Egress {
                     if let Some(secret) = &secret {
                         headers.iter_mut().for_each(|(_, value)| secret.redact_text(value));
                     }
-                    Ok(Got::Head(Head { status: answer.status().as_u16(), headers, answer, unpack, secret }))
+                    let status = answer.status().as_u16();
+                    Ok(Got::Head(Box::new(Head { status, headers, answer, unpack, secret })))
                 }
             }
         };

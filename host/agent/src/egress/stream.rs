@@ -81,9 +81,10 @@ impl Egress {
         let deadline = Instant::now() + timeout;
         let mut request = request;
         let got = tokio.block_on(self.tried(policy, &mut request, Want::Head(limits.first_byte)))?;
-        let Got::Head(Head { status, headers, answer, unpack, secret }) = got else {
+        let Got::Head(head) = got else {
             return Err(EgressError::Other("a whole answer came where its head was asked for".to_owned()));
         };
+        let Head { status, headers, answer, unpack, secret } = *head;
         Ok(Stream {
             status,
             headers,
