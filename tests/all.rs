@@ -20,4 +20,5 @@ mod published;
 mod ripsrc;
 mod run_wasm;
 mod store;
+mod threats;
 mod tidy;
