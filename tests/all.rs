@@ -9,6 +9,7 @@ mod disk;
 mod durability;
 mod export;
 mod failing;
+mod github;
 mod interrupt;
 mod kill;
 mod languages;

@@ -1,10 +1,11 @@
 //! The server: GraphQL with the points that are left in view, and REST requests with the header fields that it wants. What
 //! ends an export early is told apart here from what goes wrong.
 
+use agent_sdk::Error;
 use agent_sdk::graphql::{Answer, Graphql, GraphqlError};
 use agent_sdk::http::{self, HttpError, Request};
 use agent_sdk::paging::{Fault, PagingError};
-use agent_sdk::{Error, ErrorKind};
+use agent_sdk::updated::from_now;
 use serde_json::Value;
 
 use crate::config::{CREDENTIAL, Config};
@@ -21,16 +22,6 @@ pub enum Stop {
     Asked,
     /// Something went wrong.
     Failed(Error),
-}
-
-impl Stop {
-    /// Whether there is no use in trying the next part.
-    pub fn ends_all(&self) -> bool {
-        match self {
-            Stop::Paused(_) | Stop::Asked => true,
-            Stop::Failed(error) => matches!(error.kind(), ErrorKind::Denied),
-        }
-    }
 }
 
 impl From<Error> for Stop {
@@ -62,7 +53,7 @@ impl From<Fault> for Stop {
         match &fault.why {
             PagingError::Http(HttpError::RateLimited(until)) => Stop::Paused(Some(until.clone())),
             PagingError::Status(error) if error.budget_spent || error.retry_after_secs.is_some() => {
-                let wait = error.retry_after_secs.map(|secs| agent_sdk::updated::from_now(secs));
+                let wait = error.retry_after_secs.map(from_now);
                 Stop::Paused(wait)
             }
             _ => Stop::Failed(fault.into()),

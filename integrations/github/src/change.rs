@@ -115,7 +115,9 @@ fn faults(answer: &Response) -> String {
         .iter()
         .map(|fault| match (&fault["message"], &fault["field"], &fault["code"]) {
             (Value::String(message), _, _) => message.clone(),
-            (_, field, code) => format!("{field} is {code}"),
+            (_, field, code) => {
+                format!("{} is {}", field.as_str().unwrap_or("something"), code.as_str().unwrap_or("wrong"))
+            }
         })
         .collect();
     format!("{} {}", body["message"].as_str().unwrap_or("no reason given"), fields.join("; "))

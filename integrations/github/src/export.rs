@@ -238,7 +238,7 @@ impl Run<'_> {
                 tracking.skip(crate::notes::shortened(&why, SKIP_BYTES_MAX));
                 self.result.failed(repo.ref_id(), &repo.full_name, &error);
                 self.failures_in_a_row += 1;
-                let all = error_ends_all(&error) && error.kind() == agent_sdk::ErrorKind::Denied;
+                let all = error.kind() == agent_sdk::ErrorKind::Denied;
                 let server = self.failures_in_a_row >= FAILURES_IN_A_ROW_MAX;
                 if all || server { Err(Stop::Failed(error)) } else { Ok(()) }
             }
@@ -292,14 +292,16 @@ fn moved(
 ) -> Result<Signature, Stop> {
     let all = before.wants != now.wants;
     let mut signature = now.clone();
-    if config.issues && (scope.repo.has_issues || now.issues.count > 0) && (all || before.issues != now.issues) {
+    let any = |now: &Latest, before: &Latest| now.count > 0 || before.count > 0;
+    if config.issues && any(&now.issues, &before.issues) && (all || before.issues != now.issues) {
         let seen = issues(scope, tracking, &now.issues)?;
         if !gone::is_caught_up(seen.newest.as_deref(), now.issues.updated_at.as_deref()) {
             signature.issues = before.issues.clone();
         }
     }
     let mut heads = Heads::default();
-    if config.code && (all || before.pull_requests != now.pull_requests) {
+    let pulls = (&now.pull_requests, &before.pull_requests);
+    if config.code && any(pulls.0, pulls.1) && (all || pulls.0 != pulls.1) {
         let (seen, found) = pull_requests(scope, tracking, &now.pull_requests)?;
         heads = found;
         if !gone::is_caught_up(seen.newest.as_deref(), now.pull_requests.updated_at.as_deref()) {

@@ -80,8 +80,9 @@ fn fetch(scope: &mut Scope<'_>, issues: &mut Reader<Issues>, numbers: &[u64]) ->
     let variables = json!({ "owner": owner, "name": name });
     for batch in numbers.chunks(LOOK_UP_PAGE) {
         let mut answer = scope.api.query(&look_up(batch), &variables)?;
-        let mut nodes: Vec<Value> =
-            (0..batch.len()).map(|place| answer.data["repository"][format!("n{place}")].take()).collect();
+        let mut nodes: Vec<Value> = (0..batch.len())
+            .filter_map(|place| answer.data.pointer_mut(&format!("/repository/n{place}")).map(Value::take))
+            .collect();
         nodes.retain(|node| !node.is_null());
         for what in walk::complete(scope.api, "Issue", &mut nodes)? {
             scope.notes.left_out(&format!("Issue {what}"));

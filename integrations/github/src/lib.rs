@@ -129,4 +129,6 @@ fn try_server(config: &Config) -> Result<(Option<String>, Vec<String>)> {
 agent_sdk::register!(GitHub);
 
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod tests;

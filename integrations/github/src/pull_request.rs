@@ -310,6 +310,8 @@ pub struct PullRequests {
     reviews: Session<Review>,
     requests: Session<ReviewRequest>,
     pub comments: Session<PullRequestComment>,
+    /// Its cursor is that of the comments on code, and stays what it is while those of conversations are sent.
+    comments_cursor: String,
     /// Of those that were sent in this run.
     pub heads: Vec<git::PullRequest>,
 }
@@ -317,11 +319,13 @@ pub struct PullRequests {
 impl PullRequests {
     pub fn open(tracking: &Session<Tracking>, repo: &Found) -> Result<PullRequests> {
         let (id, name) = (&repo.ref_id(), &repo.full_name);
+        let comments: Session<PullRequestComment> = tracking.model(id, name)?;
         Ok(PullRequests {
+            comments_cursor: comments.last_processed().unwrap_or_else(|| "{}".to_owned()),
+            comments,
             commits: tracking.model(id, name)?,
             reviews: tracking.model(id, name)?,
             requests: tracking.model(id, name)?,
-            comments: tracking.model(id, name)?,
             heads: Vec::new(),
         })
     }
@@ -356,7 +360,7 @@ impl Kind for PullRequests {
     fn checkpoint(&mut self, cursor: &str) -> Result<()> {
         self.commits.checkpoint(cursor)?;
         self.reviews.checkpoint(cursor)?;
-        self.requests.checkpoint(cursor)
-        // Comments have a cursor of their own, for those on the code.
+        self.requests.checkpoint(cursor)?;
+        self.comments.checkpoint(&self.comments_cursor)
     }
 }

@@ -61,7 +61,7 @@ macro_rules! pull_request {
             commits(first: 50) { pageInfo { hasNextPage endCursor } nodes { ...CommitParts } } }
         fragment CommentParts on IssueComment { id body url createdAt updatedAt author { ...Who } }
         fragment ReviewParts on PullRequestReview { id state body url submittedAt author { ...Who } }
-        fragment RequestParts on ReviewRequest { requestedReviewer { __typename ...Who ... on Team { databaseId name } } }
+        fragment RequestParts on ReviewRequest { requestedReviewer { __typename ...Who ... on Team { databaseId } } }
         fragment CommitParts on PullRequestCommit { commit { oid message url additions deletions authoredDate committedDate
             author { name email user { ...Who } } committer { name email user { ...Who } } } }"
     };
@@ -189,7 +189,7 @@ pub const INNER: [(&str, &str, &str); 4] = [
     (
         "reviewRequests",
         "RequestParts",
-        "fragment RequestParts on ReviewRequest { requestedReviewer { __typename ...Who ... on Team { databaseId name } } }",
+        "fragment RequestParts on ReviewRequest { requestedReviewer { __typename ...Who ... on Team { databaseId } } }",
     ),
     (
         "commits",

@@ -39,7 +39,7 @@ fn node(api: &Api, repo: &Found, number: u64, query: &str, name: &'static str) -
     let variables = json!({ "owner": owner, "name": repo_name, "number": number });
     let mut answer = api.query(query, &variables).map_err(|stop| error(stop.into()))?;
     let field = if name == "Issue" { "issue" } else { "pullRequest" };
-    let node = answer.data["repository"][field].take();
+    let node = answer.data.pointer_mut(&format!("/repository/{field}")).map(Value::take).unwrap_or_default();
     if node.is_null() {
         let gone = answer.faults.iter().any(|fault| fault.is("NOT_FOUND"));
         return if gone { Ok(None) } else { Err(answer.whole().map_or_else(Error::from, |_| Error::not_found("it"))) };

@@ -86,7 +86,7 @@ pub struct Seen {
     pub newest: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Cursor {
     /// The newest update that was known when the last complete run began; none before the first is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -254,12 +254,6 @@ impl<K: Kind> Reader<K> {
     }
 }
 
-impl PartialEq for Cursor {
-    fn eq(&self, other: &Cursor) -> bool {
-        self.text(None) == other.text(None) && self.known == other.known
-    }
-}
-
 /// A list of nodes inside of another, without what is null.
 #[derive(Debug, Deserialize)]
 #[serde(bound = "T: Deserialize<'de>")]
@@ -276,7 +270,9 @@ impl<T> Nodes<T> {
 
 /// The items of an inner list that are what they should be; the others are noted.
 pub fn items<T: serde::de::DeserializeOwned>(node: &mut Value, name: &str, scope: &mut Scope<'_>) -> Vec<T> {
-    let Value::Array(nodes) = node[name]["nodes"].take() else { return Vec::new() };
+    // By a pointer: what is no object has nothing in it, where an index would end the run.
+    let list = node.pointer_mut(&format!("/{name}/nodes")).map(Value::take);
+    let Some(Value::Array(nodes)) = list else { return Vec::new() };
     let number = node["number"].clone();
     let mut found = Vec::with_capacity(nodes.len());
     for item in nodes.into_iter().filter(|item| !item.is_null()) {

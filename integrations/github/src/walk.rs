@@ -218,8 +218,8 @@ pub fn complete(api: &Api, kind: &'static str, nodes: &mut [Value]) -> Result<Ve
         };
         let Some(mut answer) = answer else { continue };
         for (number, (place, more)) in batch.into_iter().enumerate() {
-            let connection = answer.data[format!("n{number}")][more.connection].take();
-            let Value::Object(mut connection) = connection else { continue };
+            let connection = answer.data.pointer_mut(&format!("/n{number}/{}", more.connection)).map(Value::take);
+            let Some(Value::Object(mut connection)) = connection else { continue };
             if let Some(Value::Array(items)) = connection.remove("nodes")
                 && let Some(known) = nodes[place][more.connection]["nodes"].as_array_mut()
             {

@@ -28,7 +28,7 @@ pub use hooks::{Delivery, hmac_sha256};
 pub use lies::{Lie, Told};
 pub use limits::{Ledger, POINTS_HOUR};
 pub use truth::Truth;
-pub use world::{ORGANISATION, Size, World};
+pub use world::{Comment, ORGANISATION, Size, World};
 
 const V3: &str = "/api/v3";
 const GRAPHQL: &str = "/api/graphql";
@@ -128,7 +128,7 @@ impl Simulator {
         lock(&self.state).options.change_every = requests;
     }
 
-    /// Begins a new hour.
+    /// Begins a new hour, and a new minute.
     pub fn renew(&self) {
         lock(&self.state).limits.renew();
     }

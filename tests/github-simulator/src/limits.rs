@@ -69,9 +69,10 @@ impl Limits {
         now - now.rem_euclid(3_600) + 3_600
     }
 
-    /// A new hour.
+    /// A new hour, and so a new minute.
     pub fn renew(&mut self) {
         self.used = 0;
+        self.minute = Default::default();
     }
 
     /// Whether the hour's points are spent.
