@@ -215,8 +215,9 @@ impl Graphql {
             Err(HttpError::RateLimited(until)) => return Err(GraphqlError::RateLimited(Some(until))),
             response => response?,
         };
+        let reset = reset(&response);
         let response = match response.check() {
-            Err(error) if waits(&error) => return Err(GraphqlError::RateLimited(until(&error))),
+            Err(error) if waits(&error) => return Err(GraphqlError::RateLimited(until(&error).or(reset))),
             response => response?,
         };
         self.read(response)
@@ -236,8 +237,7 @@ impl Graphql {
             self.budget.replace(Some(budget));
         }
         if body.errors.iter().any(|fault| fault.is("RATE_LIMITED") || fault.is("RATE_LIMIT")) {
-            let reset = response.header("x-ratelimit-reset").and_then(|secs| secs.parse().ok());
-            return Err(GraphqlError::RateLimited(reset.map(crate::time::format)));
+            return Err(GraphqlError::RateLimited(reset(&response)));
         }
         if body.data.is_null() {
             return Err(match body.errors.is_empty() {
@@ -263,6 +263,12 @@ impl Graphql {
 
 fn waits(error: &StatusError) -> bool {
     matches!(error.status, 403 | 429) && (error.retry_after_secs.is_some() || error.budget_spent || error.status == 429)
+}
+
+/// When the budget is renewed, where the server says so in the way of GitHub. Nought is how some servers say nothing.
+fn reset(response: &Response) -> Option<String> {
+    let secs = response.header("x-ratelimit-reset")?.parse().ok().filter(|secs| *secs > 0)?;
+    Some(crate::time::format(secs))
 }
 
 fn until(error: &StatusError) -> Option<String> {

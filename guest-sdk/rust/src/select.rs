@@ -4,7 +4,7 @@
 //! | Pattern | Matches |
 //! |---|---|
 //! | `project` | a part of this name at any level, and all below it |
-//! | `/owner`, `owner/` | `owner` at the top, and all below it |
+//! | `/owner` | `owner` at the top, and all below it |
 //! | `owner/pro*` | below `owner`, what begins so; `*` and `?` never match a `/`, `[a-z]` and `[!a-z]` are single characters |
 //! | `**/x`, `x/**`, `a/**/b` | across levels |
 //! | `!pattern` | takes back what a pattern before it matched; the last that matches decides |

@@ -88,8 +88,10 @@ impl Ids {
         let mut ids = self.ids.iter().copied().peekable();
         while let Some(first) = ids.next() {
             let mut last = first;
-            while ids.peek() == last.checked_add(1).as_ref() {
-                last += 1;
+            while let Some(next) = last.checked_add(1)
+                && ids.peek() == Some(&next)
+            {
+                last = next;
                 ids.next();
             }
             if !text.is_empty() {

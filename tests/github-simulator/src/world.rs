@@ -58,7 +58,7 @@ impl Dice {
         Dice(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut hash = self.0;
         hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -68,7 +68,7 @@ impl Dice {
 
     /// Below `end`, which is not 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
+        self.roll() % end.max(1)
     }
 
     pub fn one_in(&mut self, of: u64) -> bool {
@@ -371,7 +371,7 @@ impl World {
     }
 
     fn sha(&mut self) -> String {
-        let words: Vec<u64> = (0..3).map(|_| self.dice.next()).collect();
+        let words: Vec<u64> = (0..3).map(|_| self.dice.roll()).collect();
         let text: String = words.iter().map(|word| format!("{word:016x}")).collect();
         text[..40].to_owned()
     }
