@@ -1,7 +1,7 @@
 //! As much of an HTTP/1.1 server as a test needs: on the loopback address, a thread for each connection, and answers that can
 //! be wrong in ways that a good server library would not let them be.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -197,7 +197,7 @@ impl State {
         }
         let text = format!("{} {} {}", request.method, request.target, String::from_utf8_lossy(&request.body));
         let lies: Vec<Lie> =
-            self.options.lies.iter_mut().filter(|told| told.meets(&text)).map(|told| told.lie.clone()).collect();
+            self.options.lies.iter_mut().filter_map(|told| told.meets(&text).then(|| told.lie.clone())).collect();
         let skew = lies.iter().find_map(|lie| if let Lie::Skew(secs) = lie { Some(*secs) } else { None }).unwrap_or(0);
         if let Some(answer) = self.instead(&lies, request, kind) {
             return self.signed(answer, skew);
