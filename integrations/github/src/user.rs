@@ -23,6 +23,8 @@ const HASH_MASK: u64 = (1 << 40) - 1;
 
 #[derive(Debug, Serialize)]
 pub struct User {
+    /// What the host's git side knows records of this model by, which has people of its own in it.
+    id: String,
     ref_id: String,
     ref_type: &'static str,
     username: String,
@@ -40,12 +42,14 @@ pub struct User {
 
 impl Model for User {
     const NAME: &'static str = "sourcecode.User";
+    const KEY: &'static [&'static str] = &["/id"];
 
     fn schema() -> Value {
         json!({
             "type": "object",
-            "required": ["ref_id", "ref_type", "username", "type", "member"],
+            "required": ["id", "ref_id", "ref_type", "username", "type", "member"],
             "properties": {
+                "id": { "type": "string", "description": "github/ref_id: the key, for git has people in this model too" },
                 "ref_id": { "type": "string", "description": "The account's number; its login may change" },
                 "ref_type": { "const": REF_TYPE },
                 "username": { "type": "string" },
@@ -111,6 +115,7 @@ impl Actor {
     pub fn user(&self, member: bool) -> User {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         User {
+            id: format!("{REF_TYPE}/{}", self.ref_id()),
             ref_id: self.ref_id(),
             ref_type: REF_TYPE,
             username: self.login.clone(),
