@@ -161,20 +161,19 @@ fn servers_that_lie_lose_only_what_cannot_be_had_and_that_is_said() {
     });
     simulator.lie(told.collect());
     let bench = bench(&simulator, "git: false");
-    let report = bench.report(3, &[]);
-    let errors: BTreeMap<&str, &str> = report["integrations"][0]["projects"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|project| Some((project["ref_id"].as_str()?, project["error"].as_str()?)))
-        .collect();
+    bench.export().code(3);
+    let sink = bench.sink();
+    let health =
+        |record: &Value| Some((record["ref_id"].as_str()?.to_owned(), record["error_message"].as_str()?.to_owned()));
+    let errors: BTreeMap<String, String> =
+        sink.records["github/sourcecode.RepoError"].iter().filter_map(health).collect();
     let (truth, found) = (simulator.truth(), arrived(&bench.sink()));
     let of = |truth: &Truth, id: &str| -> Vec<String> {
         let issues = truth["work.Issue"].keys().filter(|issue| issue.starts_with(&format!("{id}/")));
         issues.cloned().collect()
     };
     for ((lie, _, fares), (id, _)) in lies.iter().zip(&names) {
-        let (expected, arrived, error) = (of(&truth, id), of(&found, id), errors.get(id.as_str()));
+        let (expected, arrived, error) = (of(&truth, id), of(&found, id), errors.get(id));
         match fares {
             Fares::Well => {
                 assert_eq!(arrived, expected, "{lie:?}");
@@ -191,7 +190,7 @@ fn servers_that_lie_lose_only_what_cannot_be_had_and_that_is_said() {
         }
     }
     let (last, _) = names.last().unwrap();
-    assert_eq!((of(&found, last), errors.get(last.as_str())), (of(&truth, last), None), "nobody lied about it");
+    assert_eq!((of(&found, last), errors.get(last)), (of(&truth, last), None), "nobody lied about it");
     let log = bench.read("root/logs/integrations/github.log");
     assert!(log.contains("the record says UNKNOWN") && log.contains("texts of more than 1 MiB were cut"), "{log}");
     // Once it tells the truth again, the next run brings what was missing, but for what it had named.
@@ -246,7 +245,7 @@ fn a_spent_budget_pauses_and_the_next_hours_bring_the_rest() {
     let simulator = Simulator::start(options).unwrap();
     let bench = bench(&simulator, "git: false, reserve: 0");
     let report = bench.report(3, &[]);
-    assert!(report["integrations"][0]["projects"].to_string().contains("paused until"), "{report:#}");
+    assert!(report["integrations"][0]["reason"].to_string().contains("paused until"), "{report:#}");
     let mut hours = 1;
     loop {
         simulator.renew();
@@ -268,7 +267,7 @@ fn secondary_limits_and_bad_credentials_are_told_apart() {
     let bench = bench(&simulator, "git: false");
     simulator.lie(vec![Told::once(Lie::Secondary(60), "IssueParts")]);
     let report = bench.report(3, &[]);
-    assert!(report["integrations"][0]["projects"].to_string().contains("paused until"), "{report:#}");
+    assert!(report["integrations"][0]["reason"].to_string().contains("paused until"), "{report:#}");
     simulator.lie(Vec::new());
     bench.export().code(0);
     same(&simulator, &bench);
