@@ -2,7 +2,7 @@
 # Runs the benchmarks of one area, or of all. Each prints a table and writes target/bench/AREA.json. Argument: the area.
 set -euo pipefail
 area=$1
-areas=(runtime github)
+areas=(runtime ripsrc)
 cargo=${CARGO:-cargo}
 
 if [ "$area" != all ]; then
@@ -13,7 +13,7 @@ if [ "$area" != all ]; then
 fi
 mkdir -p target/bench
 # A peer that is measured in the same run: a Singer target. Where Python or its packages cannot be had it is left out, by name.
-if [ ! -x target/bench/singer/bin/target-jsonl ]; then
+if [[ " ${areas[*]} " == *" runtime "* && ! -x target/bench/singer/bin/target-jsonl ]]; then
     { python3 -m venv target/bench/singer && target/bench/singer/bin/pip install --quiet target-jsonl==0.1.4; } ||
         echo "target-jsonl cannot be installed; its figures are left out" >&2
 fi

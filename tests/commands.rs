@@ -198,7 +198,7 @@ fn bad_input_is_told() {
 // --- results
 
 /// The published form, tightened: a member that it does not describe is a fault.
-fn published(name: &str) -> jsonschema::Validator {
+pub fn published(name: &str) -> jsonschema::Validator {
     fn tighten(value: &mut Value) {
         if let Value::Object(members) = value {
             if members.contains_key("properties") && !members.contains_key("additionalProperties") {
@@ -217,7 +217,7 @@ fn published(name: &str) -> jsonschema::Validator {
 }
 
 #[track_caller]
-fn fits(name: &str, document: &Value) {
+pub fn fits(name: &str, document: &Value) {
     let faults: Vec<String> =
         published(name).iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(faults.is_empty(), "docs/schemas/{name}.json: {faults:#?}\n{document:#}");
@@ -273,11 +273,19 @@ fn every_result_has_its_published_form() {
     fits("check", &serde_json::from_str(&bench.read("check.json")).unwrap());
 }
 
+/// Forms that `ripsrc` holds.
+const ELSEWHERE: &[&str] = &["ripsrc-record", "ripsrc-run", "ripsrc-validate"];
+
 #[test]
 fn every_published_form_is_used() {
     for file in tests::files_below(&repository().join("docs/schemas")) {
+        // Records of repositories are held against theirs beside the code that makes them.
+        if file.parent().unwrap().ends_with("records") {
+            continue;
+        }
         let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
-        assert!(RESULTS.iter().any(|(_, _, form)| **form == name), "docs/schemas/{name}.json is tested by nothing");
+        let used = RESULTS.iter().any(|(_, _, form)| **form == name) || ELSEWHERE.contains(&name.as_str());
+        assert!(used, "docs/schemas/{name}.json is tested by nothing");
     }
 }
 

@@ -418,6 +418,12 @@ export namespace git {
     credential?: string;
     commit_url_template?: string;
     branch_url_template?: string;
+    /** Whether the owners of files' lines are exported. Default: true. */
+    blame?: boolean;
+    /** Whether languages are told and lines are counted, with the owners. Default: true. */
+    count?: boolean;
+    /** How ids of records are made. Default: hashed. */
+    ids?: "hashed" | "legacy";
     pull_requests?: { id: string; ref_id: string; url: string; branch_name: string; last_commit_sha: string }[];
   }
   /** Queues a repository. The job commits with `session` and is worked off after the export returns. */

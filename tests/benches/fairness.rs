@@ -14,6 +14,7 @@ use agent::config::{Grants, Integration, Limits};
 use agent::egress::Egress;
 use agent::export::ExportRun;
 use agent::export::Sample;
+use agent::git::GitMemory;
 use agent::logs::Logs;
 use agent::sandbox::{self, Compiler, Sandbox};
 use agent::shutdown::Shutdown;
@@ -63,6 +64,8 @@ impl Bench {
             sample: Sample::default(),
             customer_id: String::new(),
             git_cache: folder.path().join("repos"),
+            git_checkpoints: folder.path().join("checkpoints"),
+            git_memory: GitMemory::new(1 << 30, 1),
         };
         // As the command line makes it.
         let tokio = agent::shutdown::runtime()?;
@@ -71,7 +74,8 @@ impl Bench {
 
     fn integration(name: &str, file: &str, config: Value) -> Integration {
         let limits = Limits { cpu_time_max: Duration::from_secs(86_400), ..Limits::default() };
-        Integration { name: name.to_owned(), component: component(file), config, grants: Grants::default(), limits }
+        let (name, grants) = (name.to_owned(), Grants::default());
+        Integration { name, component: component(file), config, grants, limits, skip_git: false }
     }
 
     /// Runs an export of this many records, and says what the process used meanwhile: CPU and wall time, seconds.

@@ -121,6 +121,11 @@ impl Row {
         Row::lower(name, value, "×", bar)
     }
 
+    /// A figure whose bar is a share of a peer's.
+    pub fn against(name: &str, value: f64, unit: &'static str, peer: &str, theirs: f64, bar: f64) -> Row {
+        Row { bar: Some(bar), met: Some(value <= bar * theirs), ..Row::new(name, value, unit).peer(peer, theirs) }
+    }
+
     pub fn peer(mut self, name: &str, value: f64) -> Row {
         self.peer = Some(name.to_owned());
         self.peer_value = Some(value);

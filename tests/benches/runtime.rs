@@ -4,6 +4,7 @@
 #[path = "fairness.rs"]
 mod fairness;
 #[path = "report.rs"]
+#[allow(dead_code, reason = "each benchmark prints the kinds of rows that it has")]
 mod report;
 
 use std::io::{BufRead, BufReader, Read, Write};

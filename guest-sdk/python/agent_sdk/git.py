@@ -43,6 +43,12 @@ class Repo:
     commit_url_template: Optional[str] = None
     #: The URL of a branch, with ``{branch}`` in it.
     branch_url_template: Optional[str] = None
+    #: Whether the owners of files' lines are exported; they are if not given.
+    blame: Optional[bool] = None
+    #: Whether languages are told and lines are counted, with the owners; they are if not given.
+    count: Optional[bool] = None
+    #: How ids of records are made: ``hashed``, if not given, or ``legacy``.
+    ids: Optional[str] = None
     #: Pull requests whose commits are to be found out.
     pull_requests: List[PullRequest] = dataclasses.field(default_factory=list)
 

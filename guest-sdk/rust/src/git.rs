@@ -28,6 +28,15 @@ pub struct Repo {
     /// The URL of a branch, with `{branch}` in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch_url_template: Option<String>,
+    /// Whether the owners of files' lines are exported; they are where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blame: Option<bool>,
+    /// Whether languages are told and lines are counted, with the owners; they are where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<bool>,
+    /// How ids of records are made: `hashed`, where it is left out, or `legacy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<String>,
     /// Pull requests whose commits are to be found out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pull_requests: Vec<PullRequest>,

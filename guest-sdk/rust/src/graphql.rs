@@ -338,7 +338,7 @@ mod tests {
 
         fn export(_: Self::Config) -> Result<ExportResult> {
             let client = Graphql::new(Request::post(URL));
-            let mut ask = || client.query("{ a }", &json!({}));
+            let ask = || client.query("{ a }", &json!({}));
             assert_eq!(ask()?.whole()?["a"], 1);
             assert_eq!((client.spent(), client.budget().map(|budget| budget.remaining)), (2, Some(7)));
             let part = ask()?;

@@ -246,6 +246,6 @@ mod tests {
         assert!(without(100).unwrap_err().to_string().contains("100 of 100"));
         assert_eq!(gone(&(1..=5).collect(), &Ids::new()).unwrap().len(), 5);
         assert!(gone(&(1..=6).collect(), &Ids::new()).is_err());
-        assert_eq!(gone(&known, &(1..=200).collect()).unwrap(), []);
+        assert_eq!(gone(&known, &(1..=200).collect()).unwrap(), Vec::<u64>::new());
     }
 }

@@ -29,7 +29,7 @@ pub struct Shutdown {
 
 #[derive(Default)]
 struct State {
-    requested: AtomicBool,
+    requested: Arc<AtomicBool>,
     changed: Notify,
 }
 
@@ -44,6 +44,12 @@ impl Shutdown {
     #[must_use]
     pub fn requested(&self) -> bool {
         self.state.requested.load(Ordering::SeqCst)
+    }
+
+    /// The same as a flag, for work that knows nothing of the agent.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.state.requested)
     }
 
     /// Waits until the end has been asked for.

@@ -82,6 +82,47 @@ impl State {
         }
     }
 
+    /// Paths that another map has differently, by path, with what this one has. What the two share isn't looked at.
+    pub fn differences<'a>(&'a self, other: &'a Self) -> Vec<(PathId, Option<&'a Owners>)> {
+        fn same(a: Option<&Rc<Node>>, b: Option<&Rc<Node>>) -> bool {
+            match (a, b) {
+                (Some(a), Some(b)) => Rc::ptr_eq(a, b),
+                (a, b) => a.is_none() && b.is_none(),
+            }
+        }
+        fn same_owners(a: Option<&Owners>, b: Option<&Owners>) -> bool {
+            match (a, b) {
+                (Some(Some(a)), Some(Some(b))) => Arc::ptr_eq(a, b),
+                (Some(None), Some(None)) | (None, None) => true,
+                _ => false,
+            }
+        }
+        type Pair<'a> = (Option<&'a Rc<Node>>, Option<&'a Rc<Node>>);
+        fn collect<'a>((this, other): Pair<'a>, prefix: u32, out: &mut Vec<(PathId, Option<&'a Owners>)>) {
+            if same(this, other) {
+                return;
+            }
+            for at in 0..WIDTH {
+                let place = (prefix << WIDTH_BITS) | at as u32;
+                let below = |node: Option<&'a Rc<Node>>| match node.map(|node| &**node) {
+                    Some(Node::Inner(below)) => below[at].as_ref(),
+                    _ => None,
+                };
+                let owners = |node: Option<&'a Rc<Node>>| match node.map(|node| &**node) {
+                    Some(Node::Leaf(slots)) => slots[at].as_ref(),
+                    _ => None,
+                };
+                collect((below(this), below(other)), place, out);
+                if !same_owners(owners(this), owners(other)) {
+                    out.push((place, owners(this)));
+                }
+            }
+        }
+        let mut out = vec![];
+        collect((self.root.as_ref(), other.root.as_ref()), 0, &mut out);
+        out
+    }
+
     /// All paths and their owners, by path.
     pub fn iter(&self) -> Vec<(PathId, &Owners)> {
         fn collect<'a>(node: &'a Node, prefix: u32, out: &mut Vec<(PathId, &'a Owners)>) {
@@ -343,6 +384,14 @@ mod tests {
         let before = state.clone();
         state.set(32, None);
         assert!(state.get(32).is_none() && before.get(32).is_some() && state.get(33).is_none());
+        let differences = |a: &State, b: &State| -> Vec<PathId> {
+            a.differences(b).into_iter().map(|(path, owners)| path + 10_000 * u32::from(owners.is_none())).collect()
+        };
+        assert_eq!((differences(&state, &before), differences(&before, &state)), (vec![10_032], vec![32]));
+        state.set(1023, Some(None));
+        state.set(31, before.get(31).cloned());
+        assert_eq!(differences(&state, &before), [10_032, 1023]);
+        assert_eq!(differences(&before, &State::new(5000)), [0, 31, 32, 1023, 1024, 4999]);
         let paths: Vec<_> = before.iter().into_iter().map(|(path, _)| path).collect();
         assert_eq!(paths, [0, 31, 32, 1023, 1024, 4999]);
     }

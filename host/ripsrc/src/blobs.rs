@@ -6,7 +6,7 @@
 //! memory is let go and read once more in a later round, together with its counterparts only.
 
 use crate::changes::{BlobId, PairId};
-use crate::count::{self, Counter, FileFacts};
+use crate::count::{self, Beside, Counter, Cut, FileFacts, Kept, Numbers, Version};
 use crate::diff::{self, Diff, Scratch};
 use crate::lines::{Lines, Text};
 use crate::objects::forest::{Forest, Object, Worker};
@@ -38,13 +38,6 @@ pub(crate) struct Facts {
 /// Letters of lines' classes by their packed numbers.
 pub(crate) const CLASSES: [u8; 4] = *b"cmb?";
 
-fn pack(mut facts: FileFacts) -> Facts {
-    let letters = std::mem::take(&mut facts.classes).into_bytes();
-    let number = |letter: &u8| CLASSES.iter().position(|class| class == letter).unwrap_or(3) as u8;
-    let byte = |four: &[u8]| four.iter().enumerate().fold(0, |byte, (at, letter)| byte | number(letter) << (2 * at));
-    Facts { facts, classes: letters.chunks(4).map(byte).collect() }
-}
-
 /// What reading all contents gives.
 pub(crate) struct Blobs {
     /// By content and path.
@@ -63,6 +56,7 @@ impl Blobs {
 }
 
 struct Job<'a> {
+    odb: &'a Odb,
     blob_of: HashMap<ObjId, BlobId, foldhash::fast::RandomState>,
     pairs: &'a [(BlobId, BlobId)],
     /// Pairs of each content: `pair_list[first[blob]..first[blob + 1]]`.
@@ -92,6 +86,8 @@ struct BlobWorker<'a> {
     job: &'a Job<'a>,
     scratch: Scratch,
     counter: Option<Counter>,
+    /// Lines of the content at hand that its base has.
+    kept: Vec<Kept>,
     found: Vec<(BlobId, Blob)>,
     facts: Vec<((BlobId, PathId), Facts)>,
     diffs: Vec<(PairId, Diff)>,
@@ -114,17 +110,20 @@ impl Shelf {
 }
 
 impl BlobWorker<'_> {
-    fn count(&mut self, blob: BlobId, bytes: &[u8], text: &Text) {
-        let (job, Some(counter)) = (self.job, &mut self.counter) else { return };
+    /// Counts a content under each of its paths, and gives what its lines came to under the first.
+    fn count(&mut self, blob: BlobId, bytes: &[u8], text: &Text, base: Option<&Version>) -> Version {
+        let (job, Some(counter)) = (self.job, &mut self.counter) else { return Version::default() };
         let first = job.counted.partition_point(|(other, _, _)| *other < blob);
+        let cut = Cut { content: bytes, ends: &text.ends, numbers: Numbers::Short(&text.tokens) };
+        let beside = base.map(|version| Beside { version, kept: &self.kept });
+        let mut kept: Option<Version> = None;
         for (_, number, path) in job.counted[first..].iter().take_while(|(other, _, _)| *other == blob) {
-            let starts = std::iter::once(0).chain(text.ends.iter().copied());
-            let lines = starts.zip(&text.ends).zip(&text.tokens).map(|((start, end), token)| {
-                // Any 64 bits that tell lines apart will do; these are spread.
-                (&bytes[start as usize..*end as usize], u64::from(*token).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-            });
-            self.facts.push(((blob, *number), pack(counter.count_lines(path, bytes, lines))));
+            let (facts, version) = counter.count_cut(path, &cut, beside);
+            let classes = if facts.loc > 0 { version.classes_packed() } else { Box::default() };
+            self.facts.push(((blob, *number), Facts { facts, classes }));
+            kept.get_or_insert(version);
         }
+        kept.unwrap_or_default()
     }
 
     fn compare(&mut self, blob: BlobId, text: &Arc<Text>) {
@@ -164,14 +163,23 @@ impl BlobWorker<'_> {
     }
 }
 
-impl Worker for BlobWorker<'_> {
-    type Made = Arc<Text>;
+/// A content while others are built on it.
+struct Made {
+    text: Arc<Text>,
+    version: Version,
+}
 
-    fn object(&mut self, object: Object<'_, Arc<Text>>) -> Arc<Text> {
-        let base = object.base.map(|(text, copied)| (&**text, copied));
-        let text = Arc::new(self.job.lines.cut(object.bytes, base));
-        if object.wanted
-            && object.kind == Kind::Blob
+impl Worker for BlobWorker<'_> {
+    type Made = Made;
+
+    fn object(&mut self, object: Object<'_, Made>) -> Made {
+        let base = object.base.map(|(made, copied)| (&*made.text, copied));
+        let text = Arc::new(self.job.lines.cut(object.bytes, base, &mut self.kept));
+        let mut version = Version::default();
+        if object.wanted && object.kind != Kind::Blob {
+            let what = "it is no file's content, though a folder says so".to_owned();
+            self.fault(object.id, ObjectError::Damaged { oid: self.job.odb.oid(object.id), what });
+        } else if object.wanted
             && let Some(&blob) = self.job.blob_of.get(&object.id)
         {
             let found = Blob {
@@ -181,10 +189,10 @@ impl Worker for BlobWorker<'_> {
                 fault: None,
             };
             self.found.push((blob, found));
-            self.count(blob, object.bytes, &text);
+            version = self.count(blob, object.bytes, &text, object.base.map(|(made, _)| &made.version));
             self.compare(blob, &text);
         }
-        text
+        Made { text, version }
     }
 
     fn fault(&mut self, id: ObjId, error: ObjectError) {
@@ -208,7 +216,7 @@ pub(crate) struct Wanted<'a> {
     pub count: Option<&'a count::Options>,
 }
 
-/// Reads and compares.
+/// Reads and compares. What a run that was asked to stop gives is not whole.
 pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wanted<'_>) -> Blobs {
     let count = wanted.blobs.len();
     let mut first = vec![0u32; count + 1];
@@ -231,6 +239,7 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wante
     let left = (0..count).map(|blob| first[blob + 1] - first[blob]).collect();
     let shelf = Shelf { left, open: vec![true; wanted.pairs.len()], ..Shelf::default() };
     let mut job = Job {
+        odb,
         blob_of,
         pairs: wanted.pairs,
         first,
@@ -244,12 +253,14 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wante
     let mut blobs =
         Blobs { facts: HashMap::default(), list: vec![Blob::default(); count], diffs: vec![None; wanted.pairs.len()] };
     let mut round: Vec<BlobId> = wanted.order.clone();
+    let mut open = usize::MAX;
     loop {
         let ids: Vec<ObjId> = round.iter().map(|blob| wanted.blobs[*blob as usize]).collect();
         let new = || BlobWorker {
             job: &job,
             scratch: Scratch::default(),
             counter: wanted.count.filter(|_| !job.again).map(|options| Counter::new(options.clone())),
+            kept: vec![],
             found: vec![],
             facts: vec![],
             diffs: vec![],
@@ -265,10 +276,17 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, lines: &Lines, wanted: &Wante
                 blobs.diffs[pair as usize] = Some(diff);
             }
         }
-        round = next_round(&mut job, &blobs, wanted);
-        if round.is_empty() {
+        if forest.stopped() {
+            // Who asked for the end sees to it that nothing is made of half of the contents.
             return blobs;
         }
+        round = next_round(&mut job, &blobs, wanted);
+        let left = blobs.diffs.iter().filter(|diff| diff.is_none()).count();
+        // Each further round compares at least one pair; were it not so, it would not end.
+        if round.is_empty() || left == open {
+            return blobs;
+        }
+        open = left;
     }
 }
 

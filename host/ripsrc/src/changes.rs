@@ -7,6 +7,7 @@ use crate::objects::{ObjId, Odb};
 use crate::rename::{Sides, SketchWorker, Sketches};
 use crate::trees::{Change, File, PathId, TreeError, Trees};
 use crate::walk::{CommitId, Commits};
+use crate::watch::{Phase, Watch};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 
@@ -47,6 +48,9 @@ pub(crate) enum Stat {
     Pair(PairId),
     Added(BlobId),
     Removed(BlobId),
+    /// A file took a submodule's place, or the other way round.
+    FromSubmodule(BlobId),
+    ToSubmodule(BlobId),
     /// A submodule counts as one line, which names its commit.
     Fixed {
         added: u32,
@@ -101,6 +105,7 @@ pub(crate) struct Input<'a> {
     pub rename_limit: usize,
     /// Without, files' lines are only counted.
     pub blame: bool,
+    pub watch: &'a Watch,
 }
 
 /// What a commit changes, before renames are known.
@@ -119,7 +124,12 @@ pub(crate) fn plan(input: &mut Input<'_>) -> Result<Changes, TreeError> {
     let mut batch = vec![];
     let mut needed: HashSet<ObjId> = HashSet::new();
     let mut changed = 0;
+    input.watch.begin(Phase::Changes, input.commits.list.len());
     for (number, commit) in input.commits.list.iter().enumerate() {
+        if input.watch.stopped() {
+            return Err(TreeError::Stopped);
+        }
+        input.watch.add(1);
         if !commit.edge {
             let raw = raw(input.trees, input.commits, number as CommitId)?;
             needed.extend(raw.sides.iter().flat_map(Sides::needed));
@@ -132,6 +142,9 @@ pub(crate) fn plan(input: &mut Input<'_>) -> Result<Changes, TreeError> {
         }
     }
     plan.finish(input, &mut batch, &mut needed);
+    if input.watch.stopped() {
+        return Err(TreeError::Stopped);
+    }
     plan.steps.resize(input.commits.list.len(), Box::default());
     Ok(plan)
 }
@@ -300,14 +313,20 @@ impl Changes {
     }
 
     fn stat(&mut self, old: Option<File>, new: Option<File>) -> Stat {
+        if let (Some(old), Some(new)) = (old, new)
+            && old.id == new.id
+        {
+            return Stat::None;
+        }
         let line = |file: Option<File>| u32::from(file.is_some_and(File::is_submodule));
-        let fixed = Stat::Fixed { added: line(new), removed: line(old) };
-        match (old.filter(|file| !file.is_submodule()), new.filter(|file| !file.is_submodule())) {
-            (Some(old), Some(new)) if old.id == new.id => Stat::None,
+        let blob = |file: Option<File>| file.filter(|file| !file.is_submodule());
+        match (blob(old), blob(new)) {
             (Some(old), Some(new)) => Stat::Pair(self.pair(old.id, new.id, 0)),
-            (None, Some(new)) if fixed == (Stat::Fixed { added: 0, removed: 0 }) => Stat::Added(self.blob(new.id, 0)),
-            (Some(old), None) if fixed == (Stat::Fixed { added: 0, removed: 0 }) => Stat::Removed(self.blob(old.id, 0)),
-            _ => fixed,
+            (None, Some(new)) if old.is_some() => Stat::FromSubmodule(self.blob(new.id, 0)),
+            (None, Some(new)) => Stat::Added(self.blob(new.id, 0)),
+            (Some(old), None) if new.is_some() => Stat::ToSubmodule(self.blob(old.id, 0)),
+            (Some(old), None) => Stat::Removed(self.blob(old.id, 0)),
+            (None, None) => Stat::Fixed { added: line(new), removed: line(old) },
         }
     }
 

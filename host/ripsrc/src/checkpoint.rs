@@ -3,23 +3,34 @@
 //!
 //! # Format
 //!
-//! One file, `ripsrc.checkpoint`: the line `ripsrc checkpoint 1`, then numbers in base 128 (lowest first) and bytes with
-//! their length before them, then the SHA-256 of all that. The order: length of names; whether owners are there;
-//! commits given out; paths; lists of runs (0 for unknown owners, else their number plus one, then count and commit of
+//! One file, `ripsrc.checkpoint`: the line `ripsrc checkpoint 2`, then numbers in base 128 (lowest first) and bytes with
+//! their length before them, then the SHA-256 of all that. The order: length of names; the settings that records depend
+//! on, in words; commits given out; paths; lists of runs (0 for unknown owners, else their number plus one, then count and commit of
 //! each); tips, each with its files as pairs of path and list. All but the first tip tell only what differs from the
-//! first. It is written beside the old one, synced and renamed. A file with another first line or sum is not used.
+//! first. It is written beside the old one, synced and renamed, under a lock (`ripsrc.checkpoint.lock`), so that of two
+//! runs on one folder the later one's stays, whole. Both will have given out what was new, and what only the earlier one
+//! knew comes again with the next run: records may come twice, but none is left out.
+//!
+//! # When it is not used
+//!
+//! A file with another first line or sum, or one that ends early or late, or that was made with other settings or for
+//! another repository, is told and not used. It is taken for another repository's if the repository has none of its
+//! tips and the run meets none of its commits; one of a fork that shares commits cannot be told from one's own.
 
 use crate::blame::State;
+use crate::fence::Fence;
 use crate::objects::Oid;
 use crate::record::Run;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{Read as _, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const MAGIC: &[u8] = b"ripsrc checkpoint 1\n";
+const MAGIC: &[u8] = b"ripsrc checkpoint 2\n";
 const NAME: &str = "ripsrc.checkpoint";
+/// Bytes of a checkpoint that is read: a hundred times what one of a history such as redis' has.
+const BYTES_MAX: u64 = 1 << 30;
 const SUM_LEN: usize = 32;
 
 /// Why a checkpoint is not used.
@@ -33,16 +44,20 @@ pub enum CheckpointError {
     Damaged { path: PathBuf, what: &'static str },
 }
 
+/// Paths and their lists of runs, by their numbers.
+pub(crate) type Files = Vec<(u32, Option<u32>)>;
+
 /// A checkpoint as it was read.
 #[derive(Default)]
 pub(crate) struct Checkpoint {
     pub hash_len: usize,
-    pub blame: bool,
+    pub settings: String,
     pub commits: Vec<Oid>,
     pub paths: Vec<Vec<u8>>,
     pub owners: Vec<Option<Arc<[Run]>>>,
-    /// Each tip's files: path and list of runs by their numbers above.
-    pub tips: Vec<(Oid, Vec<(u32, u32)>)>,
+    /// Each tip's files: path and list of runs by their numbers above, None for a file that it lacks. The first tip has
+    /// all of its files, the others what differs from the first.
+    pub tips: Vec<(Oid, Files)>,
 }
 
 /// Bytes that are being read; an end before its time is damage.
@@ -88,7 +103,7 @@ impl Checkpoint {
     /// Reads the checkpoint of a folder. None if there is none.
     pub fn load(folder: &Path) -> Result<Option<Self>, CheckpointError> {
         let path = folder.join(NAME);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match Fence::default().read(&path, BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(CheckpointError::Io { path, source }),
@@ -108,7 +123,9 @@ impl Checkpoint {
         if hash_len != 20 && hash_len != 32 {
             return Err("its names are of an unknown length");
         }
-        let mut checkpoint = Self { hash_len, blame: bytes.number()? != 0, ..Self::default() };
+        let len = bytes.count()?;
+        let settings = std::str::from_utf8(bytes.bytes(len)?).map_err(|_| "its settings are no text")?.to_owned();
+        let mut checkpoint = Self { hash_len, settings, ..Self::default() };
         for _ in 0..bytes.count()? {
             checkpoint.commits.push(Oid::from_bytes(bytes.bytes(hash_len)?));
         }
@@ -122,31 +139,29 @@ impl Checkpoint {
                 continue;
             };
             let mut runs = Vec::with_capacity(count);
+            let mut lines = 0u32;
             for _ in 0..count {
                 let run = Run { count: bytes.small()?, owner: bytes.small()? };
                 if run.owner as usize >= checkpoint.commits.len() {
                     return Err("a line belongs to nobody");
                 }
+                lines = lines.checked_add(run.count).ok_or("a file has too many lines")?;
                 runs.push(run);
             }
             checkpoint.owners.push(Some(runs.into()));
         }
-        for at in 0..bytes.count()? {
+        for _ in 0..bytes.count()? {
             let oid = Oid::from_bytes(bytes.bytes(hash_len)?);
-            let mut files: HashMap<u32, u32> =
-                if at == 0 { HashMap::new() } else { checkpoint.tips[0].1.iter().copied().collect() };
+            let mut files = vec![];
             for _ in 0..bytes.count()? {
                 let path = bytes.small()?;
                 let known = bytes.small()?;
                 if path as usize >= checkpoint.paths.len() || known as usize > checkpoint.owners.len() {
                     return Err("a file points nowhere");
                 }
-                match known.checked_sub(1) {
-                    Some(owners) => drop(files.insert(path, owners)),
-                    None => drop(files.remove(&path)),
-                }
+                files.push((path, known.checked_sub(1)));
             }
-            checkpoint.tips.push((oid, files.into_iter().collect()));
+            checkpoint.tips.push((oid, files));
         }
         if bytes.0.is_empty() { Ok(checkpoint) } else { Err("it is longer than it says") }
     }
@@ -158,6 +173,18 @@ fn number(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+/// Writes a list of runs. Every owner is among the commits: a run owns lines only of what it was given out or knew
+/// before.
+fn write_list(out: &mut Vec<u8>, runs: Option<&[Run]>, owner: &[Option<u32>]) {
+    let runs: Option<Vec<(u32, u32)>> =
+        runs.and_then(|runs| runs.iter().map(|run| Some((run.count, owner[run.owner as usize]?))).collect());
+    number(out, runs.as_ref().map_or(0, |runs| runs.len() as u64 + 1));
+    for (count, owner) in runs.unwrap_or_default() {
+        number(out, u64::from(count));
+        number(out, u64::from(owner));
+    }
 }
 
 /// A run's end, ready to be saved once its records are safe.
@@ -176,7 +203,8 @@ impl std::fmt::Debug for NextCheckpoint {
 /// What a checkpoint is made of.
 pub(crate) struct Parts<'a> {
     pub hash_len: usize,
-    pub blame: bool,
+    /// What records depend on besides the repository, in words.
+    pub settings: &'a str,
     pub commits: &'a [Oid],
     /// Commits by the numbers that runs name them by.
     pub owners: &'a [Oid],
@@ -184,7 +212,35 @@ pub(crate) struct Parts<'a> {
     pub path: &'a dyn Fn(u32) -> Vec<u8>,
 }
 
+/// The sum that a folder's checkpoint says it has, in hexadecimal, for telling one from another; None if there is no
+/// checkpoint, or something that is none. Whether the sum is right is found out when the checkpoint is used.
+pub fn checkpoint_sum(folder: &Path) -> Option<String> {
+    let mut file = std::fs::File::open(folder.join(NAME)).ok()?;
+    let mut sum = [0; SUM_LEN];
+    file.seek(SeekFrom::End(-(SUM_LEN as i64))).ok()?;
+    file.read_exact(&mut sum).ok()?;
+    Some(hex(&sum))
+}
+
+/// Removes a folder's checkpoint, if there is one.
+pub fn checkpoint_discard(folder: &Path) -> Result<(), CheckpointError> {
+    let path = folder.join(NAME);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(CheckpointError::Io { path, source }),
+        _ => Ok(()),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl NextCheckpoint {
+    /// What [`checkpoint_sum`] says once this is saved.
+    pub fn sum(&self) -> String {
+        hex(&self.bytes[self.bytes.len() - SUM_LEN..])
+    }
+
     /// Bytes on disk.
     pub fn size(&self) -> usize {
         self.bytes.len()
@@ -193,7 +249,8 @@ impl NextCheckpoint {
     pub(crate) fn new(folder: &Path, parts: &Parts<'_>) -> Self {
         let mut out = MAGIC.to_vec();
         number(&mut out, parts.hash_len as u64);
-        number(&mut out, u64::from(parts.blame));
+        number(&mut out, parts.settings.len() as u64);
+        out.extend_from_slice(parts.settings.as_bytes());
         number(&mut out, parts.commits.len() as u64);
         parts.commits.iter().for_each(|oid| out.extend_from_slice(oid.as_bytes()));
         let by_oid: HashMap<Oid, u32> = parts.commits.iter().enumerate().map(|(at, oid)| (*oid, at as u32)).collect();
@@ -201,11 +258,15 @@ impl NextCheckpoint {
         let (mut paths, mut path_bytes) = (HashMap::new(), vec![]);
         let (mut lists, mut list_bytes): (HashMap<usize, u32>, _) = (HashMap::new(), vec![]);
         let mut tip_bytes = vec![];
-        let mut first: HashMap<u32, u32> = HashMap::new();
-        let mut tips = 0;
-        for (oid, state) in parts.tips.iter().filter_map(|(oid, state)| Some((oid, (*state)?))) {
-            let mut files: HashMap<u32, u32> = HashMap::new();
-            for (path, owners) in state.iter() {
+        let tips: Vec<(Oid, &State)> = parts.tips.iter().filter_map(|(oid, state)| Some((*oid, (*state)?))).collect();
+        for (at, (oid, state)) in tips.iter().enumerate() {
+            let files: Vec<_> = match at {
+                0 => state.iter().into_iter().map(|(path, owners)| (path, Some(owners))).collect(),
+                _ => state.differences(tips[0].1),
+            };
+            tip_bytes.extend_from_slice(oid.as_bytes());
+            number(&mut tip_bytes, files.len() as u64);
+            for (path, owners) in files {
                 let next = paths.len() as u32;
                 let path = *paths.entry(path).or_insert_with(|| {
                     let bytes = (parts.path)(path);
@@ -214,42 +275,23 @@ impl NextCheckpoint {
                     next
                 });
                 // Lists that are shared in memory are written once; zero stands for the one of unknown owners.
-                let key = owners.as_ref().map_or(0, |runs| Arc::as_ptr(runs).cast::<u8>() as usize);
-                let next = lists.len() as u32;
-                let list = *lists.entry(key).or_insert_with(|| {
-                    // Every owner is among the commits: a run owns lines only of what it was given out or knew before.
-                    let runs = owners.as_ref().and_then(|runs| {
-                        runs.iter().map(|run| Some((run.count, owner[run.owner as usize]?))).collect::<Option<Vec<_>>>()
-                    });
-                    number(&mut list_bytes, runs.as_ref().map_or(0, |runs| runs.len() as u64 + 1));
-                    for (count, owner) in runs.unwrap_or_default() {
-                        number(&mut list_bytes, u64::from(count));
-                        number(&mut list_bytes, u64::from(owner));
-                    }
-                    next
+                let list = owners.map(|owners| {
+                    let key = owners.as_ref().map_or(0, |runs| Arc::as_ptr(runs).cast::<u8>() as usize);
+                    let next = lists.len() as u32;
+                    *lists.entry(key).or_insert_with(|| {
+                        write_list(&mut list_bytes, owners.as_deref(), &owner);
+                        next
+                    })
                 });
-                files.insert(path, list);
-            }
-            let mut told: Vec<(u32, u32)> =
-                files.iter().filter(|(path, list)| first.get(path) != Some(list)).map(|(p, l)| (*p, l + 1)).collect();
-            told.extend(first.keys().filter(|path| !files.contains_key(path)).map(|path| (*path, 0)));
-            told.sort_unstable();
-            tip_bytes.extend_from_slice(oid.as_bytes());
-            number(&mut tip_bytes, told.len() as u64);
-            for (path, list) in told {
                 number(&mut tip_bytes, u64::from(path));
-                number(&mut tip_bytes, u64::from(list));
+                number(&mut tip_bytes, list.map_or(0, |list| u64::from(list) + 1));
             }
-            if tips == 0 {
-                first = files;
-            }
-            tips += 1;
         }
         number(&mut out, paths.len() as u64);
         out.extend_from_slice(&path_bytes);
         number(&mut out, lists.len() as u64);
         out.extend_from_slice(&list_bytes);
-        number(&mut out, tips);
+        number(&mut out, tips.len() as u64);
         out.extend_from_slice(&tip_bytes);
         let sum = Sha256::digest(&out);
         out.extend_from_slice(&sum);
@@ -262,6 +304,9 @@ impl NextCheckpoint {
         let beside = self.folder.join(format!("{NAME}.new"));
         let write = || {
             std::fs::create_dir_all(&self.folder)?;
+            // Held until the file is closed: what lies beside belongs to whoever has the lock.
+            let lock = std::fs::File::create(self.folder.join(format!("{NAME}.lock")))?;
+            lock.lock()?;
             let mut file = std::fs::File::create(&beside)?;
             file.write_all(&self.bytes)?;
             file.sync_all()?;

@@ -5,7 +5,7 @@ use crate::Repository;
 use crate::blame::{Composer, State};
 use crate::blobs::{self, Blobs};
 use crate::changes::{self, BlobId, Changes, Stat, Step};
-use crate::checkpoint::{Checkpoint, CheckpointError, NextCheckpoint, Parts};
+use crate::checkpoint::{Checkpoint, CheckpointError, Files, NextCheckpoint, Parts};
 use crate::count;
 use crate::lines::Lines;
 use crate::objects::forest::Forest;
@@ -14,7 +14,8 @@ use crate::record::{BlameRecord, Classes, CommitRecord, FileRecord, Owners, Reco
 use crate::refs::Head;
 use crate::trees::{PathId, TreeError, Trees};
 use crate::walk::{self, Commit, CommitId, Commits, Reader, WalkError};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::watch::{Phase, Watch};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,8 +56,16 @@ pub struct Options {
     pub rename_limit: usize,
     /// Give out only what is not reachable from this commit. Owners need the whole history all the same.
     pub since: Option<Oid>,
+    /// Give out only what is not reachable from these commits, which an earlier run gave out. Those that the repository no
+    /// longer has are passed over.
+    pub known: Vec<Oid>,
+    /// End at a content that is missing or damaged, before anything is given out. Without, its files come without owners,
+    /// and the summary tells; as it does in any case for one that is too large.
+    pub complete: bool,
     /// A folder with the checkpoint of the run before; only what it doesn't know is given out. The summary has the next.
     pub checkpoint: Option<PathBuf>,
+    /// Shows from outside how far the run is, and stops it.
+    pub watch: Watch,
 }
 
 /// What a run did with the checkpoint that it was told of.
@@ -86,12 +95,31 @@ impl Default for Options {
             threads: 0,
             rename_limit: RENAME_LIMIT_DEFAULT,
             since: None,
+            known: vec![],
+            complete: false,
             checkpoint: None,
+            watch: Watch::default(),
         }
     }
 }
 
 impl Options {
+    /// What records depend on besides the repository, in words.
+    fn settings(&self) -> String {
+        let count = match self.count.as_ref().filter(|_| self.blame) {
+            None => "nothing counted".to_owned(),
+            Some(count) => format!(
+                "counted up to {} bytes, {} lines, {} bytes a line, {} licenses",
+                count.size_max,
+                count.lines_max,
+                count.width_max,
+                if count.licenses { "with" } else { "without" }
+            ),
+        };
+        let owners = if self.blame { "with" } else { "without" };
+        format!("{owners} owners, rename limit {}, {count}", self.rename_limit)
+    }
+
     fn threads(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -106,6 +134,8 @@ pub struct Summary {
     pub commits: u64,
     /// Changed files that were given out.
     pub files: u64,
+    /// Contents that were not counted, under each path once, by the kind of reason.
+    pub skipped: BTreeMap<&'static str, u64>,
     /// Contents that cannot be read, with the reason; their files come without owners.
     pub unreadable: Vec<ObjectError>,
     /// Pull requests' heads that the repository doesn't have.
@@ -131,15 +161,29 @@ pub enum RunError {
     #[error("HEAD names neither a branch nor a commit")]
     NoHead,
     #[error("the history cannot be walked")]
-    Walk(#[from] WalkError),
+    Walk(#[source] WalkError),
     #[error("files cannot be listed")]
-    Tree(#[from] TreeError),
+    Tree(#[source] TreeError),
     #[error("a tip cannot be read")]
     Object(#[from] ObjectError),
     #[error("the checkpoint cannot be read")]
     Checkpoint(#[from] CheckpointError),
+    #[error("it was stopped")]
+    Stopped,
     #[error("the records could not be taken")]
     Taken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<WalkError> for RunError {
+    fn from(error: WalkError) -> Self {
+        if matches!(error, WalkError::Stopped) { Self::Stopped } else { Self::Walk(error) }
+    }
+}
+
+impl From<TreeError> for RunError {
+    fn from(error: TreeError) -> Self {
+        if matches!(error, TreeError::Stopped) { Self::Stopped } else { Self::Tree(error) }
+    }
 }
 
 /// Takes records; an error of it ends the run.
@@ -157,6 +201,11 @@ impl Repository {
     }
 
     fn run(&self, options: &Options, taker: &mut dyn Taker) -> Result<Summary, RunError> {
+        // A run that was stopped gives up in many ways; whichever it was, this is the reason.
+        self.run_on(options, taker).map_err(|error| if options.watch.stopped() { RunError::Stopped } else { error })
+    }
+
+    fn run_on(&self, options: &Options, taker: &mut dyn Taker) -> Result<Summary, RunError> {
         let mut summary = Summary {
             shallow: self.layout.shallow.clone(),
             store_faults: self.odb.faults.clone(),
@@ -164,12 +213,16 @@ impl Repository {
             ..Summary::default()
         };
         let tips = self.tips(options, &mut summary)?;
-        let mut reader = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow);
-        let before = self.before(options, &mut reader, &mut summary)?;
-        let known: HashSet<Oid> = before.commits.iter().copied().collect();
+        let mut reader = Reader::new(&self.odb, &self.layout).watched(&options.watch);
+        let mut before = self.before(options, &mut reader, &mut summary)?;
+        let mut known: HashSet<Oid> = before.commits.iter().copied().collect();
         let mut commits = reader.walk(&tips, &|oid| known.contains(oid), !known.is_empty())?;
         let kept: HashSet<Oid> = before.tips.iter().map(|(oid, _)| *oid).collect();
-        if options.blame && builds_on_more(&commits, &|oid| before.blame && kept.contains(oid)) {
+        if self.is_foreign(&before, &commits) {
+            (before, known) = (Checkpoint::default(), HashSet::new());
+            summary.checkpoint = CheckpointUse::Unusable("it is another repository's".to_owned());
+        }
+        if options.blame && builds_on_more(&commits, &|oid| kept.contains(oid)) {
             commits = reader.walk(&tips, &|oid| known.contains(oid), false)?;
             summary.recomputed = commits.list.iter().filter(|commit| commit.known).count() as u64;
             if summary.checkpoint == CheckpointUse::Resumed {
@@ -182,6 +235,14 @@ impl Repository {
         Ok(summary)
     }
 
+    /// Whether a checkpoint must be another repository's: the run meets nothing of it, and none of its tips is here.
+    fn is_foreign(&self, before: &Checkpoint, commits: &Commits) -> bool {
+        !before.tips.is_empty()
+            && !commits.list.is_empty()
+            && !commits.list.iter().any(|commit| commit.known)
+            && !before.tips.iter().any(|(oid, _)| self.odb.has(oid))
+    }
+
     /// What is not to be given out: what a checkpoint knows, and what is reachable from a commit.
     fn before(
         &self,
@@ -192,8 +253,15 @@ impl Repository {
         let mut before = Checkpoint::default();
         if let Some(folder) = &options.checkpoint {
             (before, summary.checkpoint) = match Checkpoint::load(folder) {
-                Ok(Some(found)) if found.hash_len == self.layout.hash_len => (found, CheckpointUse::Resumed),
-                Ok(Some(_)) => (before, CheckpointUse::Unusable("it names commits in another format".to_owned())),
+                Ok(Some(found)) if found.hash_len != self.layout.hash_len => {
+                    (before, CheckpointUse::Unusable("it names commits in another format".to_owned()))
+                }
+                Ok(Some(found)) if found.settings != options.settings() => {
+                    let what =
+                        format!("it was made with other settings: {}; now: {}", found.settings, options.settings());
+                    (before, CheckpointUse::Unusable(what))
+                }
+                Ok(Some(found)) => (found, CheckpointUse::Resumed),
                 Ok(None) => (before, CheckpointUse::Absent),
                 Err(error @ CheckpointError::Io { .. }) => return Err(error.into()),
                 Err(error) => (before, CheckpointUse::Unusable(error.to_string())),
@@ -203,6 +271,10 @@ impl Repository {
             let mut seen: HashSet<Oid> = before.commits.iter().copied().collect();
             let past = reader.walk(&[since], &|_| false, false)?;
             before.commits.extend(past.list.iter().map(|commit| commit.oid).filter(|oid| seen.insert(*oid)));
+        }
+        if !options.known.is_empty() {
+            let mut seen = before.commits.iter().copied().collect();
+            before.commits.extend(reader.reach(&options.known, &mut seen));
         }
         Ok(before)
     }
@@ -217,7 +289,7 @@ impl Repository {
     ) -> Result<Summary, RunError> {
         let mut summary = Summary::default();
         let tips = self.tips(options, &mut summary)?;
-        let mut reader = Reader::new(&self.odb, self.layout.hash_len, &self.layout.shallow);
+        let mut reader = Reader::new(&self.odb, &self.layout).watched(&options.watch);
         let commits = reader.walk(&tips, &|_| false, false)?;
         let options = Options { blame: true, count: None, ..options.clone() };
         let run = CodeRun::prepare(self, &options, commits)?;
@@ -226,6 +298,9 @@ impl Repository {
         let mut composer =
             Composer::new(&run.commits, &run.changes, &run.blobs.diffs, &lines, run.trees.path_count(), &keep);
         for number in 0..run.commits.list.len() as CommitId {
+            if options.watch.stopped() {
+                return Err(RunError::Stopped);
+            }
             composer.compose(number);
         }
         for number in keep {
@@ -281,13 +356,16 @@ struct CodeRun<'a> {
     changes: Changes,
     blobs: Blobs,
     paths: Vec<Option<Arc<[u8]>>>,
+    /// Bytes of a commit's name.
+    hash_len: usize,
 }
 
 impl<'a> CodeRun<'a> {
     fn prepare(repository: &Repository, options: &'a Options, commits: Commits) -> Result<Self, RunError> {
         let odb = &repository.odb;
         let threads = options.threads();
-        let mut forest = Forest::default();
+        let mut forest = Forest::watched(&options.watch);
+        options.watch.begin(Phase::Trees, 0);
         let roots: Vec<ObjId> = commits.list.iter().map(|commit| commit.tree).collect();
         let paths_max = usize::try_from(options.memory_max / PATH_COST).unwrap_or(usize::MAX);
         let mut trees = Trees::read(odb, &mut forest, &roots, repository.layout.hash_len, threads, paths_max)?;
@@ -299,6 +377,7 @@ impl<'a> CodeRun<'a> {
             threads,
             rename_limit: options.rename_limit,
             blame: options.blame,
+            watch: &options.watch,
         };
         let changes = changes::plan(&mut input)?;
         let mut order: Vec<BlobId> = (0..changes.blobs.len() as BlobId).collect();
@@ -327,9 +406,13 @@ impl<'a> CodeRun<'a> {
         }
         let wanted = blobs::Wanted { counted: &counted, ..wanted };
         let lines = Lines::new();
+        options.watch.begin(Phase::Contents, 0);
         let blobs = blobs::read(odb, &mut forest, &lines, &wanted);
+        if options.watch.stopped() {
+            return Err(RunError::Stopped);
+        }
         let owners = commits.list.iter().map(|commit| commit.oid).collect();
-        Ok(Self { options, commits, owners, trees, changes, blobs, paths })
+        Ok(Self { options, commits, owners, trees, changes, blobs, paths, hash_len: repository.layout.hash_len })
     }
 
     fn line_counts(&self) -> impl Fn(BlobId) -> Option<u32> {
@@ -339,7 +422,7 @@ impl<'a> CodeRun<'a> {
     /// Puts the files of a checkpoint's tips where the run can use them. Commits of the checkpoint get numbers behind
     /// the run's own.
     fn states(&mut self, before: &Checkpoint) -> Result<Vec<(CommitId, State)>, TreeError> {
-        let edges: Vec<(CommitId, &Vec<(u32, u32)>)> = before
+        let edges: Vec<(CommitId, &Files)> = before
             .tips
             .iter()
             .filter_map(|(oid, files)| Some((*self.commits.by_oid.get(oid)?, files)))
@@ -358,10 +441,19 @@ impl<'a> CodeRun<'a> {
             .map(|runs| Some(runs.as_ref()?.iter().map(|run| Run { owner: run.owner + shift, ..*run }).collect()))
             .collect();
         self.paths.resize(self.trees.path_count(), None);
-        let state = |files: &Vec<(u32, u32)>| {
-            let mut state = State::new(self.trees.path_count());
+        // Each tip is the first one with differences, and shares with it whatever is the same.
+        let change = |state: &mut State, files: &Files| {
             for (path, list) in files {
-                state.set(paths[*path as usize], Some(lists[*list as usize].clone()));
+                state.set(paths[*path as usize], list.map(|list| lists[list as usize].clone()));
+            }
+        };
+        let first = &before.tips[0].1;
+        let mut common = State::new(self.trees.path_count());
+        change(&mut common, first);
+        let state = |files: &Files| {
+            let mut state = common.clone();
+            if !std::ptr::eq(files, first) {
+                change(&mut state, files);
             }
             state
         };
@@ -376,11 +468,18 @@ impl<'a> CodeRun<'a> {
         taker: &mut dyn Taker,
     ) -> Result<(), RunError> {
         let states = self.states(&before)?;
-        let Self { options, commits, owners, trees, changes, blobs, paths } = self;
+        let Self { options, commits, owners, trees, changes, blobs, paths, hash_len } = self;
         let mut path_of = |path: PathId| -> Arc<[u8]> {
             Arc::clone(paths[path as usize].get_or_insert_with(|| trees.path(path).into()))
         };
         summary.unreadable = blobs.list.iter().filter_map(|blob| blob.fault.as_deref().cloned()).collect();
+        for skip in blobs.facts.values().filter_map(|facts| facts.facts.skipped.as_ref()) {
+            *summary.skipped.entry(skip.kind()).or_default() += 1;
+        }
+        let lost = |fault: &&ObjectError| !matches!(fault, ObjectError::TooLarge { .. });
+        if let Some(fault) = summary.unreadable.iter().find(lost).filter(|_| options.complete) {
+            return Err(fault.clone().into());
+        }
         let lines = |blob: BlobId| blobs.lines(blob);
         let tip_numbers: Vec<CommitId> = tips.iter().filter_map(|oid| commits.by_oid.get(oid).copied()).collect();
         let keep: &[CommitId] = if options.checkpoint.is_some() { &tip_numbers } else { &[] };
@@ -388,7 +487,12 @@ impl<'a> CodeRun<'a> {
         states.into_iter().for_each(|(number, state)| composer.begin(number, state));
         let view = View { commits, changes, blobs, owners, blame: options.blame };
         let (mut batch, mut cost) = (vec![], 0);
+        options.watch.begin(Phase::Records, commits.list.len());
         for number in 0..commits.list.len() as CommitId {
+            if options.watch.stopped() {
+                return Err(RunError::Stopped);
+            }
+            options.watch.add(1);
             let commit = &commits.list[number as usize];
             if commit.edge {
                 continue;
@@ -422,15 +526,15 @@ impl<'a> CodeRun<'a> {
             let mut seen: HashSet<Oid> = before.commits.iter().copied().collect();
             let mut given = before.commits;
             given.extend(commits.list.iter().map(|commit| commit.oid).filter(|oid| seen.insert(*oid)));
+            // Without owners, only the tips' names are kept.
+            let none = State::new(0);
+            let state = |number: CommitId| if options.blame { composer.state(number) } else { Some(&none) };
             let parts = Parts {
-                hash_len: tips.first().or(given.first()).map_or(20, |oid| oid.as_bytes().len()),
-                blame: options.blame,
+                hash_len: *hash_len,
+                settings: &options.settings(),
                 commits: &given,
                 owners,
-                tips: tip_numbers
-                    .iter()
-                    .map(|number| (commits.list[*number as usize].oid, composer.state(*number)))
-                    .collect(),
+                tips: tip_numbers.iter().map(|number| (commits.list[*number as usize].oid, state(*number))).collect(),
                 path: &|path| trees.path(path),
             };
             summary.next = Some(NextCheckpoint::new(folder, &parts));
@@ -595,6 +699,8 @@ fn file(step: &Step, changes: &Changes, blobs: &Blobs, path_of: &mut dyn FnMut(P
         Stat::Fixed { added, removed } => (added, removed),
         Stat::Added(blob) => (lines(blob), 0),
         Stat::Removed(blob) => (0, lines(blob)),
+        Stat::FromSubmodule(blob) => (lines(blob), 1),
+        Stat::ToSubmodule(blob) => (1, lines(blob)),
         Stat::Pair(pair) => blobs.diffs[pair as usize].as_ref().map_or((0, 0), |diff| (diff.added, diff.removed)),
     };
     // As git sees it, a change from or to something that is no text is not one of lines.
@@ -604,7 +710,9 @@ fn file(step: &Step, changes: &Changes, blobs: &Blobs, path_of: &mut dyn FnMut(P
             let (old, new) = changes.pairs[pair as usize];
             is_binary(old) || is_binary(new)
         }
-        Stat::Added(blob) | Stat::Removed(blob) => is_binary(blob),
+        Stat::Added(blob) | Stat::Removed(blob) | Stat::FromSubmodule(blob) | Stat::ToSubmodule(blob) => {
+            is_binary(blob)
+        }
         Stat::None | Stat::Fixed { .. } => step.blob.is_some_and(is_binary),
     };
     let (additions, deletions) = if binary { (0, 0) } else { (additions, deletions) };

@@ -20,14 +20,14 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// RFC 3339 has four digits for a year; a moment outside of them is told as the epoch, as git does.
-    const SECONDS: std::ops::Range<i64> = -62_167_219_200 + 86_400..253_402_300_800 - 86_400;
+    /// RFC 3339 has four digits for a year, in the zone of whoever tells it; a moment outside of them is told as the epoch.
+    const SECONDS: std::ops::Range<i64> = -62_167_219_200..253_402_300_800;
 
     /// As RFC 3339, with its zone.
     pub fn rfc3339(self) -> String {
-        let seconds = if Self::SECONDS.contains(&self.seconds) { self.seconds } else { 0 };
         let zone = self.zone_minutes.clamp(-1439, 1439);
-        let local = seconds + i64::from(zone) * 60;
+        let shift = i64::from(zone) * 60;
+        let local = self.seconds.checked_add(shift).filter(|local| Self::SECONDS.contains(local)).unwrap_or(shift);
         let (days, rest) = (local.div_euclid(86_400), local.rem_euclid(86_400));
         // Years are counted from March, so that the leap day is the last of its year.
         let day = days + 719_468;
@@ -54,6 +54,8 @@ impl Moment {
 pub(crate) struct Parsed {
     pub tree: Option<Oid>,
     pub parents: Vec<Oid>,
+    /// A line names a parent, but not by an object's name.
+    pub bad_parents: bool,
     pub author: Person,
     pub authored: Moment,
     pub committer: Person,
@@ -69,18 +71,21 @@ pub(crate) fn parse(bytes: &[u8], hash_len: usize) -> Parsed {
     let oid = |hex: &[u8]| Oid::from_hex(hex).filter(|oid| oid.as_bytes().len() == hash_len);
     let mut latin = false;
     let mut people: [Option<&[u8]>; 2] = [None; 2];
+    // Parents stand right behind the tree; what is called a parent further down is none, as git reads it.
+    let mut place = 0;
     for line in head.split(|byte| *byte == b'\n') {
+        place += 1;
         let Some(space) = memchr::memchr(b' ', line) else { continue };
         let (key, value) = (&line[..space], &line[space + 1..]);
         match key {
-            b"tree" if commit.tree.is_none() => commit.tree = oid(value),
-            b"parent" => commit.parents.extend(oid(value)),
+            b"tree" if place == 1 => commit.tree = oid(value),
+            b"parent" if place == commit.parents.len() + 2 => match oid(value) {
+                Some(parent) => commit.parents.push(parent),
+                None => commit.bad_parents = true,
+            },
             b"author" => people[0] = people[0].or(Some(value)),
             b"committer" => people[1] = people[1].or(Some(value)),
-            b"encoding" => {
-                let name = value.to_ascii_lowercase();
-                latin = matches!(name.as_slice(), b"iso-8859-1" | b"iso8859-1" | b"latin1" | b"latin-1");
-            }
+            b"encoding" => latin = is_latin(value),
             _ => {}
         }
     }
@@ -88,6 +93,20 @@ pub(crate) fn parse(bytes: &[u8], hash_len: usize) -> Parsed {
     (commit.committer, commit.committed) = person(people[1].unwrap_or_default(), latin);
     commit.subject = subject(message, latin);
     commit
+}
+
+/// All of a commit object's message.
+pub(crate) fn message(bytes: &[u8]) -> String {
+    let head_end = memchr::memmem::find(bytes, b"\n\n").unwrap_or(bytes.len());
+    let mut encodings =
+        bytes[..head_end].split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"encoding "));
+    let latin = encodings.next_back().is_some_and(is_latin);
+    text(bytes.get(head_end + 2..).unwrap_or_default(), latin)
+}
+
+fn is_latin(encoding: &[u8]) -> bool {
+    let name = encoding.to_ascii_lowercase();
+    matches!(name.as_slice(), b"iso-8859-1" | b"iso8859-1" | b"latin1" | b"latin-1")
 }
 
 fn text(bytes: &[u8], latin: bool) -> String {
@@ -98,14 +117,22 @@ fn text(bytes: &[u8], latin: bool) -> String {
     }
 }
 
-/// `Name <email> seconds zone`.
+/// What git takes for white space: no vertical tab or form feed.
+fn is_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+fn end_trimmed(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.iter().rposition(|byte| !is_space(byte)).map_or(0, |at| at + 1)]
+}
+
+/// `Name <email> seconds zone`. As git does it, white space is cut off only behind the name.
 fn person(line: &[u8], latin: bool) -> (Person, Moment) {
     let Some(open) = memchr::memchr(b'<', line) else {
         return (Person { name: text(line.trim_ascii(), latin), email: String::new() }, Moment::default());
     };
     let close = memchr::memchr(b'>', &line[open..]).map_or(line.len(), |at| open + at);
-    let person =
-        Person { name: text(line[..open].trim_ascii(), latin), email: text(line[open + 1..close].trim_ascii(), latin) };
+    let person = Person { name: text(end_trimmed(&line[..open]), latin), email: text(&line[open + 1..close], latin) };
     // Some addresses hold another `>`; the date stands behind the last one.
     let date = memchr::memrchr(b'>', line).map_or(&[][..], |at| &line[at + 1..]);
     let mut words = date.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
@@ -139,18 +166,12 @@ fn number(bytes: &[u8]) -> i64 {
     if negative { -value } else { value }
 }
 
-/// The first paragraph of a message on one line.
+/// The first paragraph of a message on one line. As in git, a zero ends the message.
 fn subject(message: &[u8], latin: bool) -> String {
-    let mut lines = message.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
-    let mut subject = vec![];
-    if let Some(first) = lines.by_ref().find(|line| !line.is_empty()) {
-        subject.extend_from_slice(first);
-    }
-    for line in lines.take_while(|line| !line.is_empty()) {
-        subject.push(b' ');
-        subject.extend_from_slice(line);
-    }
-    text(subject.trim_ascii(), latin)
+    let message = &message[..memchr::memchr(0, message).unwrap_or(message.len())];
+    let lines = message.split(|byte| *byte == b'\n').map(end_trimmed);
+    let first: Vec<&[u8]> = lines.skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty()).collect();
+    text(&first.join(&b' '), latin)
 }
 
 #[cfg(test)]
@@ -182,8 +203,18 @@ mod tests {
     }
 
     #[test]
+    fn messages_are_read_in_their_encoding() {
+        let read = |head: &[u8], body: &[u8]| message(&[b"tree x\nauthor A <a> 1 +0000\n", head, b"\n", body].concat());
+        assert_eq!(read(b"", b"h\xc3\xa9\n\nmore\n"), "hé\n\nmore\n");
+        assert_eq!(read(b"encoding ISO-8859-1\n", b"h\xe9"), "hé");
+        assert_eq!(read(b"", b"h\xe9"), "h\u{fffd}");
+        assert_eq!(message(b"tree x\nauthor A <a> 1 +0000"), "");
+    }
+
+    #[test]
     fn a_subject_is_the_first_paragraph() {
-        assert_eq!(subject(b"\n\n one\ntwo \n\nthree", false), "one two");
+        assert_eq!(subject(b"\n\n one\ntwo \n\nthree", false), " one two");
+        assert_eq!(subject(b"one\0two", false), "one");
         assert_eq!(subject(b"", false), "");
         assert_eq!(subject(b"caf\xe9", true), "caf\u{e9}");
     }

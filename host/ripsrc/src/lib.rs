@@ -23,6 +23,7 @@
 //! once along the delta trees (`objects::forest`), cuts it into lines (`lines`) and compares pairs (`diff`) → `blame`
 //! composes owners, commit by commit → records.
 
+mod ask;
 mod blame;
 mod blobs;
 mod branches;
@@ -32,26 +33,33 @@ mod code;
 mod commit;
 pub mod count;
 mod diff;
+mod fence;
 mod lines;
 mod objects;
 pub mod output;
 mod record;
 mod refs;
 mod rename;
+mod resolve;
 mod trees;
 mod validate;
 mod walk;
+mod watch;
 
-pub use checkpoint::{CheckpointError, NextCheckpoint};
+pub use ask::{Heads, Messages};
+pub use checkpoint::{CheckpointError, NextCheckpoint, checkpoint_discard, checkpoint_sum};
 pub use code::{CheckpointUse, Options, RunError, Scope, Summary};
 pub use commit::{Moment, Person};
 pub use objects::{ObjectError, Oid};
 pub use record::{BlameRecord, Branch, Classes, CommitRecord, FileRecord, Owned, Owners, Record, Run, Status};
 pub use refs::OpenError;
+pub use resolve::ResolveError;
 pub use trees::TreeError;
 pub use validate::{Difference, Report, ValidateError};
 pub use walk::WalkError;
+pub use watch::{Phase, Progress, Watch};
 
+use fence::Fence;
 use objects::Odb;
 use refs::Layout;
 use std::path::{Path, PathBuf};
@@ -66,8 +74,20 @@ pub struct Repository {
 impl Repository {
     /// Opens a work tree or a bare repository.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let layout = Layout::find(path)?;
-        let odb = Odb::open(&layout.common.join("objects"), layout.hash_len);
+        Self::open_fenced(path, &Fence::default())
+    }
+
+    /// Opens a repository that somebody else may have made. Of it nothing is read that doesn't lie below one of these
+    /// folders, wherever its links, its list of repositories to borrow from and its work tree's files point.
+    pub fn open_within(path: &Path, folders: &[PathBuf]) -> Result<Self, OpenError> {
+        Self::open_fenced(path, &Fence::around(folders))
+    }
+
+    fn open_fenced(path: &Path, fence: &Fence) -> Result<Self, OpenError> {
+        let layout = Layout::find(path, fence)?;
+        let mut odb = Odb::open(&layout.common.join("objects"), layout.hash_len, fence)
+            .map_err(|outside| OpenError::Outside { path: path.to_owned(), outside })?;
+        odb.replace(&layout.replaced);
         Ok(Self { path: path.to_owned(), layout, odb })
     }
 

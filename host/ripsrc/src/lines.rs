@@ -7,6 +7,7 @@
 //!
 //! A line includes its newline: the last line of a file is another one without it, as git sees it.
 
+use crate::count::Kept;
 use crate::objects::delta::Copied;
 use crate::trees::whole_units;
 use foldhash::fast::RandomState;
@@ -165,8 +166,9 @@ impl Lines {
         self.with(b, |_, bytes| left.iter().rev().zip(bytes.iter().rev()).take_while(|(a, b)| a == b).count())
     }
 
-    /// Cuts bytes into lines.
-    pub fn cut(&self, bytes: &[u8], base: Option<(&Text, &[Copied])>) -> Text {
+    /// Cuts bytes into lines. `kept` is emptied, and then told which lines are the base's.
+    pub fn cut(&self, bytes: &[u8], base: Option<(&Text, &[Copied])>, kept: &mut Vec<Kept>) -> Text {
+        kept.clear();
         let mut tokens = vec![];
         let mut ends: Vec<u32> = vec![];
         let mut at = 0;
@@ -185,6 +187,7 @@ impl Lines {
                     }
                     let start = if range.start == 0 { 0 } else { whole[range.start - 1] };
                     let shift = (at as u32).wrapping_sub(start);
+                    kept.push(Kept { new: tokens.len() as u32, old: range.start as u32, count: range.len() as u32 });
                     tokens.extend_from_slice(&base.tokens[range.clone()]);
                     ends.extend(whole[range].iter().map(|end| end.wrapping_add(shift)));
                     at = ends.last().map_or(at, |end| *end as usize);
@@ -219,7 +222,7 @@ mod tests {
     fn lines_copied_from_a_base_are_the_same_lines() {
         let lines = Lines::new();
         let base = b"one\ntwo\nthree\nfour";
-        let text = lines.cut(base, None);
+        let text = lines.cut(base, None, &mut vec![]);
         // Copies that begin and end in the middle of lines, and the end without a newline moved to the middle.
         let deltas: [&[u8]; 4] = [
             &[18, 22, 0x90, 7, 3, b'X', b'\n', b'Y', 0x91, 6, 12],
@@ -230,9 +233,15 @@ mod tests {
         for delta in deltas {
             let (mut out, mut copied) = (vec![], vec![]);
             delta::apply(base, delta, 100, &mut out, &mut copied).unwrap();
-            assert_eq!(lines.cut(&out, Some((&text, &copied))), lines.cut(&out, None), "{}", out.escape_ascii());
+            let mut kept = vec![];
+            let made = lines.cut(&out, Some((&text, &copied)), &mut kept);
+            assert_eq!(made, lines.cut(&out, None, &mut vec![]), "{}", out.escape_ascii());
+            for Kept { new, old, count } in kept {
+                let of = |text: &Text, from: u32| text.tokens[from as usize..(from + count) as usize].to_vec();
+                assert_eq!(of(&made, new), of(&text, old), "{}", out.escape_ascii());
+            }
         }
-        assert!(!text.terminated && lines.cut(b"", None).terminated);
+        assert!(!text.terminated && lines.cut(b"", None, &mut vec![]).terminated);
     }
 
     #[test]

@@ -50,6 +50,9 @@ struct FileLine<'a> {
     binary: bool,
 }
 
+/// What each line is, as a JSON Schema.
+pub const SCHEMA: &str = include_str!("../schemas/record.json");
+
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }

@@ -8,6 +8,7 @@ use crate::objects::ObjId;
 use crate::objects::forest::{Object, Worker};
 use crate::objects::{Kind, ObjectError};
 use crate::trees::{Change, File, NameId, PathId};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 /// What identical files score.
@@ -132,6 +133,17 @@ pub(crate) struct Side {
 pub(crate) struct Sides {
     pub came: Vec<Side>,
     pub went: Vec<Side>,
+    found: OnceCell<Found>,
+}
+
+/// Where things stand in the two lists, found once however many files are asked for.
+#[derive(Default, Debug)]
+struct Found {
+    came_at: HashMap<PathId, usize>,
+    /// Places in `went` by content.
+    by_id: HashMap<ObjId, Vec<usize>>,
+    /// Places in `went` by name; None if several have it.
+    by_name: HashMap<NameId, Option<usize>>,
 }
 
 impl Sides {
@@ -177,17 +189,33 @@ impl Sides {
 
     /// Sources of identical content, for each of `came`.
     fn exact(&self, came: &[Side], used: &mut [bool]) -> Vec<Option<usize>> {
-        let mut by_id: HashMap<ObjId, Vec<usize>> = HashMap::new();
-        for (at, side) in self.went.iter().enumerate() {
-            by_id.entry(side.file.id).or_default().push(at);
-        }
-        came.iter().map(|side| pick_unused(&by_id, &self.went, side, used)).collect()
+        let by_id = &self.found().by_id;
+        came.iter().map(|side| pick_unused(by_id, &self.went, side, used)).collect()
+    }
+
+    fn found(&self) -> &Found {
+        self.found.get_or_init(|| {
+            let mut found = Found::default();
+            for (at, side) in self.went.iter().enumerate() {
+                found.by_id.entry(side.file.id).or_default().push(at);
+                found.by_name.entry(side.name).and_modify(|known| *known = None).or_insert(Some(at));
+            }
+            found.came_at = self.came.iter().enumerate().map(|(at, side)| (side.path, at)).collect();
+            found
+        })
     }
 }
 
 fn pick_unused(by_id: &HashMap<ObjId, Vec<usize>>, went: &[Side], side: &Side, used: &mut [bool]) -> Option<usize> {
+    let at = pick(by_id, went, side, |at| !used[at])?;
+    used[at] = true;
+    Some(at)
+}
+
+/// One of the identical files that went: the first of the same name, else the first.
+fn pick(by_id: &HashMap<ObjId, Vec<usize>>, went: &[Side], side: &Side, free: impl Fn(usize) -> bool) -> Option<usize> {
     let mut best: Option<(bool, usize)> = None;
-    for (looked, &at) in by_id.get(&side.file.id)?.iter().filter(|at| !used[**at]).enumerate() {
+    for (looked, &at) in by_id.get(&side.file.id)?.iter().filter(|at| free(**at)).enumerate() {
         let source = &went[at];
         let regular = side.file.is_regular() && source.file.is_regular();
         if !regular && side.file.mode != source.file.mode {
@@ -201,9 +229,7 @@ fn pick_unused(by_id: &HashMap<ObjId, Vec<usize>>, went: &[Side], side: &Side, u
             break;
         }
     }
-    let (_, at) = best?;
-    used[at] = true;
-    Some(at)
+    best.map(|(_, at)| at)
 }
 
 pub(crate) type Sketches = HashMap<ObjId, Sketch, foldhash::fast::RandomState>;
@@ -237,7 +263,7 @@ impl Sides {
         }
         let mut candidates = vec![];
         for (at, side) in self.came.iter().enumerate().filter(|(at, _)| found[*at].is_none()) {
-            candidates.extend(self.best(at, side, &left, sketches));
+            candidates.extend(self.best(at, side, left.iter().copied(), sketches));
         }
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.key()));
         for candidate in candidates {
@@ -251,18 +277,20 @@ impl Sides {
 
     /// What `git blame` finds for one file that came.
     pub fn one(&self, path: PathId, sketches: &Sketches) -> Option<usize> {
-        let side = self.came.iter().find(|side| side.path == path)?;
-        let alone = std::slice::from_ref(side);
-        let mut used = vec![false; self.went.len()];
-        let mut found = self.exact(alone, &mut used);
-        self.by_name(alone, sketches, &mut used, &mut found);
-        if found[0].is_none() {
-            let all: Vec<usize> = (0..self.went.len()).collect();
-            let mut best = self.best(0, side, &all, sketches);
-            best.sort_by_key(|candidate| std::cmp::Reverse(candidate.key()));
-            found[0] = best.first().filter(|best| best.score >= SCORE_MIN).map(|best| best.went);
+        let known = self.found();
+        let at = *known.came_at.get(&path)?;
+        let side = &self.came[at];
+        if let Some(exact) = pick(&known.by_id, &self.went, side, |_| true) {
+            return Some(exact);
         }
-        found[0]
+        if let Some(Some(same_name)) = known.by_name.get(&side.name).copied()
+            && self.score(&self.went[same_name], side, sketches, SCORE_SAME_NAME) >= SCORE_SAME_NAME
+        {
+            return Some(same_name);
+        }
+        let mut best = self.best(at, side, 0..self.went.len(), sketches);
+        best.sort_by_key(|candidate| std::cmp::Reverse(candidate.key()));
+        best.first().filter(|best| best.score >= SCORE_MIN).map(|best| best.went)
     }
 
     /// Matches files that alone have their name, on either side.
@@ -296,9 +324,9 @@ impl Sides {
     }
 
     /// The best sources of a file, in the order in which they were found.
-    fn best(&self, at: usize, side: &Side, left: &[usize], sketches: &Sketches) -> Vec<Candidate> {
+    fn best(&self, at: usize, side: &Side, left: impl Iterator<Item = usize>, sketches: &Sketches) -> Vec<Candidate> {
         let mut best: Vec<Candidate> = Vec::with_capacity(CANDIDATES);
-        for &went in left {
+        for went in left {
             let source = &self.went[went];
             let score = self.score(source, side, sketches, SCORE_MIN);
             let candidate = Candidate { score, same_name: source.name == side.name, came: at, went };

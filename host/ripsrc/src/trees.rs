@@ -75,7 +75,9 @@ pub enum TreeError {
     Malformed(Oid),
     #[error("folders are nested deeper than {DEPTH_MAX}")]
     TooDeep,
-    #[error("there are more than {0} paths, which is more than fit into the memory that was granted")]
+    #[error("it was stopped")]
+    Stopped,
+    #[error("there are more or longer paths than {0} of usual length, which is all that fits into the memory granted")]
     TooManyPaths(usize),
 }
 
@@ -260,26 +262,35 @@ pub(crate) struct Trees {
 struct Paths {
     numbers: Map<(PathId, NameId), PathId>,
     list: Vec<(PathId, NameId)>,
+    /// Bytes of each path written out.
+    lens: Vec<u32>,
+    /// How many there may be, and what is left of that: a long path counts as several.
     most: usize,
+    left: usize,
 }
 
+/// Bytes of a path that counts as one; hardly any is longer.
+const PATH_LEN: u32 = 160;
+
 impl Paths {
-    fn number(&mut self, folder: PathId, name: NameId) -> Result<PathId, TreeError> {
+    fn number(&mut self, folder: PathId, name: NameId, name_len: usize) -> Result<PathId, TreeError> {
         if let Some(number) = self.numbers.get(&(folder, name)) {
             return Ok(*number);
         }
-        if self.list.len() >= self.most {
-            return Err(TreeError::TooManyPaths(self.most));
-        }
+        let len = self.lens[folder as usize].saturating_add(1).saturating_add(name_len as u32);
+        let cost = 1 + (len / PATH_LEN) as usize;
+        self.left = self.left.checked_sub(cost).ok_or(TreeError::TooManyPaths(self.most))?;
         let number = self.list.len() as PathId;
         self.list.push((folder, name));
+        self.lens.push(len);
         self.numbers.insert((folder, name), number);
         Ok(number)
     }
 }
 
 impl Trees {
-    /// Reads the trees of these commits and all trees below them. At most `paths_max` paths are told apart.
+    /// Reads the trees of these commits and all trees below them. At most `paths_max` paths are told apart,
+    /// fewer if they are long.
     pub fn read(
         odb: &Odb,
         forest: &mut Forest,
@@ -306,6 +317,9 @@ impl Trees {
             let new = || TreeWorker { interner: &interner, hash_len, made: vec![], fresh: vec![], error: None };
             let mut workers: Vec<_> = (0..threads.max(1)).map(|_| new()).collect();
             forest.walk(odb, &level, &mut workers);
+            if forest.stopped() {
+                return Err(TreeError::Stopped);
+            }
             let mut fresh = vec![];
             for worker in workers {
                 if let Some(error) = worker.error {
@@ -330,7 +344,8 @@ impl Trees {
             .collect();
         let mut names = interner.names.into_inner().unwrap_or_else(PoisonError::into_inner);
         let empty = names.number(b"");
-        let paths = Paths { numbers: Map::default(), list: vec![(ROOT, empty)], most: paths_max.max(1) };
+        let most = paths_max.max(1);
+        let paths = Paths { numbers: Map::default(), list: vec![(ROOT, empty)], lens: vec![0], most, left: most };
         Ok(Self { entries, names, trees, paths, nothing: Arc::new([]) })
     }
 }
@@ -400,7 +415,7 @@ impl Trees {
             if old == new {
                 continue;
             }
-            let path = self.paths.number(folder, any.name)?;
+            let path = self.paths.number(folder, any.name, self.names.list[any.name as usize].len())?;
             if any.is_folder() {
                 self.diff_folder(old.map(|file| file.id), new.map(|file| file.id), path, depth + 1, out)?;
             } else {
@@ -461,7 +476,7 @@ impl Trees {
         let mut at = ROOT;
         for part in path.split(|byte| *byte == b'/') {
             let name = self.names.number(part);
-            at = self.paths.number(at, name)?;
+            at = self.paths.number(at, name, part.len())?;
         }
         Ok(at)
     }

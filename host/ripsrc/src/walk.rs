@@ -2,6 +2,8 @@
 
 use crate::commit::{self, Moment, Person};
 use crate::objects::{Inflater, Kind, ObjId, ObjectError, Odb, Oid};
+use crate::refs::Layout;
+use crate::watch::{Phase, Watch};
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -44,6 +46,10 @@ pub enum WalkError {
     NotACommit { oid: Oid },
     #[error("commit {oid} names no tree")]
     NoTree { oid: Oid },
+    #[error("commit {oid} names a parent in a way that cannot be read")]
+    BadParents { oid: Oid },
+    #[error("it was stopped")]
+    Stopped,
 }
 
 /// Follows tags to a commit. None if it ends at something else.
@@ -69,28 +75,61 @@ pub(crate) fn peel(odb: &Odb, oid: Oid, inflater: &mut Inflater) -> Result<Optio
 /// Reads commits and remembers who is who.
 pub(crate) struct Reader<'a> {
     odb: &'a Odb,
-    hash_len: usize,
+    layout: &'a Layout,
     shallow: HashSet<Oid>,
     people: HashSet<Arc<Person>>,
     inflater: Inflater,
+    watch: Watch,
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(odb: &'a Odb, hash_len: usize, shallow: &[Oid]) -> Self {
-        let shallow = shallow.iter().copied().collect();
-        Self { odb, hash_len, shallow, people: HashSet::new(), inflater: Inflater::new() }
+    /// A run's reader of commits; with it, a run begins.
+    pub fn new(odb: &'a Odb, layout: &'a Layout) -> Self {
+        odb.renew_budget();
+        let shallow = layout.shallow.iter().copied().collect();
+        Self { odb, layout, shallow, people: HashSet::new(), inflater: Inflater::new(), watch: Watch::default() }
     }
 
-    /// Reads one commit. The parents of a commit where the history was cut off are left out, as git does.
+    /// Tells how far it is, and ends when it is asked to.
+    pub fn watched(mut self, watch: &Watch) -> Self {
+        self.watch = watch.clone();
+        self
+    }
+
+    /// Everything reachable from `heads` that is not in `seen` already. What is missing is passed over: it can't be met
+    /// by a run either.
+    pub fn reach(&mut self, heads: &[Oid], seen: &mut HashSet<Oid>) -> Vec<Oid> {
+        let (mut open, mut found) = (heads.to_vec(), vec![]);
+        while let Some(oid) = open.pop() {
+            if self.watch.stopped() {
+                break;
+            }
+            if !seen.contains(&oid)
+                && let Ok(commit) = self.read(oid, None)
+            {
+                seen.insert(oid);
+                found.push(oid);
+                open.extend(commit.parent_oids);
+            }
+        }
+        found
+    }
+
+    /// Reads one commit. The parents of a commit where the history was cut off are left out, and grafts are taken for
+    /// parents, as git does.
     pub fn read(&mut self, oid: Oid, child: Option<Oid>) -> Result<Commit, WalkError> {
         let read = self.odb.read(self.odb.id(&oid), &mut self.inflater);
         let (kind, bytes) = read.map_err(|source| WalkError::Unreadable { oid, child, source: Box::new(source) })?;
         if kind != Kind::Commit {
             return Err(WalkError::NotACommit { oid });
         }
-        let mut parsed = commit::parse(&bytes, self.hash_len);
+        let mut parsed = commit::parse(&bytes, self.layout.hash_len);
         if self.shallow.contains(&oid) {
             parsed.parents.clear();
+        } else if let Some(parents) = self.layout.grafts.get(&oid) {
+            parsed.parents.clone_from(parents);
+        } else if parsed.bad_parents {
+            return Err(WalkError::BadParents { oid });
         }
         let tree = self.odb.id(&parsed.tree.ok_or(WalkError::NoTree { oid })?);
         Ok(Commit {
@@ -120,6 +159,7 @@ impl<'a> Reader<'a> {
     /// Reads everything reachable from `tips`, and marks what `known` knows. With `stop`, it doesn't go beyond those:
     /// they are the run's edge.
     pub fn walk(&mut self, tips: &[Oid], known: &dyn Fn(&Oid) -> bool, stop: bool) -> Result<Commits, WalkError> {
+        self.watch.begin(Phase::Commits, 0);
         let mut found: Vec<Commit> = vec![];
         let mut place: HashMap<Oid, u32> = HashMap::new();
         let mut open: Vec<(Oid, Option<Oid>)> = tips.iter().rev().map(|tip| (*tip, None)).collect();
@@ -127,6 +167,10 @@ impl<'a> Reader<'a> {
             if place.contains_key(&oid) {
                 continue;
             }
+            if self.watch.stopped() {
+                return Err(WalkError::Stopped);
+            }
+            self.watch.add(1);
             let mut commit = self.read(oid, child)?;
             commit.known = known(&oid);
             commit.edge = commit.known && stop;

@@ -1,7 +1,9 @@
 //! What a file's content says, judged by cases that are data (the files beside this one), and by what must hold for any
 //! content: the parts add up, what is remembered changes nothing, and lines can be read on from any line.
 
-use ripsrc::count::{Class, Counter, FileFacts, Language, Options, Skip, State, read_line};
+use ripsrc::count::{
+    Beside, Class, Counter, Cut, FileFacts, Kept, Language, Numbers, Options, Skip, State, Version, read_line,
+};
 
 const LINES: &str = include_str!("count/lines.txt");
 const PATHS: &str = include_str!("count/paths.txt");
@@ -445,9 +447,9 @@ fn parts_add_up_whatever_the_content() {
         let path = PATHS[round % PATHS.len()].as_bytes();
         let facts = counter.count(path, &content);
         let lines = lines_of(&content);
-        // Another counter, the caller's hashes, lines without their ends: all give the same.
-        let bare = lines.iter().map(|line| line.strip_suffix(b"\n").unwrap_or(line));
-        assert_eq!(facts, other.count_lines(path, &content, bare.map(|line| (line, hash_of(line)))));
+        // Another counter, and the caller's hashes, give the same.
+        let (of_cut, _) = count_cut(&mut other, path, &content, None);
+        assert_eq!(FileFacts { classes: facts.classes.clone(), ..of_cut }, facts);
         let parts = facts.sloc + facts.comments + facts.blanks;
         assert_eq!((facts.lines, facts.loc, facts.classes.len() as u64), (parts, parts, parts));
         for (letter, number) in [('c', facts.sloc), ('m', facts.comments), ('b', facts.blanks)] {
@@ -499,16 +501,48 @@ fn counters_go_to_threads() {
     goes::<Counter>();
 }
 
+fn count_cut(counter: &mut Counter, path: &[u8], content: &[u8], beside: Option<Beside<'_>>) -> (FileFacts, Version) {
+    let (mut at, mut ends, mut numbers) = (0, vec![], vec![]);
+    for line in lines_of(content) {
+        at += line.len() as u32;
+        ends.push(at);
+        numbers.push(hash_of(line));
+    }
+    counter.count_cut(path, &Cut { content, ends: &ends, numbers: Numbers::Long(&numbers) }, beside)
+}
+
+/// Some of what two contents have in common, as a pack may tell it: stretches of lines, found from a random place on.
+fn kept(random: &mut Random, old: &[u8], new: &[u8]) -> Vec<Kept> {
+    let (old, new) = (lines_of(old), lines_of(new));
+    let (mut found, mut at) = (vec![], 0);
+    while at < new.len() {
+        let from = random.next(old.len() + 1);
+        let start = (from..old.len()).chain(0..from).find(|start| old[*start] == new[at]);
+        let Some(start) = start.filter(|_| random.next(4) > 0) else {
+            at += 1;
+            continue;
+        };
+        let same = old[start..].iter().zip(&new[at..]).take_while(|(old, new)| old == new).count();
+        let count = 1 + random.next(same);
+        found.push(Kept { new: at as u32, old: start as u32, count: count as u32 });
+        at += count;
+    }
+    found
+}
+
 #[test]
-fn versions_before_change_nothing() {
+fn versions_beside_change_nothing() {
     const PATHS: &[&str] =
         &["a.c", "a.h", "a.rs", "a.py", "a.rb", "a.sh", "a.php", "a.lua", "a.m", "a.hs", "a.md", "a.ml"];
     let mut random = Random(0xD00D_5678_9ABC_DEF1);
-    let mut counter = Counter::new(Options { versions_bytes_max: 20_000, ..Options::default() });
-    let mut contents: Vec<Vec<u8>> = PATHS.iter().map(|_| random.content()).collect();
+    let mut counter = Counter::new(Options::default());
+    let mut before: Vec<(Vec<u8>, Version)> = PATHS.iter().map(|_| (random.content(), Version::default())).collect();
+    let mut copied = 0;
     for _ in 0..1500 {
-        let which = random.next(PATHS.len());
-        let content = &mut contents[which];
+        let (which, other) = (random.next(PATHS.len()), random.next(PATHS.len()));
+        // Mostly its own version before, sometimes another file's, in another language.
+        let base = if random.next(8) == 0 { other } else { which };
+        let mut content = before[base].0.clone();
         // Some bytes go, others come: what edits do.
         let start = random.next(content.len() + 1);
         let end = (start + random.next(30)).min(content.len());
@@ -517,7 +551,14 @@ fn versions_before_change_nothing() {
         content.splice(start..end, coming);
         content.truncate(4000);
         let path = PATHS[which].as_bytes();
-        let expected = Counter::new(Options::default()).count(path, content);
-        assert_eq!(counter.count(path, content), expected, "{}: {}", PATHS[which], content.escape_ascii());
+        let expected = Counter::new(Options::default()).count(path, &content);
+        let kept = kept(&mut random, &before[base].0, &content);
+        copied += kept.len();
+        let beside = Beside { version: &before[base].1, kept: &kept };
+        let (facts, version) = count_cut(&mut counter, path, &content, Some(beside));
+        let classes = expected.classes.clone();
+        assert_eq!(FileFacts { classes, ..facts }, expected, "{}: {}", PATHS[which], content.escape_ascii());
+        before[which] = (content, version);
     }
+    assert!(copied > 3000, "only {copied} stretches were copied");
 }

@@ -17,6 +17,7 @@ use crate::delivery::{Counters, Delivery};
 use crate::egress::Egress;
 use crate::error_chain;
 use crate::export::{ExportRun, ModelMisfits, Sample, SessionState, SessionSummary};
+use crate::git::GitMemory;
 use crate::logs::Logs;
 use crate::sandbox::{self, Sandbox, kill};
 use crate::shutdown::Shutdown;
@@ -76,6 +77,8 @@ pub async fn export(
         skip_git: config.skip_git,
         customer_id: config.customer_id.clone(),
         git_cache: cache.join("repos"),
+        git_checkpoints: cache.join("checkpoints"),
+        git_memory: GitMemory::new(config.git_memory_bytes_max, config.integrations.len()),
         sample: Sample::default(),
     });
     let integrations = run_all(&config, options, &exporter, &logs, &shutdown, ui).await?;
@@ -207,6 +210,7 @@ fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
         sessions: ended.sessions,
         misfits: ended.misfits,
         repos: ended.repositories.into_iter().map(RepoReport::from).collect(),
+        repos_skipped: ended.repositories_skipped,
         ..IntegrationReport::empty(name, outcome)
     }
 }
@@ -384,6 +388,7 @@ impl IntegrationReport {
             host_calls: 0,
             sessions: Vec::new(),
             repos: Vec::new(),
+            repos_skipped: 0,
             faults: Vec::new(),
             misfits: Vec::new(),
         }
@@ -409,6 +414,8 @@ pub struct IntegrationReport {
     pub sessions: Vec<SessionSummary>,
     /// The repositories of its git jobs.
     pub repos: Vec<RepoReport>,
+    /// Repositories that were left out because of `skip_git`.
+    pub repos_skipped: usize,
     /// What is wrong with its configuration, with places.
     pub faults: Vec<ConfigFault>,
     /// Records that do not fit the schema of their model, among those that were looked at.

@@ -6,8 +6,10 @@ mod check;
 mod discover;
 mod doctor;
 mod export;
+mod history;
 mod inspect;
 mod new;
+mod new_file;
 mod run_wasm;
 mod status;
 
@@ -25,8 +27,15 @@ pub use doctor::{Check, CheckState, DoctorReport, doctor};
 pub use export::{
     Delivered, ExportOptions, ExportReport, ExportUi, IntegrationReport, OutcomeKind, RepoReport, Snapshot, export,
 };
+pub use history::{
+    AgreementReport, CheckpointReport, DifferenceReport, HistoryReport, HistoryRequest, HistoryRun, Listed,
+    MEMORY_BYTES_MIN as HISTORY_MEMORY_BYTES_MIN, RECORD_SCHEMA, THREADS_MAX as HISTORY_THREADS_MAX, ValidateRequest,
+    history_validate,
+};
 pub use inspect::{InspectReport, inspect};
 pub use new::{NewOptions, NewReport, TEMPLATES, Template, new_project};
+pub use new_file::{Leftover, NewFile};
+pub use ripsrc::{Phase as HistoryPhase, Progress as HistoryProgress, Watch as HistoryWatch};
 pub use run_wasm::{
     AuthorCall, ComponentReport, ModelReport, RecordsTo, RunWasm, RunWasmReport, Stopped, TimeReport, run_wasm,
 };

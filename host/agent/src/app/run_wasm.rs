@@ -19,11 +19,12 @@ use crate::command::outcome::{ExportOutcome, Outcome, Usage};
 use crate::command::permissions::Permissions;
 use crate::command::runner::{PrepareError, Prepared, Runner};
 use crate::command::settings;
-use crate::config::{Compression, Grants, Integration, Limits, Sink};
+use crate::config::{Compression, GIT_MEMORY_BYTES_DEFAULT, Grants, Integration, Limits, Sink};
 use crate::delivery::{Delivery, Lines};
 use crate::egress::{Account, Egress, Exchange, Ledger};
 use crate::error_chain;
 use crate::export::{ModelMisfits, Sample, Sent, SessionSummary};
+use crate::git::GitMemory;
 use crate::logs::Logs;
 use crate::sandbox::{self, Call, LoadError, Loaded, Sandbox, Seen, Witness};
 use crate::shutdown::Shutdown;
@@ -289,6 +290,7 @@ impl Alone {
             config,
             grants: std::mem::take(&mut request.grants),
             limits: request.limits.clone(),
+            skip_git: request.skip_git,
         };
         let mut prepared = match Prepared::new(integration, loaded, manifest) {
             Ok(prepared) => prepared,
@@ -382,6 +384,8 @@ impl Alone {
             store: store.clone(),
             sink: SINK.to_owned(),
             git_cache: request.root.join("cache/repos"),
+            git_checkpoints: request.root.join("cache/checkpoints"),
+            git_memory: GitMemory::new(GIT_MEMORY_BYTES_DEFAULT, 1),
             skip_git: request.skip_git,
             customer_id: String::new(),
             sample: Sample::ALL,

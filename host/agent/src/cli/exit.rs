@@ -2,8 +2,8 @@
 //! published list, and a test holds the two together.
 
 use crate::app::{
-    AppError, CallReport, CheckReport, CheckState, DiscoverReport, DoctorReport, ExportReport, OutcomeKind,
-    RunWasmReport, ValidateReport,
+    AgreementReport, AppError, CallReport, CheckReport, CheckState, DiscoverReport, DoctorReport, ExportReport,
+    HistoryReport, OutcomeKind, RunWasmReport, ValidateReport,
 };
 
 /// How the process ends.
@@ -146,6 +146,28 @@ impl Exit {
         }
     }
 
+    /// The code of reading a history. A reader of standard output that has seen enough is no fault, unless a checkpoint was to
+    /// be moved by what it took.
+    #[must_use]
+    pub fn of_history(report: &HistoryReport) -> Exit {
+        match () {
+            () if report.interrupted => Exit::Interrupted,
+            () if report.reader_gone && report.checkpoint.is_some() => Exit::Failed,
+            () if report.unreadable.count > 0 => Exit::Partial,
+            () => Exit::Ok,
+        }
+    }
+
+    /// The code of a comparison with git.
+    #[must_use]
+    pub fn of_agreement(report: &AgreementReport) -> Exit {
+        match () {
+            () if report.interrupted => Exit::Interrupted,
+            () if report.agrees => Exit::Ok,
+            () => Exit::Failed,
+        }
+    }
+
     /// The code of an error.
     #[must_use]
     pub fn of_error(error: &AppError) -> Exit {
@@ -195,6 +217,7 @@ mod tests {
             host_calls: 0,
             sessions: Vec::new(),
             repos: Vec::new(),
+            repos_skipped: 0,
             faults: Vec::new(),
             misfits: Vec::new(),
         });

@@ -11,6 +11,8 @@ mod exit;
 mod export;
 mod files;
 mod force_historical;
+mod history;
+mod history_report;
 mod inspect;
 mod mutate;
 mod new;
@@ -27,6 +29,7 @@ mod summary;
 mod table;
 mod validate_config;
 mod version;
+mod watching;
 mod webhook;
 
 use std::ffi::OsString;
@@ -56,6 +59,7 @@ Examples:
   agent doctor                              what is wrong, and what to do about it
   agent run-wasm my.wasm                    one component alone, for its author
   agent inspect my.wasm                     what a component is and asks for
+  agent ripsrc code . > history.ndjson      a repository's history, line by line
   agent config schema > agent.schema.json   for an editor that completes agent.yaml
   agent new my-tickets                      begin an integration of your own";
 
@@ -89,6 +93,7 @@ enum Command {
     Doctor(doctor::Arguments),
     RunWasm(Box<run_wasm::Arguments>),
     Inspect(inspect::Arguments),
+    Ripsrc(history::Arguments),
     Config(config::Arguments),
     New(new::Arguments),
     Version(version::Arguments),
@@ -188,6 +193,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Doctor(arguments) => doctor::run(&arguments, &global),
         Command::RunWasm(arguments) => run_wasm::run(*arguments, &global),
         Command::Inspect(arguments) => inspect::run(&arguments, &global),
+        Command::Ripsrc(arguments) => history::run(arguments, &global),
         Command::Config(arguments) => config::run(&arguments, &global),
         Command::New(arguments) => new::run(arguments, &global),
         Command::Version(arguments) => version::run(&arguments, &global),
@@ -231,6 +237,8 @@ enum CommandError {
     Interrupted,
     #[error("interrupted before anything had begun")]
     InterruptedEarly,
+    #[error("interrupted; an output file and the checkpoint are as they were")]
+    InterruptedRun,
 }
 
 impl CommandError {
@@ -239,7 +247,9 @@ impl CommandError {
             CommandError::App(error) => Exit::of_error(error),
             CommandError::Config(_) => Exit::BadConfiguration,
             CommandError::Output(_) => Exit::Failed,
-            CommandError::Interrupted | CommandError::InterruptedEarly => Exit::Interrupted,
+            CommandError::Interrupted | CommandError::InterruptedEarly | CommandError::InterruptedRun => {
+                Exit::Interrupted
+            }
         }
     }
 

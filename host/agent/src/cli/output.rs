@@ -1,27 +1,18 @@
 //! The result's file. Begun before the work, so that a path that cannot be written is known before and not after hours; put
 //! in its place whole or not at all. What is no regular file (a pipe, `/dev/stdout`) is written to and stays what it is.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tempfile::NamedTempFile;
 
-use crate::app::AppError;
+use crate::app::{AppError, NewFile};
 
 /// A result's file that has been begun.
 pub(super) struct Output {
-    to: To,
+    file: NewFile,
     /// As it was given.
     path: PathBuf,
-}
-
-enum To {
-    /// A new file, and the place that it is for: behind a link, what the link refers to.
-    File { new: NamedTempFile, place: PathBuf },
-    /// What is no regular file.
-    Other(File),
 }
 
 impl Output {
@@ -29,18 +20,14 @@ impl Output {
         if path.is_dir() {
             return Err(AppError::Usage(format!("--output-file {}: it is a folder; name a file", path.display())));
         }
-        let to = To::begin(path).map_err(|error| Output::failed(path, &error))?;
-        Ok(Output { to, path: path.to_owned() })
+        let file = NewFile::begin(path).map_err(|error| Output::failed(path, &error))?;
+        Ok(Output { file, path: path.to_owned() })
     }
 
     /// Puts the result in its place.
     pub fn end(self, result: &Value) -> Result<(), AppError> {
-        let written = match self.to {
-            To::File { mut new, place } => {
-                writeln!(new, "{result:#}").and_then(|()| new.persist(place).map(drop).map_err(|error| error.error))
-            }
-            To::Other(mut file) => writeln!(file, "{result:#}"),
-        };
+        let mut file = self.file;
+        let written = writeln!(file, "{result:#}").and_then(|()| file.end());
         written.map_err(|error| Output::failed(&self.path, &error))
     }
 
@@ -49,26 +36,6 @@ impl Output {
             "the result cannot be written to {}: {error}; choose another --output-file",
             path.display()
         ))
-    }
-}
-
-impl To {
-    fn begin(path: &Path) -> std::io::Result<To> {
-        match std::fs::metadata(path) {
-            Ok(there) if !there.is_file() => return Ok(To::Other(File::options().append(true).open(path)?)),
-            _ => {}
-        }
-        let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let folder = match place.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        // A result is no secret: it gets the permissions that any new file of this user gets.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let new = builder.tempfile_in(folder)?;
-        Ok(To::File { new, place })
     }
 }
 

@@ -106,7 +106,7 @@ pub(super) fn indented(reason: &str) -> String {
     reason.lines().map(|line| escape(line.trim_end())).collect::<Vec<_>>().join("\n    ")
 }
 
-/// What went wrong in one integration; empty if nothing did.
+/// What went wrong in one integration, and what was left out; empty if nothing did and was.
 fn failures(integration: &IntegrationReport, notes: &[String]) -> String {
     let mut out = String::new();
     if integration.outcome != OutcomeKind::Ok {
@@ -124,6 +124,10 @@ fn failures(integration: &IntegrationReport, notes: &[String]) -> String {
     if failed.len() > REPOS_SHOWN_MAX {
         let more = counted((failed.len() - REPOS_SHOWN_MAX) as u64, "more repository");
         out.push_str(&format!("  {}: and {more}\n", integration.name));
+    }
+    if integration.repos_skipped > 0 {
+        let left = counted(integration.repos_skipped as u64, "repository");
+        out.push_str(&format!("  {}: {left} left out, as `skip_git` says\n", integration.name));
     }
     out
 }
@@ -247,6 +251,7 @@ mod tests {
             host_calls: 5,
             sessions: vec![session("org", None, 0), session("org/1/Commit", Some("Commit"), records)],
             repos: vec![RepoReport { ref_id: "r1".into(), name: "repo".into(), records, error: None }],
+            repos_skipped: 0,
             faults: Vec::new(),
             misfits: Vec::new(),
         };

@@ -8,7 +8,7 @@ use super::outcome::{ExportOutcome, Outcome, Repository};
 use super::policy::git_policy;
 use super::runner::{Prepared, Runner};
 use crate::export::{ExportRun, GitJob, RunSpec, Sample, SessionError};
-use crate::git::{self, GitContext, RepoOutcome};
+use crate::git::{self, GitContext, GitMemory, RepoOutcome};
 use crate::sandbox::{Call, GitGrant};
 use crate::store::Store;
 
@@ -20,7 +20,11 @@ pub struct Exporter {
     pub sink: String,
     /// The folder of mirror clones.
     pub git_cache: PathBuf,
-    /// Leave git repositories out.
+    /// The folder of repositories' checkpoints.
+    pub git_checkpoints: PathBuf,
+    /// What reading repositories may take.
+    pub git_memory: Arc<GitMemory>,
+    /// Leave all integrations' git repositories out.
     pub skip_git: bool,
     /// `config::Config::customer_id`.
     pub customer_id: String,
@@ -45,7 +49,7 @@ impl Exporter {
     /// Runs an export to its end: the integration, then the repositories that it, or an earlier run, has queued. What an
     /// integration committed before it failed is kept, its repositories included.
     pub async fn run_export(&self, prepared: &Prepared, run: &Arc<ExportRun>) -> ExportOutcome {
-        let git = match (prepared.manifest.asks.git, self.skip_git) {
+        let git = match (prepared.manifest.asks.git, self.skip_git || prepared.integration.skip_git) {
             (false, _) => GitGrant::NotAsked,
             (true, true) => GitGrant::Skipped,
             (true, false) => GitGrant::Granted,
@@ -55,8 +59,10 @@ impl Exporter {
         let (outcome, usage) = self.runner.call(prepared, door, call).await;
         let mut ended = ExportOutcome::without_run(&prepared.integration.name, outcome);
         ended.usage = usage;
-        if git == GitGrant::Granted {
-            self.run_git_jobs(prepared, run, &mut ended).await;
+        match git {
+            GitGrant::NotAsked => {}
+            GitGrant::Skipped => ended.repositories_skipped = skipped(prepared, run),
+            GitGrant::Granted => self.run_git_jobs(prepared, run, &mut ended).await,
         }
         ended.misfits = run.misfits();
         // Ending a run puts marks in order on disk.
@@ -88,6 +94,10 @@ impl Exporter {
         };
         let context = Arc::new(GitContext {
             cache: self.git_cache.clone(),
+            checkpoints: self.git_checkpoints.clone(),
+            checkpoint_bytes: git::CHECKPOINT_BYTES,
+            memory: Arc::clone(&self.git_memory),
+            sink: self.sink.clone(),
             egress: self.runner.egress.clone(),
             policy: git_policy(&prepared.policy, &prepared.integration),
             grants: prepared.integration.grants.clone(),
@@ -120,4 +130,18 @@ impl Exporter {
             }
         }
     }
+}
+
+/// Repositories that were left out because the operator skips git: of this run, and of earlier ones that still wait.
+fn skipped(prepared: &Prepared, run: &ExportRun) -> usize {
+    let waiting = run.git_jobs().map_or(0, |jobs| jobs.len());
+    let skipped = run.repositories_skipped() + waiting;
+    if skipped > 0 {
+        tracing::info!(
+            integration = prepared.integration.name,
+            repositories = skipped,
+            "git repositories are left out, as `skip_git` says"
+        );
+    }
+    skipped
 }

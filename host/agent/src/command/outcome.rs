@@ -226,6 +226,8 @@ pub struct ExportOutcome {
     pub repositories: Vec<Repository>,
     /// Repositories that are queued and were not come to; the next run does.
     pub repositories_left: usize,
+    /// Repositories that were left out because the operator skips git.
+    pub repositories_skipped: usize,
     /// Records that do not fit the schema of their model, among those that were looked at.
     pub misfits: Vec<ModelMisfits>,
 }
@@ -245,6 +247,7 @@ impl ExportOutcome {
             sessions: Vec::new(),
             repositories: Vec::new(),
             repositories_left: 0,
+            repositories_skipped: 0,
             misfits: Vec::new(),
         }
     }

@@ -162,6 +162,7 @@ mod tests {
             config: json!({}),
             grants,
             limits: crate::config::Limits::default(),
+            skip_git: false,
         };
         let document =
             json!({"schema": 1, "name": "git", "version": "1.0.0", "ref_type": "git", "config": {"type": "object"}});

@@ -10,7 +10,8 @@ use super::fault::{Faults, Place, nearest, quoted};
 use super::lift::{self, Names, Paths, Section, boolean, text};
 use super::read::{Node, Value};
 use super::{
-    CompileLimits, Config, ConfigFault, FolderOrigin, Grants, Integration, Limits, Surroundings, Written, components,
+    CompileLimits, Config, ConfigFault, FolderOrigin, GIT_MEMORY_BYTES_DEFAULT, Grants, Integration, Limits,
+    Surroundings, Written, components,
 };
 
 pub(super) const AGENT_KEYS: &[&str] =
@@ -116,6 +117,7 @@ pub(super) fn integrations(node: &Node, agent: Agent, around: &Surroundings, fau
         skip_git: agent.skip_git,
         integrations,
         outbox_bytes_max: lift::OUTBOX_BYTES_DEFAULT,
+        git_memory_bytes_max: GIT_MEMORY_BYTES_DEFAULT,
         written,
         absent,
         compile: CompileLimits::default(),
@@ -163,8 +165,8 @@ fn integration(
         faults.extend(absent);
         return None;
     };
-    let integration =
-        Integration { name, component, config: config?, grants: Grants::default(), limits: Limits::default() };
+    let (grants, limits) = (Grants::default(), Limits::default());
+    let integration = Integration { name, component, config: config?, grants, limits, skip_git: false };
     Some((integration, absent.into_iter().next()))
 }
 

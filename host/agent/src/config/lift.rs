@@ -11,20 +11,21 @@ use super::fault::{Faults, Place, nearest, quoted};
 use super::read::{Entry, Node, Value};
 use super::units;
 use super::{
-    CompileLimits, Compression, Config, ConfigFault, Integration, Limits, Sink, Surroundings, Written, components,
-    grants,
+    CompileLimits, Compression, Config, ConfigFault, GIT_MEMORY_BYTES_DEFAULT, Integration, Limits, Sink, Surroundings,
+    Written, components, grants,
 };
 
 // The keys of each mapping. `schemas/agent-config.json` has the same; a test holds the two together.
 pub(super) const ROOT_KEYS: &[&str] = &["root", "customer_id", "skip_git", "integrations", "sink", "limits"];
 pub(super) const SINK_KEYS: &[&str] = &["folder", "compression"];
-pub(super) const INTEGRATION_KEYS: &[&str] = &["name", "component", "config", "grants", "limits"];
+pub(super) const INTEGRATION_KEYS: &[&str] = &["name", "component", "config", "grants", "limits", "skip_git"];
 pub(super) const LIMIT_KEYS: &[&str] =
     &["memory", "cpu_time", "wall_time", "hostcall", "handles", "output", "records", "staged"];
 pub(super) const ROOT_LIMIT_KEYS: &[&str] = &[
     "outbox",
     "compile_memory",
     "compile_time",
+    "git_memory",
     "memory",
     "cpu_time",
     "wall_time",
@@ -40,6 +41,7 @@ pub(super) const OUTBOX_BYTES_DEFAULT: u64 = 1 << 30;
 
 /// Below the least of these nothing runs; above the greatest a typing error is likelier than a wish.
 const OUTBOX_BYTES: RangeInclusive<u64> = 32 << 20..=1 << 44;
+const GIT_MEMORY_BYTES: RangeInclusive<u64> = 64 << 20..=1 << 40;
 const MEMORY_BYTES: RangeInclusive<u64> = 2 << 20..=64 << 30;
 const COMPILE_MEMORY_BYTES: RangeInclusive<u64> = 128 << 20..=64 << 30;
 const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
@@ -70,6 +72,7 @@ pub(super) fn lift(node: &Node, base: &Path, around: &Surroundings, faults: &mut
         None => root.as_deref().map(default_sink),
     };
     let mut outbox_bytes_max = OUTBOX_BYTES_DEFAULT;
+    let mut git_memory_bytes_max = GIT_MEMORY_BYTES_DEFAULT;
     let mut compile = CompileLimits::default();
     let mut defaults = Limits::default();
     if let Some((node, path)) = top.get("limits")
@@ -77,6 +80,9 @@ pub(super) fn lift(node: &Node, base: &Path, around: &Surroundings, faults: &mut
     {
         if let Some((node, path)) = section.get("outbox") {
             outbox_bytes_max = size(node, &path, OUTBOX_BYTES, faults).unwrap_or(outbox_bytes_max);
+        }
+        if let Some((node, path)) = section.get("git_memory") {
+            git_memory_bytes_max = size(node, &path, GIT_MEMORY_BYTES, faults).unwrap_or(git_memory_bytes_max);
         }
         if let Some((node, path)) = section.get("compile_memory") {
             compile.memory_bytes_max =
@@ -91,7 +97,18 @@ pub(super) fn lift(node: &Node, base: &Path, around: &Surroundings, faults: &mut
     let (node, path) = top.require("integrations", mend, faults)?;
     let Entries { integrations, written, absent } = integrations(node, &path, &place, around, &defaults, faults)?;
     let (root, sink) = (root?, sink?);
-    Some(Config { root, customer_id, skip_git, integrations, sink, outbox_bytes_max, compile, written, absent })
+    Some(Config {
+        root,
+        customer_id,
+        skip_git,
+        integrations,
+        sink,
+        outbox_bytes_max,
+        git_memory_bytes_max,
+        compile,
+        written,
+        absent,
+    })
 }
 
 /// The root that the tree of an agent.yaml names, or the default.
@@ -205,10 +222,14 @@ fn integration(
         },
         None => defaults.clone(),
     };
+    let skip_git = section.get("skip_git").and_then(|(node, path)| boolean(node, &path, faults)).unwrap_or(false);
     let (component, absent) = present(component?);
     let absent = absent.into_iter().next();
     match name {
-        Some(name) => Some((Integration { name, component, config: config?, grants: grants?, limits }, absent)),
+        Some(name) => {
+            let integration = Integration { name, component, config: config?, grants: grants?, limits, skip_git };
+            Some((integration, absent))
+        }
         None => {
             faults.extend(absent);
             None

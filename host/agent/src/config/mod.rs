@@ -26,8 +26,13 @@ pub use lift::tidy as tidy_path;
 pub use load::{Document, FolderOrigin, Loaded, Source, Surroundings, load, root_of};
 pub use rule::{RuleFault, parse_host};
 pub use schema::AGENT_CONFIG as AGENT_CONFIG_SCHEMA;
+pub(crate) use units::size as parse_size;
 pub use units::{show_duration, show_size};
 pub use written::Written;
+
+/// Memory for reading git repositories where nobody says otherwise: enough for a history of ten thousand commits and 2 GB
+/// of versions of files without reading any of them twice.
+pub const GIT_MEMORY_BYTES_DEFAULT: u64 = 1_000_000_000;
 
 /// The whole configuration of one agent.
 #[derive(Debug, Clone)]
@@ -44,6 +49,8 @@ pub struct Config {
     pub sink: Sink,
     /// Bytes that may wait for the sink before `send` makes a guest wait.
     pub outbox_bytes_max: u64,
+    /// Bytes of memory that reading git repositories may take, all together.
+    pub git_memory_bytes_max: u64,
     /// Where the integrations' own configurations are written.
     pub written: Written,
     /// Integrations whose component is not there, by name: the others can run all the same. Never all of them.
@@ -85,6 +92,8 @@ pub struct Integration {
     pub grants: Grants,
     /// What it may use up.
     pub limits: Limits,
+    /// Leave its git repositories out.
+    pub skip_git: bool,
 }
 
 /// What an operator grants one integration. Nothing by default.

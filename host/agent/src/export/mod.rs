@@ -9,6 +9,7 @@ mod tests;
 mod tree;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -184,6 +185,7 @@ pub struct ExportRun {
     tree: Mutex<Tree>,
     state: Mutex<State>,
     segments_open: OpenSegments,
+    repositories_skipped: AtomicUsize,
 }
 
 impl From<StoreError> for SessionError {
@@ -220,6 +222,7 @@ impl ExportRun {
             tree: Mutex::default(),
             state: Mutex::new(state),
             segments_open: OpenSegments::default(),
+            repositories_skipped: AtomicUsize::new(0),
         }))
     }
 
@@ -352,6 +355,11 @@ impl ExportRun {
         self.shutdown.requested()
     }
 
+    /// The same as a flag, for work that knows nothing of runs.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        self.shutdown.flag()
+    }
+
     /// Commits what was sent so far, with this cursor. Open children hold the cursor back: until they are done, nobody
     /// knows that they will be.
     pub async fn checkpoint(&self, session: SessionId, cursor: &str) -> Result<(), SessionError> {
@@ -463,6 +471,16 @@ impl ExportRun {
             )));
         }
         self.tree().queue_job(session, job, JOBS_UNCOMMITTED_MAX)
+    }
+
+    /// Counts a repository that the operator leaves out.
+    pub fn repository_skipped(&self) {
+        self.repositories_skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many repositories were left out.
+    pub fn repositories_skipped(&self) -> usize {
+        self.repositories_skipped.load(Ordering::Relaxed)
     }
 
     /// Jobs that are committed and not yet ended, those of earlier runs first.

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, Oid, RemoteCallbacks, Repository, RepositoryOpenFlags};
+use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, Oid, RemoteCallbacks, Repository};
+use ripsrc::OpenError;
 use sha2::{Digest, Sha256};
 
 use super::transport::{self, Advertised, Door};
-use super::url::is_granted;
 
 /// Each fetch adds a pack and nothing is ever repacked; with more than this, looking objects up costs more than a new
 /// clone.
@@ -37,17 +37,21 @@ impl From<String> for CloneError {
 
 /// A mirror clone that is up to date and in nobody else's use.
 pub(super) struct Mirror {
-    pub repository: Repository,
     /// Where it lies.
     pub path: PathBuf,
     _in_use: InUse,
 }
 
 impl Mirror {
+    /// Opens it, to read it. What it holds came from a server, so it is kept from pointing elsewhere.
+    pub(super) fn open(&self) -> Result<ripsrc::Repository, String> {
+        ripsrc::Repository::open_within(&self.path, std::slice::from_ref(&self.path))
+            .map_err(|fault| crate::error_chain(&fault))
+    }
+
     /// Throws the clone away, because it is damaged; the next run makes a new one.
     pub(super) fn discard(self) -> io::Result<()> {
-        let Mirror { repository, path, _in_use } = self;
-        drop(repository);
+        let Mirror { path, _in_use } = self;
         fs::remove_dir_all(path)
     }
 }
@@ -68,7 +72,7 @@ pub(super) fn mirror(
     let in_use = InUse::wait(&path, stop)?;
     if path.exists() {
         match update(&path, door, heads, stop) {
-            Ok(repository) => return Ok(Mirror { repository, path, _in_use: in_use }),
+            Ok(()) => return Ok(Mirror { path, _in_use: in_use }),
             Err(Fault::Final(error)) => return Err(error),
             Err(Fault::Damaged(why)) => {
                 tracing::warn!(url = %door.url, %why, "the cached clone is damaged and is made anew");
@@ -76,44 +80,21 @@ pub(super) fn mirror(
             }
         }
     }
-    let repository = clone_anew(&folder.join(format!("{name}.new")), &path, door, heads, stop)?;
-    Ok(Mirror { repository, path, _in_use: in_use })
+    clone_anew(&folder.join(format!("{name}.new")), &path, door, heads, stop)?;
+    Ok(Mirror { path, _in_use: in_use })
 }
 
-/// Opens a repository of this machine in place, to read it. It and what it is linked to lie below granted folders.
-pub(super) fn in_place(path: &Path, granted: &[PathBuf]) -> Result<Repository, String> {
-    transport::prepare()?;
-    let none: [&std::ffi::OsStr; 0] = [];
-    let unreadable = |fault: git2::Error| {
-        format!("{} is not a git repository that can be read: {}", path.display(), fault.message())
-    };
-    let found = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, none).map_err(unreadable)?;
-    // Again as a bare one: the files beside it are not looked at, so the result does not depend on them.
-    // Not by `open_bare`, which does not look for the border of a shallow clone.
-    let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::BARE;
-    let repository = Repository::open_ext(found.path(), flags, none).map_err(unreadable)?;
-    for part in [repository.path(), repository.commondir()] {
-        let canonical = part.canonicalize().map_err(|fault| format!("{}: {fault}", part.display()))?;
-        if !is_granted(&canonical, granted) {
-            return Err(format!(
-                "{} keeps its data in a folder that is not granted; add to `grants.git.paths` of this integration in agent.yaml: - {}",
-                path.display(),
-                canonical.display()
-            ));
-        }
-    }
-    refuse_sha256(&repository)?;
-    Ok(repository)
-}
-
-fn refuse_sha256(repository: &Repository) -> Result<(), String> {
-    let format = repository.config().and_then(|config| config.get_string("extensions.objectformat"));
-    match format {
-        Ok(format) if !format.eq_ignore_ascii_case("sha1") => {
-            Err(format!("{} names its objects by {format}, which is not supported yet", repository.path().display()))
-        }
-        _ => Ok(()),
-    }
+/// Opens a repository of this machine in place, to read it. Whoever made it may have it point to any folder: as the place
+/// of its data, to borrow objects from, or by links. Nothing is read that does not lie below granted folders.
+pub(super) fn in_place(path: &Path, granted: &[PathBuf]) -> Result<ripsrc::Repository, String> {
+    ripsrc::Repository::open_within(path, granted).map_err(|fault| match fault {
+        OpenError::Outside { path, outside } => format!(
+            "{} keeps its data in a folder that is not granted; add to `grants.git.paths` of this integration in agent.yaml: - {}",
+            path.display(),
+            outside.display()
+        ),
+        fault => format!("{} cannot be read: {}", path.display(), crate::error_chain(&fault)),
+    })
 }
 
 /// What went wrong with a clone that was there.
@@ -130,7 +111,7 @@ fn clone_anew(
     door: &Arc<Door>,
     heads: &HashSet<Oid>,
     stop: &dyn Fn() -> bool,
-) -> Result<Repository, CloneError> {
+) -> Result<(), CloneError> {
     let at = |place: &Path, fault: io::Error| CloneError::Failed(format!("{}: {fault}", place.display()));
     // Left by a run that was killed; it is nobody's, since we hold the place.
     remove_if_there(temporary).map_err(|fault| at(temporary, fault))?;
@@ -146,8 +127,7 @@ fn clone_anew(
             Fault::Final(error) => error,
         });
     }
-    fs::rename(temporary, path).map_err(|fault| at(path, fault))?;
-    Repository::open_bare(path).map_err(|fault| CloneError::Failed(format!("{}: {}", path.display(), fault.message())))
+    fs::rename(temporary, path).map_err(|fault| at(path, fault))
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -157,14 +137,13 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-fn update(path: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop: &dyn Fn() -> bool) -> Result<Repository, Fault> {
+fn update(path: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop: &dyn Fn() -> bool) -> Result<(), Fault> {
     let repository = Repository::open_bare(path).map_err(|fault| Fault::Damaged(fault.message().to_owned()))?;
     let packs = tidy_packs(&path.join("objects").join("pack")).map_err(|fault| Fault::Damaged(fault.to_string()))?;
     if packs > PACKS_MAX {
         return Err(Fault::Damaged(format!("it has {packs} packs, more than {PACKS_MAX}")));
     }
-    fetch(&repository, door, heads, stop)?;
-    Ok(repository)
+    fetch(&repository, door, heads, stop)
 }
 
 /// Removes what an interrupted fetch left, and counts packs.

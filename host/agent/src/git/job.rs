@@ -1,49 +1,36 @@
-//! The road of one queued repository: place, clone, sessions, records, cursor, end of the job.
-//!
-//! The commit session's cursor says what has been exported, and is committed last: users, branches and pull requests
-//! of a state are durable before the state counts as exported. After a crash in between they are sent again, and are
-//! left out as unchanged. Commits come parents first, so what has been exported at a checkpoint is all that can be
-//! reached from its newest commits, and the next run goes on from these.
+//! The road of one queued repository: place, clone, sessions, records, cursor, end of the job. What the cursor says, and why
+//! nothing is lost or doubled whatever breaks off when, stands above `cursor`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use git2::{Oid, Repository};
+use ripsrc::{CheckpointUse, Heads, NextCheckpoint, Oid, Record, RunError, Scope, Summary, TreeError};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
 use super::clone::{self, CloneError, Mirror};
-use super::history::{self, HistoryError, Refs};
-use super::records::{self, Owner, PullRequest};
+use super::cursor::{Cursor, Newest, Parts};
+use super::feed::{BATCH_BYTES, Feed, Sessions};
+use super::memory::Place;
+use super::records::{self, Ids, Owner, PullRequest};
 use super::transport::Door;
 use super::url::{self, Source};
 use super::{GitContext, RepoOutcome};
+use crate::error_chain;
 use crate::export::{ExportRun, GitJob, SessionError, SessionId, SessionKind};
 
-/// Bytes of a batch: large enough that its fixed costs do not count, small enough to be held several times over.
-const BATCH_BYTES: usize = 512 << 10;
-/// Batches of commits between checkpoints: a run that is killed repeats the work of seconds.
-const BATCHES_PER_CHECKPOINT: usize = 64;
-/// Commits named in a cursor, which may have 64 KiB. Fewer than there are is harmless: what is walked again is
-/// recognized as unchanged.
-const CURSOR_HEADS_MAX: usize = 1_400;
-/// Branches compared with the default branch; each costs a walk.
-const COMPARED_BRANCHES_MAX: usize = 1_000;
-/// Commits listed with a pull request.
-const PULL_REQUEST_COMMITS_MAX: usize = 1_000;
-/// Commits between two looks at whether the run has been asked to end, and between two words on progress.
-const COMMITS_PER_LOOK: usize = 64;
-
-/// The version of what is exported. Another one makes the next run export everything again.
-const EXPORT_VERSION: u32 = 1;
+/// Files without owners that the log names; the rest is counted.
+const UNREADABLE_TOLD_MAX: usize = 3;
 
 /// The document of `git.export-repo`.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-struct Document {
+pub(super) struct Document {
     ref_id: String,
     name: String,
     url: String,
+    #[serde(default)]
+    ref_type: Option<String>,
     #[serde(default)]
     credential: Option<String>,
     #[serde(default)]
@@ -52,26 +39,29 @@ struct Document {
     branch_url_template: Option<String>,
     #[serde(default)]
     pull_requests: Vec<PullRequest>,
+    /// Whether files' lines are told, and with `count` what they are.
+    #[serde(default = "yes")]
+    blame: bool,
+    #[serde(default = "yes")]
+    count: bool,
+    #[serde(default)]
+    ids: Ids,
 }
 
-/// What has been exported: everything that can be reached from these commits.
-#[derive(Debug, Default, Deserialize, Serialize)]
-struct Cursor {
-    version: u32,
-    heads: Vec<String>,
-    /// Of refs and document, where all of a state has been exported: an equal one means that nothing has changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    state: Option<String>,
+fn yes() -> bool {
+    true
 }
 
 /// Why a job did not end.
-enum Failure {
+pub(super) enum Failure {
     /// The run has been asked to end.
     Stopped,
     /// For a person.
     Failed(String),
     /// The repository's own data is at fault.
     Damaged(String),
+    /// The checkpoint cannot be read, and nothing has been given out: it goes without.
+    Checkpoint(String),
 }
 
 impl From<CloneError> for Failure {
@@ -83,9 +73,19 @@ impl From<CloneError> for Failure {
     }
 }
 
-impl From<HistoryError> for Failure {
-    fn from(error: HistoryError) -> Self {
-        Failure::Damaged(error.to_string())
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Stopped => Failure::Stopped,
+            RunError::Tree(TreeError::TooManyPaths(_)) => {
+                Failure::Failed(format!("{}; raise `limits.git_memory` in agent.yaml", error_chain(&error)))
+            }
+            RunError::Checkpoint(_) => Failure::Checkpoint(error_chain(&error)),
+            RunError::NoHead | RunError::Taken(_) | RunError::Tree(TreeError::TooDeep) => {
+                Failure::Failed(error_chain(&error))
+            }
+            RunError::Walk(_) | RunError::Tree(_) | RunError::Object(_) => Failure::Damaged(error_chain(&error)),
+        }
     }
 }
 
@@ -104,7 +104,7 @@ pub(super) fn work_off(ctx: &GitContext, run: &Arc<ExportRun>, job: &GitJob, tok
     match result {
         Ok(()) => {}
         Err(Failure::Stopped) => outcome.error = Some("stopped; resumes in the next run".to_owned()),
-        Err(Failure::Failed(why) | Failure::Damaged(why)) => {
+        Err(Failure::Failed(why) | Failure::Damaged(why) | Failure::Checkpoint(why)) => {
             tracing::error!(integration = %ctx.integration, repository = %outcome.name, error = %why, "the repository is not exported");
             if let Err(fault) = tokio.block_on(run.job_failed(job, &why)) {
                 tracing::error!(integration = %ctx.integration, repository = %outcome.name, error = %fault, "the failed try cannot be counted");
@@ -115,8 +115,8 @@ pub(super) fn work_off(ctx: &GitContext, run: &Arc<ExportRun>, job: &GitJob, tok
     outcome
 }
 
-struct Work<'a> {
-    ctx: &'a GitContext,
+pub(super) struct Work<'a> {
+    pub ctx: &'a GitContext,
     run: &'a Arc<ExportRun>,
     job: &'a GitJob,
     tokio: &'a Handle,
@@ -124,7 +124,7 @@ struct Work<'a> {
     sent: &'a mut u64,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     /// Opens the tracking session and sees to it that nothing stays open after a failure.
     fn all(mut self) -> Result<(), Failure> {
         let source = url::judge(&self.document.url, &self.ctx.grants.git_paths).map_err(Failure::Failed)?;
@@ -140,7 +140,7 @@ impl Work<'_> {
         match source {
             Source::Path(path) => {
                 let repository = clone::in_place(&path, &self.ctx.grants.git_paths).map_err(Failure::Failed)?;
-                self.export(tracking, &repository)
+                self.export(tracking, &repository, false)
             }
             Source::Remote(url) => {
                 let policy = self.ctx.policy.for_repository(&url).map_err(|fault| {
@@ -154,14 +154,16 @@ impl Work<'_> {
                     url,
                     self.document.credential.clone(),
                 );
-                let heads = self
-                    .document
-                    .pull_requests
-                    .iter()
-                    .filter_map(|request| Oid::from_str(&request.last_commit_sha).ok())
-                    .collect();
+                let requests = &self.document.pull_requests;
+                let heads =
+                    requests.iter().filter_map(|request| git2::Oid::from_str(&request.last_commit_sha).ok()).collect();
                 let mirror = clone::mirror(&self.ctx.cache, &door, &heads, &|| self.run.should_stop())?;
-                let result = self.export(tracking, &mirror.repository);
+                // A clone that lacks something is made anew, once; if that does not help, the server lacks it too.
+                let complete = self.job.attempts == 0;
+                let result = mirror
+                    .open()
+                    .map_err(Failure::Damaged)
+                    .and_then(|repository| self.export(tracking, &repository, complete));
                 self.after_damage(result, mirror)
             }
         }
@@ -177,40 +179,111 @@ impl Work<'_> {
         }))
     }
 
-    fn export(&mut self, tracking: SessionId, repository: &Repository) -> Result<(), Failure> {
-        let refs = history::refs(repository)?;
-        self.mention_limits(&refs);
+    /// `complete` is whether a content that cannot be read is damage, to be mended, and not to be lived with.
+    fn export(&mut self, tracking: SessionId, repository: &ripsrc::Repository, complete: bool) -> Result<(), Failure> {
+        let stop = || self.run.should_stop();
+        let place = self.ctx.memory.place(&stop).ok_or(Failure::Stopped)?;
+        let heads = repository.heads()?;
+        self.mention_limits(&heads);
         let commits = self.open(tracking, records::COMMIT)?;
-        let last = self
-            .run
-            .last_processed(commits)
-            .and_then(|text| serde_json::from_str::<Cursor>(&text).ok())
-            .filter(|cursor| cursor.version == EXPORT_VERSION)
-            .unwrap_or_default();
+        let last = Cursor::read(self.run.last_processed(commits), &self.made_of(&heads));
         let requests = self.pull_request_heads(repository);
-        let state = self.state_of(&refs, &requests);
+        let state = self.state_of(&heads, &requests);
         if last.state.as_deref() == Some(state.as_str()) {
             self.done(commits, None)?;
             return self.done(tracking, None);
         }
-        let mut tips: Vec<Oid> = refs.tips().chain(requests.values().copied()).collect();
-        tips.sort();
-        tips.dedup();
-        self.export_commits(tracking, commits, repository, &refs, &tips, &last)?;
-        self.export_branches(tracking, repository, &refs)?;
-        self.export_pull_requests(tracking, repository, &refs, &requests)?;
-        self.done(commits, Some(&cursor_text(repository, tips, Some(state))))?;
+        let branches = heads.branches.iter().map(|(_, oid)| *oid);
+        let tips: BTreeSet<Oid> = branches.chain(heads.head).chain(requests.values().copied()).collect();
+        let mut options = ripsrc::Options {
+            scope: Scope::Commits(tips.iter().copied().collect()),
+            known: last.heads(),
+            checkpoint: self.usable_checkpoint(&last),
+            complete,
+            ..self.options(&place)
+        };
+        let (mut newest, next) = self.export_history(tracking, commits, repository, &mut options, &heads, &last)?;
+        self.export_branches(tracking, repository, &options, heads.head.is_some())?;
+        newest.settle(&tips);
+        self.done(commits, Some(&last.text(&newest, Some(state), next.as_ref().map(NextCheckpoint::sum))))?;
+        // Only now, when its records are durable; see `cursor`.
+        if let Some(fault) = next.and_then(|next| next.save().err()) {
+            self.warn_of_checkpoint(&error_chain(&fault));
+        }
         self.done(tracking, None)
     }
 
-    fn mention_limits(&self, refs: &Refs) {
+    /// What does not depend on what the repository holds.
+    fn options(&self, place: &Place) -> ripsrc::Options {
+        ripsrc::Options {
+            blame: self.document.blame,
+            count: self.document.count.then(ripsrc::count::Options::default),
+            memory_max: place.bytes(),
+            threads: place.threads(),
+            watch: ripsrc::Watch::stopped_by(self.run.stop_flag()),
+            ..ripsrc::Options::default()
+        }
+    }
+
+    /// The folder of this repository's checkpoint, in which there is none but the one that the cursor names.
+    fn usable_checkpoint(&self, last: &Cursor) -> Option<PathBuf> {
+        let parts = [&self.ctx.sink, &self.ctx.integration, &self.job.session_path, &self.document.ref_id];
+        let name = parts.into_iter().fold(&mut Parts::default(), |hash, part| hash.add(part)).hash();
+        let folder = self.ctx.checkpoints.join(name);
+        let found = ripsrc::checkpoint_sum(&folder);
+        if found == last.checkpoint {
+            return Some(folder);
+        }
+        if last.checkpoint.is_some() {
+            self.warn_of_checkpoint("it is not the one that goes with what has been exported");
+        }
+        match ripsrc::checkpoint_discard(&folder) {
+            Ok(()) => Some(folder),
+            Err(fault) => {
+                self.warn_of_checkpoint(&error_chain(&fault));
+                None
+            }
+        }
+    }
+
+    fn warn_of_checkpoint(&self, why: &str) {
+        tracing::warn!(integration = %self.ctx.integration, repository = %self.document.name, %why,
+            "the checkpoint of the repository is of no use; its history is computed anew, and nothing is sent twice");
+    }
+
+    fn mention_limits(&self, heads: &Heads) {
         let (integration, name) = (&self.ctx.integration, &self.document.name);
-        if !refs.shallow.is_empty() {
-            tracing::warn!(%integration, repository = %name, commits = refs.shallow.len(),
+        if !heads.shallow.is_empty() {
+            tracing::warn!(%integration, repository = %name, commits = heads.shallow.len(),
                 "the repository is a shallow clone: older history is missing, and the changed files of its oldest commits are not known");
         }
-        if refs.branches.is_empty() && refs.detached.is_none() {
+        if heads.branches.is_empty() && heads.head.is_none() {
             tracing::info!(%integration, repository = %name, "the repository is empty");
+        }
+    }
+
+    /// What a run over the history could not do.
+    fn mention_faults(&self, summary: &Summary) {
+        let (integration, name) = (&self.ctx.integration, &self.document.name);
+        if let CheckpointUse::Unusable(why) = &summary.checkpoint {
+            self.warn_of_checkpoint(why);
+        }
+        if summary.recomputed > 0 {
+            tracing::info!(%integration, repository = %name, commits = summary.recomputed,
+                "commits that had been exported were computed again, because new ones build on them");
+        }
+        if !summary.abandoned.is_empty() {
+            tracing::info!(%integration, repository = %name, heads = summary.abandoned.len(),
+                "branches were deleted or their history was rewritten; what was exported of them stays");
+        }
+        let unreadable: Vec<String> =
+            summary.unreadable.iter().take(UNREADABLE_TOLD_MAX).map(ToString::to_string).collect();
+        if !unreadable.is_empty() {
+            tracing::warn!(%integration, repository = %name, contents = summary.unreadable.len(), partial_clone = summary.partial_clone,
+                "files that cannot be read are exported without owners: {}", unreadable.join("; "));
+        }
+        for fault in &summary.store_faults {
+            tracing::warn!(%integration, repository = %name, "a part of the repository is passed over: {fault}");
         }
     }
 
@@ -218,135 +291,24 @@ impl Work<'_> {
         Ok(self.run.open_child(tracking, SessionKind::Model, model, &self.document.ref_id, &self.document.name)?)
     }
 
-    fn done(&self, session: SessionId, cursor: Option<&str>) -> Result<(), Failure> {
+    pub(super) fn done(&self, session: SessionId, cursor: Option<&str>) -> Result<(), Failure> {
         self.tokio.block_on(self.run.done(session, cursor))?;
         Ok(())
     }
 
-    fn owner(&self) -> Owner<'_> {
-        Owner {
-            customer_id: &self.ctx.customer_id,
-            integration: &self.ctx.integration,
-            repo_ref_id: &self.document.ref_id,
-            commit_url: self.document.commit_url_template.as_deref(),
-            branch_url: self.document.branch_url_template.as_deref(),
-        }
-    }
-
-    /// The heads of pull requests that are here, by their ids in hexadecimal.
-    fn pull_request_heads(&self, repository: &Repository) -> HashMap<String, Oid> {
-        let mut found = HashMap::new();
-        for request in &self.document.pull_requests {
-            match Oid::from_str(&request.last_commit_sha) {
-                Ok(oid) if repository.find_commit(oid).is_ok() => {
-                    found.insert(request.last_commit_sha.clone(), oid);
-                }
-                _ => {
-                    tracing::info!(integration = %self.ctx.integration, repository = %self.document.name, pull_request = %request.ref_id,
-                    "the pull request's last commit is not to be had")
-                }
-            }
-        }
-        found
-    }
-
-    /// What the records of this state are made of, in a few bytes.
-    fn state_of(&self, refs: &Refs, requests: &HashMap<String, Oid>) -> String {
-        let mut hash = Sha256::new();
-        let mut part = |bytes: &[u8]| {
-            hash.update((bytes.len() as u64).to_be_bytes());
-            hash.update(bytes);
-        };
-        // The document without what only says how to get there.
-        let document = serde_json::to_vec(&Document { credential: None, ..self.document.clone() });
-        part(&document.unwrap_or_default());
-        part(self.ctx.customer_id.as_bytes());
-        for branch in &refs.branches {
-            part(branch.name.as_bytes());
-            part(branch.head.as_bytes());
-            part(&[u8::from(branch.default)]);
-        }
-        part(refs.detached.as_ref().map(Oid::as_bytes).unwrap_or_default());
-        for sha in requests.keys().collect::<BTreeSet<_>>() {
-            part(sha.as_bytes());
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// Commits and the people in them. The session of commits stays open; that of people is done.
-    fn export_commits(
-        &mut self,
-        tracking: SessionId,
-        commits: SessionId,
-        repository: &Repository,
-        refs: &Refs,
-        tips: &[Oid],
-        last: &Cursor,
-    ) -> Result<(), Failure> {
-        let users = self.open(tracking, records::USER)?;
-        let known: Vec<Oid> = last.heads.iter().filter_map(|sha| Oid::from_str(sha).ok()).collect();
-        let steps = history::walk(repository, tips, &known)?;
-        let total = steps.len() as u64;
-        let mut newest: HashSet<Oid> = known.into_iter().collect();
-        let mut people: HashSet<String> = HashSet::new();
-        let (mut commit_lines, mut user_lines, mut batches) = (Vec::new(), Vec::new(), 0);
-        for (index, oid) in steps.into_iter().enumerate() {
-            if index % COMMITS_PER_LOOK == 0 {
-                self.look(&[tracking, commits], index as u64, total)?;
-            }
-            let commit = history::commit(repository, oid)?;
-            let changes = if refs.shallow.contains(&oid) { None } else { Some(history::changes(repository, &commit)?) };
-            commit_lines.extend_from_slice(&self.owner().commit(&commit, changes.as_deref()));
-            for person in [&commit.author, &commit.committer] {
-                let (key, line) = self.owner().user(person);
-                if people.insert(key) {
-                    user_lines.extend_from_slice(&line);
-                }
-            }
-            commit.parents.iter().for_each(|parent| {
-                newest.remove(parent);
-            });
-            newest.insert(oid);
-            if user_lines.len() >= BATCH_BYTES {
-                self.send(users, &mut user_lines)?;
-            }
-            if commit_lines.len() >= BATCH_BYTES {
-                self.send(commits, &mut commit_lines)?;
-                batches += 1;
-                if batches % BATCHES_PER_CHECKPOINT == 0 {
-                    self.send(users, &mut user_lines)?;
-                    self.checkpoint(users, commits, repository, &newest)?;
-                }
-            }
-        }
-        self.send(commits, &mut commit_lines)?;
-        self.send(users, &mut user_lines)?;
-        self.look(&[tracking, commits], total, total)?;
-        self.done(users, None)
-    }
-
-    /// People first: a commit's author is known before the commit counts as exported.
-    fn checkpoint(
-        &self,
-        users: SessionId,
-        commits: SessionId,
-        repository: &Repository,
-        newest: &HashSet<Oid>,
-    ) -> Result<(), Failure> {
-        let cursor = cursor_text(repository, newest.iter().copied().collect(), None);
-        self.tokio.block_on(self.run.checkpoint(users, &format!("{EXPORT_VERSION}")))?;
-        self.tokio.block_on(self.run.checkpoint(commits, &cursor))?;
+    pub(super) fn checkpoint(&self, session: SessionId, cursor: &str) -> Result<(), Failure> {
+        self.tokio.block_on(self.run.checkpoint(session, cursor))?;
         Ok(())
     }
 
-    fn look(&self, sessions: &[SessionId], current: u64, total: u64) -> Result<(), Failure> {
+    pub(super) fn look(&self, sessions: &[SessionId], current: u64, total: Option<u64>) -> Result<(), Failure> {
         for session in sessions {
-            self.run.progress(*session, current, Some(total));
+            self.run.progress(*session, current, total);
         }
         if self.run.should_stop() { Err(Failure::Stopped) } else { Ok(()) }
     }
 
-    fn send(&mut self, session: SessionId, lines: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(super) fn send(&mut self, session: SessionId, lines: &mut Vec<u8>) -> Result<(), Failure> {
         if lines.is_empty() {
             return Ok(());
         }
@@ -359,91 +321,162 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn export_branches(&mut self, tracking: SessionId, repository: &Repository, refs: &Refs) -> Result<(), Failure> {
-        let session = self.open(tracking, records::BRANCH)?;
-        let default = refs.default_branch().map(|branch| branch.head);
-        if refs.branches.len() > COMPARED_BRANCHES_MAX {
-            tracing::warn!(integration = %self.ctx.integration, repository = %self.document.name, branches = refs.branches.len(),
-                "only the first {COMPARED_BRANCHES_MAX} branches are compared with the default branch");
+    pub(super) fn owner(&self) -> Owner<'a> {
+        let (ctx, document) = (self.ctx, self.document);
+        Owner {
+            customer_id: &ctx.customer_id,
+            integration: &ctx.integration,
+            repo_ref_id: &document.ref_id,
+            ref_type: document.ref_type.as_deref(),
+            ids: document.ids,
+            commit_url: document.commit_url_template.as_deref(),
+            branch_url: document.branch_url_template.as_deref(),
         }
-        let total = refs.branches.len() as u64;
-        let mut lines = Vec::new();
-        for (index, branch) in refs.branches.iter().enumerate() {
-            self.look(&[session], index as u64, total)?;
-            let compared = match default {
-                Some(default) if index < COMPARED_BRANCHES_MAX => {
-                    Some(history::ahead_behind(repository, branch.head, default)?)
-                }
-                _ => None,
-            };
-            lines.extend_from_slice(&self.owner().branch(branch, compared));
-            if lines.len() >= BATCH_BYTES {
-                self.send(session, &mut lines)?;
-            }
-        }
-        self.send(session, &mut lines)?;
-        self.run.progress(session, total, Some(total));
-        self.done(session, None)
     }
 
-    fn export_pull_requests(
+    /// The heads of pull requests that are here, by their ids in hexadecimal.
+    fn pull_request_heads(&self, repository: &ripsrc::Repository) -> HashMap<String, Oid> {
+        let mut found = HashMap::new();
+        for request in &self.document.pull_requests {
+            match Oid::from_hex(request.last_commit_sha.as_bytes()) {
+                Some(oid) if repository.has_commit(&oid) => {
+                    found.insert(request.last_commit_sha.clone(), oid);
+                }
+                _ => {
+                    tracing::info!(integration = %self.ctx.integration, repository = %self.document.name, pull_request = %request.ref_id,
+                    "the pull request's last commit is not to be had")
+                }
+            }
+        }
+        found
+    }
+
+    /// What the records of commits and files are made of besides the repository's commits.
+    fn made_of(&self, heads: &Heads) -> String {
+        let (document, mut hash) = (self.document, Parts::default());
+        hash.add(&self.ctx.customer_id);
+        hash.add(document.commit_url_template.as_deref().unwrap_or_default());
+        hash.add([u8::from(document.blame), u8::from(document.count)]);
+        if document.ids == Ids::Legacy {
+            hash.add("legacy").add(document.ref_type.as_deref().unwrap_or_default());
+        }
+        for border in heads.shallow.iter().collect::<BTreeSet<_>>() {
+            hash.add(border.as_bytes());
+        }
+        hash.hash()
+    }
+
+    /// What the records of this state are made of, in a few bytes.
+    fn state_of(&self, heads: &Heads, requests: &HashMap<String, Oid>) -> String {
+        // The document without what only says how to get there.
+        let document = serde_json::to_vec(&Document { credential: None, ..self.document.clone() });
+        let mut hash = Parts::default();
+        hash.add(document.unwrap_or_default()).add_heads(heads);
+        for sha in requests.keys().collect::<BTreeSet<_>>() {
+            hash.add(sha);
+        }
+        hash.hash()
+    }
+
+    /// Commits, their files and the people in them. The session of commits stays open; the others are done.
+    fn export_history(
         &mut self,
         tracking: SessionId,
-        repository: &Repository,
-        refs: &Refs,
-        heads: &HashMap<String, Oid>,
+        commits: SessionId,
+        repository: &ripsrc::Repository,
+        options: &mut ripsrc::Options,
+        heads: &Heads,
+        last: &Cursor,
+    ) -> Result<(Newest, Option<NextCheckpoint>), Failure> {
+        let users = self.open(tracking, records::USER)?;
+        let blames = self.document.blame.then(|| self.open(tracking, records::BLAME)).transpose()?;
+        let sessions = Sessions { tracking, commits, users, blames };
+        let mut feed = Feed::new(self, repository.messages(), sessions, last.clone(), &heads.shallow);
+        let mut summary = run_over(repository, options, &mut feed);
+        if let Err(Failure::Checkpoint(why)) = &summary {
+            feed.work.warn_of_checkpoint(why);
+            // It is read before anything is given out, so nothing has been.
+            options.checkpoint = None;
+            summary = run_over(repository, options, &mut feed);
+        }
+        let summary = summary?;
+        let newest = feed.finish()?;
+        self.mention_faults(&summary);
+        Ok((newest, summary.next))
+    }
+
+    /// Branches, and the branches of pull requests.
+    fn export_branches(
+        &mut self,
+        tracking: SessionId,
+        repository: &ripsrc::Repository,
+        options: &ripsrc::Options,
+        compared: bool,
     ) -> Result<(), Failure> {
-        if self.document.pull_requests.is_empty() {
-            return Ok(());
+        let document = self.document;
+        let branches = self.open(tracking, records::BRANCH)?;
+        let asked = !document.pull_requests.is_empty();
+        let requests = asked.then(|| self.open(tracking, records::PULL_REQUEST_BRANCH)).transpose()?;
+        let owner = self.owner();
+        let mut by_head: HashMap<&str, Vec<&PullRequest>> = HashMap::new();
+        for request in &document.pull_requests {
+            by_head.entry(&request.last_commit_sha).or_default().push(request);
         }
-        let session = self.open(tracking, records::PULL_REQUEST_BRANCH)?;
-        let default: Vec<Oid> = refs.default_branch().map(|branch| branch.head).into_iter().collect();
-        let total = self.document.pull_requests.len() as u64;
-        let mut lines = Vec::new();
-        for (index, request) in self.document.pull_requests.iter().enumerate() {
-            self.look(&[session], index as u64, total)?;
-            let commits = match heads.get(&request.last_commit_sha) {
-                Some(head) => Some(history::walk(repository, &[*head], &default)?),
-                None => None,
-            };
-            lines.extend_from_slice(&self.owner().pull_request(request, commits.as_deref(), PULL_REQUEST_COMMITS_MAX));
-            if lines.len() >= BATCH_BYTES {
-                self.send(session, &mut lines)?;
+        let heads = by_head.keys().filter_map(|sha| Oid::from_hex(sha.as_bytes())).collect();
+        let options = ripsrc::Options { pull_requests: heads, ..options.clone() };
+        let (mut lines, mut request_lines, mut count, mut failed) = (Vec::new(), Vec::new(), 0, None);
+        let mut take = |record: &Record<'_>| -> Result<(), Failure> {
+            let Record::Branch(branch) = record else { return Ok(()) };
+            count += 1;
+            self.look(&[branches], count, None)?;
+            if !branch.is_pull_request {
+                lines.extend_from_slice(&owner.branch(branch, compared));
+                return if lines.len() < BATCH_BYTES { Ok(()) } else { self.send(branches, &mut lines) };
             }
+            for request in by_head.remove(branch.head.to_string().as_str()).unwrap_or_default() {
+                request_lines.extend_from_slice(&owner.pull_request(request, Some(branch), compared));
+            }
+            match requests {
+                Some(session) if request_lines.len() >= BATCH_BYTES => self.send(session, &mut request_lines),
+                _ => Ok(()),
+            }
+        };
+        let result = repository.branches(&options, &mut |record| {
+            take(&record).map_err(|failure| {
+                failed = Some(failure);
+                "see the job".into()
+            })
+        });
+        if let Some(failure) = failed {
+            return Err(failure);
         }
-        self.send(session, &mut lines)?;
-        self.run.progress(session, total, Some(total));
+        result?;
+        self.send(branches, &mut lines)?;
+        self.done(branches, None)?;
+        let Some(session) = requests else { return Ok(()) };
+        for request in document.pull_requests.iter().filter(|request| by_head.contains_key(&*request.last_commit_sha)) {
+            request_lines.extend_from_slice(&owner.pull_request(request, None, compared));
+        }
+        self.send(session, &mut request_lines)?;
         self.done(session, None)
     }
 }
 
-/// A cursor's text, with the newest of the heads where there are more than fit.
-fn cursor_text(repository: &Repository, mut heads: Vec<Oid>, state: Option<String>) -> String {
-    if heads.len() > CURSOR_HEADS_MAX {
-        heads.sort_by_cached_key(|oid| {
-            std::cmp::Reverse(repository.find_commit(*oid).map_or(i64::MIN, |commit| commit.time().seconds()))
-        });
-        heads.truncate(CURSOR_HEADS_MAX);
-    }
-    heads.sort();
-    let cursor = Cursor { version: EXPORT_VERSION, heads: heads.iter().map(ToString::to_string).collect(), state };
-    serde_json::to_string(&cursor).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_has_room_for_all_it_names() {
-        let folder = tempfile::tempdir().expect("there is room for a folder");
-        let repository = Repository::init_bare(folder.path()).expect("there is room for a repository");
-        let heads = (0..5_000_u32).map(|number| {
-            Oid::hash_object(git2::ObjectType::Blob, &number.to_be_bytes()).expect("bytes can be hashed")
-        });
-        let text = cursor_text(&repository, heads.collect(), Some("0".repeat(64)));
-        assert!(text.len() <= 64 << 10, "{}", text.len());
-        let cursor: Cursor = serde_json::from_str(&text).expect("a cursor is JSON");
-        assert_eq!(cursor.heads.len(), CURSOR_HEADS_MAX);
+/// Feeds a history. What the feed says of its own fault goes before what ripsrc makes of it.
+fn run_over(
+    repository: &ripsrc::Repository,
+    options: &ripsrc::Options,
+    feed: &mut Feed<'_, '_, '_>,
+) -> Result<Summary, Failure> {
+    let mut failed = None;
+    let result = repository.code(options, &mut |record| {
+        feed.take(&record).map_err(|failure| {
+            failed = Some(failure);
+            "see the job".into()
+        })
+    });
+    match failed {
+        Some(failure) => Err(failure),
+        None => Ok(result?),
     }
 }

@@ -1,5 +1,6 @@
-//! Git repositories: where they may come from (`url`), how they get here (`transport`, `clone`), what is in them
-//! (`history`), what becomes of that (`records`), and the road of one queued repository from first to last (`job`).
+//! Git repositories: where they may come from (`url`), how they get here (`transport`, `clone`), and the road of one queued
+//! repository from first to last (`job`): what is in it tells `ripsrc`, `records` makes records of that, `feed` sends them,
+//! `cursor` says how far it got, and `memory` how many are read at a time.
 //! Nothing of a repository is ever run: no hooks, no filters, no submodules, no checkout.
 
 use std::path::PathBuf;
@@ -10,18 +11,33 @@ use crate::egress::{Egress, Policy};
 use crate::export::{ExportRun, GitJob, Model};
 
 mod clone;
-mod history;
+mod cursor;
+mod feed;
 mod job;
+mod memory;
 mod records;
 #[cfg(test)]
 mod tests;
 mod transport;
 mod url;
 
+pub use memory::GitMemory;
+
+/// Bytes of records between a repository's checkpoints: a run that is killed sends again what takes a second or two.
+pub const CHECKPOINT_BYTES: usize = 32 << 20;
+
 /// What the git side needs to work off the jobs of one run. It logs as the agent does, through `tracing`.
 pub struct GitContext {
     /// The folder of mirror clones.
     pub cache: PathBuf,
+    /// The folder of checkpoints, which save work and nothing else.
+    pub checkpoints: PathBuf,
+    /// [`CHECKPOINT_BYTES`]; tests have less.
+    pub checkpoint_bytes: usize,
+    /// What all of them may take to read repositories.
+    pub memory: Arc<GitMemory>,
+    /// `config::Sink::id`: what has been exported belongs to it.
+    pub sink: String,
     pub egress: Egress,
     pub policy: Policy,
     pub grants: Grants,
@@ -44,7 +60,7 @@ pub struct RepoOutcome {
 /// The models that the git side exports, for `RunSpec::models` of every run that may queue repositories.
 #[must_use]
 pub fn models() -> Vec<Model> {
-    [records::COMMIT, records::BRANCH, records::USER, records::PULL_REQUEST_BRANCH]
+    [records::COMMIT, records::BLAME, records::BRANCH, records::USER, records::PULL_REQUEST_BRANCH]
         .into_iter()
         .map(|name| Model { name: name.to_owned(), key: vec!["/id".to_owned()], dedup: true })
         .collect()

@@ -11,6 +11,8 @@ use crate::bindings::agent::integration::{git, types};
 const REPO_BYTES_MAX: usize = 1 << 20;
 /// Fields that a document must have, strings that are not empty.
 const REQUIRED: [&str; 3] = ["ref_id", "name", "url"];
+/// Fields that are true or false where they are there.
+const SWITCHES: [&str; 2] = ["blame", "count"];
 
 impl git::Host for Guest {
     async fn export_repo(&mut self, session: Handle, repo: String) -> wasmtime::Result<Result<(), types::Error>> {
@@ -30,7 +32,7 @@ impl git::Host for Guest {
             Err(error) => return Ok(Err(error)),
         };
         if self.door.git == GitGrant::Skipped {
-            self.door.log().repository_skipped();
+            run.repository_skipped();
             return Ok(Ok(()));
         }
         Ok(run.queue_repo(id, repo).map_err(Into::into))
@@ -48,7 +50,16 @@ fn parse(text: &str) -> Result<Value, types::Error> {
     }
     let missing: Vec<&str> =
         REQUIRED.into_iter().filter(|name| repo.get(name).and_then(Value::as_str).is_none_or(str::is_empty)).collect();
-    if missing.is_empty() { Ok(repo) } else { Err(invalid(format!("needs a text for {}", missing.join(", ")))) }
+    if !missing.is_empty() {
+        return Err(invalid(format!("needs a text for {}", missing.join(", "))));
+    }
+    if let Some(name) = SWITCHES.into_iter().find(|name| repo.get(name).is_some_and(|value| !value.is_boolean())) {
+        return Err(invalid(format!("has something else than true or false for {name}")));
+    }
+    match repo.get("ids").map(Value::as_str) {
+        None | Some(Some("hashed" | "legacy")) => Ok(repo),
+        Some(_) => Err(invalid("has something else than `hashed` or `legacy` for ids".to_owned())),
+    }
 }
 
 #[cfg(test)]
@@ -58,7 +69,10 @@ mod tests {
     #[test]
     fn a_document_names_its_repository() {
         assert!(parse(r#"{"ref_id":"1","name":"a","url":"https://example.com/a"}"#).is_ok());
+        assert!(parse(r#"{"ref_id":"1","name":"a","url":"u","blame":false,"count":true,"ids":"legacy"}"#).is_ok());
         for (text, why) in [
+            (r#"{"ref_id":"1","name":"a","url":"u","count":"no"}"#, "true or false for count"),
+            (r#"{"ref_id":"1","name":"a","url":"u","ids":"old"}"#, "`hashed` or `legacy` for ids"),
             ("", "is empty"),
             ("{", "is not JSON"),
             ("[]", "is not an object"),

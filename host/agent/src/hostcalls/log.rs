@@ -72,7 +72,6 @@ struct State {
     important: Share,
     others: Share,
     suppressed: Suppressed,
-    repositories_skipped: u64,
     out: Lines,
     err: Lines,
     last_words: std::collections::VecDeque<String>,
@@ -142,11 +141,6 @@ impl GuestLog {
         self.logs.guest(&self.integration, level, message, &[("by".to_owned(), "host".to_owned())]);
     }
 
-    /// Counts a repository that the operator leaves out.
-    pub(super) fn repository_skipped(&self) {
-        self.state().repositories_skipped += 1;
-    }
-
     /// Takes what the guest wrote to a stream; writes its lines.
     pub(crate) fn write(&self, stream: Stream, bytes: &[u8]) {
         // Standard error is read all the same: it may hold the last words.
@@ -166,15 +160,9 @@ impl GuestLog {
             self.emit(stream, &lines);
         }
         self.tell_rate();
-        let (suppressed, skipped) = {
-            let mut state = self.state();
-            (std::mem::take(&mut state.suppressed.by_bytes), std::mem::take(&mut state.repositories_skipped))
-        };
+        let suppressed = std::mem::take(&mut self.state().suppressed.by_bytes);
         if suppressed > 0 {
             self.host(Level::Warn, &format!("{suppressed} lines suppressed: a run may log {RUN_BYTES_MAX} bytes"));
-        }
-        if skipped > 0 {
-            self.host(Level::Info, &format!("{skipped} git repositories left out: the configuration skips git"));
         }
     }
 

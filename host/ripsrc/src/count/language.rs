@@ -5,10 +5,11 @@
 //! Linguist asks a trained classifier when nothing else decides; we take the language that most files of that ending are
 //! written in (`USUAL`), which does not change its mind from version to version of a file.
 
+use super::beside::{self, Beside, Version};
 use super::classes::{Class, Outcome, State};
 use super::memo::{self, Memo};
 use super::skip::file_name;
-use super::{Beside, without_end};
+use super::{Cut, without_end};
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use std::collections::HashMap;
 
@@ -206,15 +207,16 @@ pub(super) struct Detector {
 const SET_LEN_MAX: usize = 30;
 
 impl Detector {
-    pub(super) fn detect<'a>(
+    /// Notes in `version` which patterns its lines matched.
+    pub(super) fn detect(
         &mut self,
         path: ByPath,
-        content: &[u8],
-        lines: impl Iterator<Item = (&'a [u8], u64)>,
-        beside: &Beside,
-        matched: &mut Vec<u32>,
+        cut: &Cut<'_>,
+        beside: Option<Beside<'_>>,
+        version: &mut Version,
         memo: &mut Memo,
     ) -> Option<Language> {
+        let content = cut.content;
         if let Some(language) = by_mode_line(content) {
             return Some(language);
         }
@@ -234,7 +236,7 @@ impl Detector {
                 let told =
                     TELLING.iter().position(|telling| telling.endings.contains(&path.ending)).and_then(|number| {
                         match is_about_lines(&TELLING[number]) {
-                            true => self.by_lines(number, &among, lines, beside, matched, memo),
+                            true => self.by_lines(number, &among, cut, beside, version, memo),
                             false => self.by_whole(number, &among, content),
                         }
                     });
@@ -249,33 +251,35 @@ impl Detector {
             .first(among, |pattern, _| self.patterns.entry(pattern).or_insert_with(|| compile(pattern)).is_match(seen))
     }
 
-    fn by_lines<'a>(
+    fn by_lines(
         &mut self,
         number: usize,
         among: &[u16],
-        lines: impl Iterator<Item = (&'a [u8], u64)>,
-        beside: &Beside,
-        of_lines: &mut Vec<u32>,
+        cut: &Cut<'_>,
+        beside: Option<Beside<'_>>,
+        version: &mut Version,
         memo: &mut Memo,
     ) -> Option<Language> {
         let telling = &TELLING[number];
         let set = self.sets.entry(number).or_insert_with(|| compile_all(telling));
         let place = memo::TELLING + number as u16;
-        let (mut seen, mut matched) = (0, 0);
-        for (at, (line, line_hash)) in lines.enumerate() {
-            let of_line = beside.telling(at).unwrap_or_else(|| match_line(set, place, line, line_hash, memo));
-            of_lines.push(of_line);
-            let news = of_line & !matched != 0;
-            matched |= of_line;
-            // Once the rule that comes first holds, later lines change nothing.
-            if news && telling.rules[0].holds_for_good(|at| matched >> at & 1 == 1) {
-                break;
-            }
-            seen += line.len();
-            if seen >= SEEN {
-                break;
-            }
-        }
+        let seen = cut.ends.partition_point(|end| (*end as usize) < SEEN);
+        let mut matched = 0;
+        version.telling = Some(number);
+        beside::fill(
+            // The line in which the limit lies is looked at whole.
+            (seen + 1).min(cut.ends.len()),
+            beside.as_ref().and_then(|beside| beside.matched(number)),
+            &mut version.matched,
+            &mut matched,
+            |_, _| true,
+            |matched, at| {
+                let of_line = match_line(set, place, cut.line(at), cut.number(at), memo);
+                *matched |= of_line;
+                of_line
+            },
+            |matched, copied| *matched |= copied.iter().fold(0, |all, of_line| all | of_line),
+        );
         telling.first(among, |_, at| matched >> at & 1 == 1)
     }
 }
@@ -313,18 +317,6 @@ impl Telling {
 
     fn patterns(&self) -> impl Iterator<Item = &'static str> {
         self.rules.iter().flat_map(|rule| rule.all).flat_map(|condition| condition.any).copied()
-    }
-}
-
-impl Rule {
-    /// Whether all of a first rule's conditions hold, and no further line can undo that.
-    fn holds_for_good(&self, matched: impl Fn(usize) -> bool) -> bool {
-        let mut at = 0;
-        self.all.iter().all(|condition| {
-            let held = condition.wanted && (at..at + condition.any.len()).any(&matched);
-            at += condition.any.len();
-            held
-        })
     }
 }
 

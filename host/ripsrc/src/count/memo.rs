@@ -28,7 +28,7 @@ struct Entry {
 struct Bucket([Entry; WAYS]);
 
 /// More decisions than this on a line are not remembered; such lines are read each time.
-const COMPLEXITY_MAX: u32 = (1 << 30) - 1;
+pub(super) const COMPLEXITY_MAX: u32 = (1 << 30) - 1;
 
 pub(super) struct Memo {
     buckets: Vec<Bucket>,

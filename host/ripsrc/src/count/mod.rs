@@ -3,10 +3,11 @@
 //!
 //! A [`Counter`] is made once per thread and asked for every version of every file:
 //! - [`Counter::count`] splits and hashes the lines itself;
-//! - [`Counter::count_lines`] takes lines that the caller has split and hashed for its own ends, and pays for neither.
+//! - [`Counter::count_cut`] takes lines that the caller has split and numbered for its own ends, and what it knows of a
+//!   content from which some of them were copied: those are not read again.
 //!
 //! The result depends on the path and the content alone, never on what was counted before: a counter remembers only what
-//! lines came to (`memo.rs`, `versions.rs`), what paths say, and compiled patterns. Two counters share nothing but read-only tables.
+//! lines came to (`memo.rs`), what paths say, and compiled patterns. Two counters share nothing but read-only tables.
 //!
 //! What follows holds for every result:
 //! - `size` is the blob's, always. `size_normalized` is what the predecessor called size: without the carriage returns at
@@ -18,14 +19,16 @@
 //!   `b` blank. `sloc` is lines of code.
 //! - `weighted_complexity` is `complexity` / `sloc` × 100, and 0 without code.
 
+mod beside;
 mod classes;
 mod language;
 mod license;
 mod memo;
 mod skip;
 mod syntaxes;
-mod versions;
+mod words;
 
+pub use beside::{Beside, Kept, Version};
 pub use classes::{Class, Outcome, State};
 pub use language::Language;
 pub use license::License;
@@ -36,7 +39,6 @@ use language::{ByPath, Detector};
 use memo::Memo;
 use std::collections::HashMap;
 use std::sync::LazyLock;
-use versions::{Version, Versions};
 
 /// From where on files are not counted, and how much memory may be used. The defaults are the predecessor's, which guard
 /// against minified code and data in the guise of source.
@@ -48,26 +50,17 @@ pub struct Options {
     pub lines_max: u64,
     /// Bytes of a line without its end; 1,096. Wider ones are made by machines.
     pub width_max: u64,
-    /// Whether licences are told. The first file that may be one costs 0.2 s and 50 MB, since the texts of 700 licences
-    /// are loaded; each after it about 10 ms. Without, such files are on the exclusion list.
+    /// Whether licences are told, which costs little more than reading the files that may be one. Without, such files are
+    /// on the exclusion list.
     pub licenses: bool,
     /// Bytes that remembered lines may take; 32 MB, enough for two million. A history such as redis' has 0.4 million
     /// different ones.
     pub memo_bytes_max: usize,
-    /// Bytes that the last versions of files may take; 32 MB, enough for 1.5 million lines of different files.
-    pub versions_bytes_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            size_max: 1_000_000,
-            lines_max: 40_000,
-            width_max: 1096,
-            licenses: true,
-            memo_bytes_max: 32 << 20,
-            versions_bytes_max: 32 << 20,
-        }
+        Options { size_max: 1_000_000, lines_max: 40_000, width_max: 1096, licenses: true, memo_bytes_max: 32 << 20 }
     }
 }
 
@@ -124,72 +117,71 @@ pub struct Counter {
     detector: Detector,
     paths: HashMap<Box<[u8]>, PathFacts>,
     memo: Memo,
-    versions: Versions,
 }
 
 impl Counter {
     pub fn new(options: Options) -> Counter {
         let memo = Memo::new(options.memo_bytes_max);
-        let versions = Versions::new(options.versions_bytes_max);
-        Counter { options, detector: Detector::default(), paths: HashMap::new(), memo, versions }
+        Counter { options, detector: Detector::default(), paths: HashMap::new(), memo }
     }
 
     /// What this version of a file says.
     pub fn count(&mut self, path: &[u8], content: &[u8]) -> FileFacts {
-        let lines: Vec<(&[u8], u64)> = split(content).map(|line| (line, hash(line))).collect();
-        self.count_lines(path, content, lines.iter().copied())
+        // Places are told in 32 bits.
+        let max = self.options.size_max.min(u64::from(u32::MAX));
+        if content.len() as u64 > max {
+            return FileFacts::skipped(content.len() as u64, Skip::TooLarge { bytes: content.len() as u64, max });
+        }
+        let ends: Vec<u32> = ends(content).collect();
+        let numbers: Vec<u64> = content.split_inclusive(|byte| *byte == b'\n').map(hash).collect();
+        let cut = Cut { content, ends: &ends, numbers: Numbers::Long(&numbers) };
+        let (mut facts, version) = self.count_cut(path, &cut, None);
+        if facts.loc > 0 {
+            facts.classes = version.letters();
+        }
+        facts
     }
 
-    /// The same for a caller that has the lines with their hashes already. A line's bytes may hold its line end or not,
-    /// but always the same way; its hash is any 64-bit hash of its bytes. The lines are walked three times at most. It is
-    /// quickest when versions of a path follow one another.
-    pub fn count_lines<'a>(
-        &mut self,
-        path: &[u8],
-        content: &[u8],
-        lines: impl Iterator<Item = (&'a [u8], u64)> + Clone,
-    ) -> FileFacts {
-        let size = content.len() as u64;
+    /// The same for a caller that has cut the content already; `classes` are left empty, since the version has them.
+    /// `beside` is what the content shares with another, and what that came to.
+    pub fn count_cut(&mut self, path: &[u8], cut: &Cut<'_>, beside: Option<Beside<'_>>) -> (FileFacts, Version) {
+        let size = cut.content.len() as u64;
         let of_path = self.path_facts(path);
-        if skip::is_binary(content) {
-            return FileFacts { language: of_path.by_path.by_name(), size, binary: true, ..FileFacts::default() };
+        let mut version = Version::default();
+        if skip::is_binary(cut.content) {
+            let language = of_path.by_path.by_name();
+            return (FileFacts { language, size, binary: true, ..FileFacts::default() }, version);
         }
+        if let Some(facts) = self.judge(&of_path, cut.content) {
+            return (facts, version);
+        }
+        let extent = Extent::of(cut);
+        if let Some(reason) = self.judge_extent(extent) {
+            return (FileFacts::skipped(size, reason), version);
+        }
+        let language = self.detector.detect(of_path.by_path, cut, beside, &mut version, &mut self.memo);
+        let Some(language) = language else {
+            return (FileFacts::skipped(size, Skip::UnknownLanguage), version);
+        };
+        self.classify(language, cut, beside, &mut version);
+        if self.says_generated_at_top(cut, &version) {
+            return (FileFacts::skipped(size, Skip::Generated), version);
+        }
+        (facts(language, size, extent, &version), version)
+    }
+
+    /// What is known of a file before its lines are looked at.
+    fn judge(&mut self, of_path: &PathFacts, content: &[u8]) -> Option<FileFacts> {
+        let size = content.len() as u64;
         if size > self.options.size_max {
-            return FileFacts::skipped(size, Skip::TooLarge { bytes: size, max: self.options.size_max });
+            return Some(FileFacts::skipped(size, Skip::TooLarge { bytes: size, max: self.options.size_max }));
         }
         let license =
             (self.options.licenses && of_path.may_be_license).then(|| license::detect(content, of_path.is_readme));
         if let Some(license) = license.flatten() {
-            return FileFacts { license: Some(license), ..FileFacts::skipped(size, Skip::License) };
+            return Some(FileFacts { license: Some(license), ..FileFacts::skipped(size, Skip::License) });
         }
-        if let Some(reason) = of_path.skip {
-            return FileFacts::skipped(size, reason);
-        }
-        let mut new = Version::default();
-        let extent = Extent::of(lines.clone(), &mut new.hashes);
-        if let Some(reason) = self.judge_extent(extent) {
-            return FileFacts::skipped(size, reason);
-        }
-        let old = self.versions.take(path);
-        let beside = Beside { goes_with: versions::align(&old.hashes, &new.hashes), old };
-        let asked =
-            self.detector.detect(of_path.by_path, content, lines.clone(), &beside, &mut new.telling, &mut self.memo);
-        new.language = asked;
-        let facts = match asked {
-            Some(language) => {
-                let known = FileFacts {
-                    language: Some(language),
-                    size,
-                    size_normalized: extent.size_normalized,
-                    lines: extent.lines,
-                    ..FileFacts::default()
-                };
-                self.classify(known, language, lines, &beside, &mut new.outcomes)
-            }
-            None => FileFacts::skipped(size, Skip::UnknownLanguage),
-        };
-        self.versions.put(path, new);
-        facts
+        of_path.skip.map(|reason| FileFacts::skipped(size, reason))
     }
 
     /// What one line comes to, in a language and after the lines that led to this state.
@@ -240,66 +232,92 @@ impl Counter {
         (extent.width > width_max).then_some(Skip::TooWide { bytes: extent.width, max: width_max })
     }
 
-    /// Completes what is known of a file by what its lines come to.
-    fn classify<'a>(
-        &mut self,
-        known: FileFacts,
-        language: Language,
-        lines: impl Iterator<Item = (&'a [u8], u64)>,
-        beside: &Beside,
-        outcomes: &mut Vec<u64>,
-    ) -> FileFacts {
-        let mut facts = known;
-        let mut classes = Vec::with_capacity(beside.goes_with.len());
-        let mut by_class = [0; 3];
-        outcomes.reserve_exact(beside.goes_with.len());
-        let mut state = State::START;
-        for (at, (line, line_hash)) in lines.enumerate() {
-            let outcome = match beside.outcome(at, language, state) {
-                Some(outcome) => outcome,
-                None => self.line(language, state, line, line_hash),
-            };
-            outcomes.push(memo::pack(outcome));
-            state = outcome.next;
-            facts.complexity += u64::from(outcome.complexity);
-            classes.push(outcome.class.letter() as u8);
-            by_class[outcome.class as usize] += 1;
-            if outcome.class == Class::Comment && at < skip::HEADER_LINES_MAX {
-                let in_header = by_class[Class::Code as usize] <= skip::HEADER_CODE_LINES_MAX;
-                if in_header && self.says_generated(line, line_hash) {
-                    return FileFacts::skipped(facts.size, Skip::Generated);
-                }
+    /// What each line comes to.
+    fn classify(&mut self, language: Language, cut: &Cut<'_>, beside: Option<Beside<'_>>, version: &mut Version) {
+        version.language = Some(language);
+        let mut begin = State::START;
+        let mut outcomes = Vec::with_capacity(cut.ends.len());
+        beside::fill(
+            cut.ends.len(),
+            beside.as_ref().and_then(|beside| beside.outcomes(language)),
+            &mut outcomes,
+            &mut begin,
+            |state, line| beside.is_some_and(|beside| beside.agrees(*state, line)),
+            |state, at| {
+                let outcome = self.line(language, *state, cut.line(at), cut.number(at));
+                *state = outcome.next;
+                beside::keep(outcome)
+            },
+            |state, copied| *state = beside::state_after(copied, *state),
+        );
+        version.outcomes = outcomes;
+    }
+
+    /// Whether a comment among the first lines says that the file is generated.
+    fn says_generated_at_top(&mut self, cut: &Cut<'_>, version: &Version) -> bool {
+        let mut code = 0;
+        for (at, outcome) in version.outcomes.iter().take(skip::HEADER_LINES_MAX).enumerate() {
+            match memo::unpack(*outcome).class {
+                Class::Code => code += 1,
+                Class::Comment if self.says_generated(cut.line(at), cut.number(at)) => return true,
+                Class::Comment | Class::Blank => {}
+            }
+            if code > skip::HEADER_CODE_LINES_MAX {
+                break;
             }
         }
-        [facts.sloc, facts.comments, facts.blanks] = by_class;
-        facts.loc = facts.lines;
-        facts.classes = String::from_utf8(classes).unwrap_or_default();
-        if facts.sloc > 0 {
-            facts.weighted_complexity = facts.complexity as f64 / facts.sloc as f64 * 100.0;
+        false
+    }
+}
+
+/// All that is told of a file whose lines are known.
+fn facts(language: Language, size: u64, extent: Extent, version: &Version) -> FileFacts {
+    let ([sloc, comments, blanks], complexity) = beside::totals(&version.outcomes);
+    FileFacts {
+        language: Some(language),
+        size,
+        size_normalized: extent.size_normalized,
+        lines: extent.lines,
+        loc: extent.lines,
+        sloc,
+        comments,
+        blanks,
+        complexity,
+        weighted_complexity: if sloc > 0 { complexity as f64 / sloc as f64 * 100.0 } else { 0.0 },
+        ..FileFacts::default()
+    }
+}
+
+/// A content cut into lines. A line ends behind its newline, or with the content.
+#[derive(Clone, Copy)]
+pub struct Cut<'a> {
+    pub content: &'a [u8],
+    /// Where each line ends, in bytes.
+    pub ends: &'a [u32],
+    pub numbers: Numbers<'a>,
+}
+
+/// What tells a line from others: the same for the same bytes, always of the same kind with one counter.
+#[derive(Clone, Copy)]
+pub enum Numbers<'a> {
+    /// 64 bits of any hash.
+    Long(&'a [u64]),
+    /// Numbers that were given out one after the other.
+    Short(&'a [u32]),
+}
+
+impl<'a> Cut<'a> {
+    fn line(&self, at: usize) -> &'a [u8] {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.content[start as usize..self.ends[at] as usize]
+    }
+
+    fn number(&self, at: usize) -> u64 {
+        match self.numbers {
+            Numbers::Long(all) => all[at],
+            // Spread, as a hash is.
+            Numbers::Short(all) => u64::from(all[at]).wrapping_mul(0x9e37_79b9_7f4a_7c15),
         }
-        facts
-    }
-}
-
-/// The version before, and which of its lines go with those that are counted.
-struct Beside {
-    goes_with: Vec<u32>,
-    old: Version,
-}
-
-impl Beside {
-    /// What the same line came to in the same language and state.
-    fn outcome(&self, at: usize, language: Language, state: State) -> Option<Outcome> {
-        let line = *self.goes_with.get(at)? as usize;
-        let outcome = *self.old.outcomes.get(line)?;
-        let before = line.checked_sub(1).map_or(State::START, |before| memo::unpack(self.old.outcomes[before]).next);
-        (before == state && self.old.language == Some(language)).then(|| memo::unpack(outcome))
-    }
-
-    /// Which patterns the same line matched.
-    fn telling(&self, at: usize) -> Option<u32> {
-        let line = *self.goes_with.get(at)? as usize;
-        self.old.telling.get(line).copied()
     }
 }
 
@@ -313,16 +331,21 @@ struct Extent {
 }
 
 impl Extent {
-    /// Walks the lines, and keeps their hashes.
-    fn of<'a>(lines: impl Iterator<Item = (&'a [u8], u64)>, hashes: &mut Vec<u64>) -> Extent {
-        lines.fold(Extent::default(), |mut extent, (line, line_hash)| {
-            hashes.push(line_hash);
-            let len = without_end(line).len() as u64;
-            extent.lines += 1;
-            extent.width = extent.width.max(len);
-            extent.size_normalized += len + 1;
-            extent
-        })
+    fn of(cut: &Cut<'_>) -> Extent {
+        let lines = cut.ends.len() as u64;
+        if memchr::memchr(b'\r', cut.content).is_some() {
+            let lens = (0..cut.ends.len()).map(|at| without_end(cut.line(at)).len() as u64);
+            let (width, sum) = lens.fold((0, 0), |(width, sum), len| (len.max(width), sum + len));
+            return Extent { lines, width, size_normalized: sum + lines };
+        }
+        let mut start = 0;
+        let widest = cut.ends.iter().fold(0, |widest, end| widest.max(end - std::mem::replace(&mut start, *end)));
+        // Each line has a newline that is no part of its width, but perhaps the last.
+        let open = u64::from(cut.content.last().is_some_and(|last| *last != b'\n'));
+        let last = (0..cut.ends.len()).next_back().map_or(0, |at| without_end(cut.line(at)).len() as u64);
+        let width = last.max(u64::from(widest).saturating_sub(1));
+        // Where the last line alone is the widest, and open, one was taken away too much, and `last` has it.
+        Extent { lines, width, size_normalized: cut.content.len() as u64 + open }
     }
 }
 
@@ -332,12 +355,10 @@ fn without_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Lines with their ends. What follows the last newline is a line, unless it is nothing.
-fn split(content: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let ends = memchr::memchr_iter(b'\n', content).map(|at| at + 1);
-    let last = (!content.is_empty() && !content.ends_with(b"\n")).then_some(content.len());
-    let mut start = 0;
-    ends.chain(last).map(move |end| &content[std::mem::replace(&mut start, end)..end])
+/// Where lines end. What follows the last newline is a line, unless it is nothing.
+fn ends(content: &[u8]) -> impl Iterator<Item = u32> {
+    let last = (!content.is_empty() && !content.ends_with(b"\n")).then_some(content.len() as u32);
+    memchr::memchr_iter(b'\n', content).map(|at| at as u32 + 1).chain(last)
 }
 
 /// Eight bytes at a time, each folded in by a multiplication: as good as a line's identity needs, at memory speed.

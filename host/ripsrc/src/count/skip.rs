@@ -43,6 +43,25 @@ pub enum Skip {
     Generated,
 }
 
+impl Skip {
+    /// The reason in a word, without numbers, for those who count.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Skip::Removed => "removed",
+            Skip::TooLarge { .. } => "too large",
+            Skip::License => "license",
+            Skip::Config => "configuration",
+            Skip::DotFile => "dot file",
+            Skip::Excluded => "excluded",
+            Skip::Vendored => "vendored",
+            Skip::TooManyLines { .. } => "too many lines",
+            Skip::TooWide { .. } => "too wide",
+            Skip::UnknownLanguage => "unknown language",
+            Skip::Generated => "generated",
+        }
+    }
+}
+
 impl fmt::Display for Skip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -26,6 +26,13 @@ fn size(delta: &[u8], at: &mut usize) -> Result<u64, &'static str> {
     }
 }
 
+/// Bytes of what a delta makes, as it says.
+pub(crate) fn result_size(delta: &[u8]) -> Result<u64, &'static str> {
+    let mut at = 0;
+    size(delta, &mut at)?;
+    size(delta, &mut at)
+}
+
 /// Builds the result of a delta, of at most `most` bytes, in `out`, and lists in `copied` what came from the base.
 pub(crate) fn apply(
     base: &[u8],

@@ -8,6 +8,7 @@
 use super::delta::{self, Copied};
 use super::pack::Base;
 use super::{Inflater, Kind, OBJECT_BYTES_MAX, ObjId, ObjectError, Odb};
+use crate::watch::Watch;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -48,6 +49,7 @@ pub(crate) trait Worker: Send {
 pub(crate) struct Forest {
     /// For each pack, the base of each object as a position of the pack's index.
     bases: HashMap<usize, Vec<u32>>,
+    watch: Watch,
 }
 
 struct Node {
@@ -92,11 +94,22 @@ struct Shared<D> {
 }
 
 impl Forest {
+    /// Counts the objects that are read, and ends a walk early when it is asked to; what was made by then is not all.
+    pub fn watched(watch: &Watch) -> Self {
+        Self { watch: watch.clone(), ..Self::default() }
+    }
+
+    /// Whether a walk may have ended early.
+    pub fn stopped(&self) -> bool {
+        self.watch.stopped()
+    }
+
     /// Reads the wanted objects and gives them to the workers, one thread each. They come in no particular order, but
     /// trees are begun in the order in which their objects are first named in `wanted`.
     pub fn walk<W: Worker>(&mut self, odb: &Odb, wanted: &[ObjId], workers: &mut [W]) {
         let plan = self.plan(odb, wanted);
-        for id in plan.lost(wanted) {
+        self.watch.expect_objects(plan.nodes.len());
+        for id in plan.lost() {
             if let Some(worker) = workers.first_mut() {
                 let what = "its deltas go round in a circle".to_owned();
                 worker.fault(id, ObjectError::Damaged { oid: odb.oid(id), what });
@@ -108,13 +121,13 @@ impl Forest {
             waiting: AtomicUsize::new(0),
         };
         if let [only] = workers {
-            Walker::new(odb, &plan, &shared, only).run();
+            Walker::new(odb, &plan, &shared, only, &self.watch).run();
             return;
         }
         std::thread::scope(|scope| {
             for worker in workers {
-                let (plan, shared) = (&plan, &shared);
-                scope.spawn(move || Walker::new(odb, plan, shared, worker).run());
+                let (plan, shared, watch) = (&plan, &shared, &self.watch);
+                scope.spawn(move || Walker::new(odb, plan, shared, worker, watch).run());
             }
         });
     }
@@ -237,7 +250,7 @@ impl Plan {
     }
 
     /// What is wanted and cannot be reached from any whole object.
-    fn lost(&self, wanted: &[ObjId]) -> Vec<ObjId> {
+    fn lost(&self) -> Vec<ObjId> {
         let mut reached = vec![false; self.nodes.len()];
         let mut open = self.roots.clone();
         let mut count = 0;
@@ -250,14 +263,8 @@ impl Plan {
         if count == self.nodes.len() {
             return vec![];
         }
-        let lost: Vec<ObjId> = self
-            .nodes
-            .iter()
-            .zip(&reached)
-            .filter(|(node, reached)| node.wanted && !**reached)
-            .map(|(n, _)| n.id)
-            .collect();
-        lost.into_iter().filter(|id| wanted.contains(id)).collect()
+        let lost = self.nodes.iter().zip(&reached).filter(|(node, reached)| node.wanted && !**reached);
+        lost.map(|(node, _)| node.id).collect()
     }
 }
 
@@ -266,6 +273,7 @@ struct Walker<'a, W: Worker> {
     plan: &'a Plan,
     shared: &'a Shared<W::Made>,
     worker: &'a mut W,
+    watch: &'a Watch,
     inflater: Inflater,
     delta: Vec<u8>,
     copied: Vec<Copied>,
@@ -278,12 +286,13 @@ struct Walker<'a, W: Worker> {
 }
 
 impl<'a, W: Worker> Walker<'a, W> {
-    fn new(odb: &'a Odb, plan: &'a Plan, shared: &'a Shared<W::Made>, worker: &'a mut W) -> Self {
+    fn new(odb: &'a Odb, plan: &'a Plan, shared: &'a Shared<W::Made>, worker: &'a mut W, watch: &'a Watch) -> Self {
         Self {
             odb,
             plan,
             shared,
             worker,
+            watch,
             inflater: Inflater::new(),
             delta: vec![],
             copied: vec![],
@@ -297,6 +306,7 @@ impl<'a, W: Worker> Walker<'a, W> {
     fn run(&mut self) {
         while let Some(task) = self.next() {
             self.build(task);
+            self.watch.object();
             if self.stack.len() > 1 && self.shared.waiting.load(Ordering::Relaxed) > 0 {
                 let half = self.stack.len() / 2;
                 let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -306,14 +316,20 @@ impl<'a, W: Worker> Walker<'a, W> {
         }
     }
 
-    /// The next task: own, given by another thread, or the next tree. None when all is done.
+    /// The next task: own, given by another thread, or the next tree. None when all is done, or stopped.
     fn next(&mut self) -> Option<Task<W::Made>> {
-        if let Some(task) = self.stack.pop() {
+        let stopped = self.watch.stopped();
+        if let Some(task) = self.stack.pop().filter(|_| !stopped) {
             return Some(task);
         }
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.working -= usize::from(std::mem::take(&mut self.busy));
         loop {
+            if stopped || self.watch.stopped() {
+                // Who waits is woken, and sees it too.
+                self.shared.changed.notify_all();
+                return None;
+            }
             let root = self.plan.roots.get(queue.next_root);
             let task = queue.given.pop().or_else(|| {
                 queue.next_root += usize::from(root.is_some());
@@ -393,11 +409,13 @@ impl<W: Worker> Walker<'_, W> {
         }
         match (entry.base, base) {
             (Base::Whole(kind), _) => {
+                self.odb.spend(node.id, entry.size)?;
                 self.inflater.inflate(pack.from(entry.data_at), entry.size, bytes).map_err(damaged)?;
                 Ok(kind)
             }
             (_, Some(base)) => {
                 self.inflater.inflate(pack.from(entry.data_at), entry.size, &mut self.delta).map_err(damaged)?;
+                self.odb.spend(node.id, delta::result_size(&self.delta).map_err(damaged)?)?;
                 delta::apply(&base.bytes, &self.delta, OBJECT_BYTES_MAX, bytes, &mut self.copied).map_err(damaged)?;
                 Ok(base.kind)
             }

@@ -5,6 +5,7 @@
 //! repository may have written them.
 
 use super::{Kind, ObjectError, Oid};
+use crate::fence::Fence;
 use memmap2::Mmap;
 use std::path::{Path, PathBuf};
 
@@ -49,20 +50,20 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// Maps a file. The mapping is read-only; a file that somebody cuts while we read it is the one thing that can hurt.
-fn map(path: &Path) -> std::io::Result<Mmap> {
-    let file = std::fs::File::open(path)?;
+fn map(path: &Path, fence: &Fence) -> std::io::Result<Mmap> {
+    let file = fence.open(path)?;
     // SAFETY: git never changes a pack or an index in place, it writes new files and renames them.
     unsafe { Mmap::map(&file) }
 }
 
 impl Pack {
     /// Opens the pack whose index is `index_path`.
-    pub fn open(index_path: &Path, hash_len: usize) -> Result<Self, ObjectError> {
+    pub fn open(index_path: &Path, hash_len: usize, fence: &Fence) -> Result<Self, ObjectError> {
         let fault = |what: &str| ObjectError::Pack { path: index_path.to_owned(), what: what.to_owned() };
         let io = |error: std::io::Error| fault(&format!("cannot be opened: {error}"));
-        let index = map(index_path).map_err(io)?;
+        let index = map(index_path, fence).map_err(io)?;
         let path = index_path.with_extension("pack");
-        let data = map(&path).map_err(io)?;
+        let data = map(&path, fence).map_err(io)?;
         let version = if index.len() >= 8 && index[..4] == INDEX_MAGIC { be32(&index, 4) } else { 1 };
         let fanout_at = if version == 1 { 0 } else { 8 };
         if version > 2 {
@@ -91,6 +92,11 @@ impl Pack {
         Ok(Self { path, data, index, hash_len, count, version })
     }
 
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.data.len() as u64
+    }
+
     /// Number of objects.
     pub fn count(&self) -> usize {
         self.count
@@ -112,6 +118,16 @@ impl Pack {
     /// The name of the object at a position of the index.
     pub fn oid(&self, position: usize) -> Oid {
         Oid::from_bytes(self.name_bytes(position))
+    }
+
+    /// All objects whose names begin with these hexadecimal digits. Names stand in order.
+    pub fn begin_with(&self, digits: &str) -> Vec<Oid> {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.oid(middle).to_string().as_str() < digits { low = middle + 1 } else { high = middle }
+        }
+        (low..self.count).map(|at| self.oid(at)).take_while(|oid| oid.to_string().starts_with(digits)).collect()
     }
 
     /// The position of an object in the index.

@@ -1,4 +1,5 @@
-//! Graphs drawn by hand, each with one thing that is easily got wrong. Git is asked about every file at every commit.
+//! Graphs drawn by hand, each with one thing that is easily got wrong, and graphs drawn at random. Git is asked about
+//! every file at every commit.
 
 use crate::repo::{Do, Repo, lines, write};
 
@@ -302,4 +303,275 @@ fn names_of_sixty_four_digits() {
     let b = repo.commit("main", &[a], &[write("f", edited("x", 30, &[(7, "new")])), Do::Rename(b"d/g", b"d/h")]);
     repo.commit("main", &[b], &[write("f", edited("x", 30, &[(8, "newer")]))]);
     repo.agree();
+}
+
+/// Each kind of entry becomes each other kind, with the same bytes and with others, under the same name.
+#[test]
+fn every_kind_becomes_every_other() {
+    let oid = "1111111111111111111111111111111111111111";
+    let put = |kind: usize, text: &str| -> Vec<Do<'static>> {
+        let text = text.as_bytes().to_vec();
+        match kind {
+            0 => vec![Do::Write(b"n", text)],
+            1 => vec![Do::Mode(b"n", "100755", text)],
+            2 => vec![Do::Mode(b"n", "120000", text)],
+            3 => vec![Do::Submodule(b"n", oid)],
+            4 => vec![Do::Write(b"n/in/side", text)],
+            5 => vec![Do::Write(b"n", [text, b"\0".to_vec()].concat())],
+            _ => vec![],
+        }
+    };
+    check(|repo| {
+        let mut before = repo.commit("main", &[], &[write("other", "o\n")]);
+        for from in 0..7 {
+            for to in 0..7 {
+                for text in [lines("a", 9), lines("b", 9)] {
+                    let mut first = vec![Do::Remove(b"n"), write("other", format!("{from} {to}\n"))];
+                    first.extend(put(from, &lines("a", 9)));
+                    before = repo.commit("main", &[before], &first);
+                    let mut second = vec![Do::Remove(b"n")];
+                    second.extend(put(to, &text));
+                    before = repo.commit("main", &[before], &second);
+                }
+            }
+        }
+    });
+}
+
+/// The same in merges: each side has another kind, and the merge one of the two or a third.
+#[test]
+fn kinds_in_merges() {
+    let oid = "1111111111111111111111111111111111111111";
+    let put = |kind: usize, text: String| -> Vec<Do<'static>> {
+        let mut all = vec![Do::Remove(b"n")];
+        all.extend(match kind {
+            0 => Some(Do::Write(b"n", text.into())),
+            1 => Some(Do::Mode(b"n", "120000", text.into())),
+            2 => Some(Do::Submodule(b"n", oid)),
+            3 => Some(Do::Write(b"n/in", text.into())),
+            _ => None,
+        });
+        all
+    };
+    check(|repo| {
+        let base = repo.commit("main", &[], &[write("n", lines("a", 12)), write("other", "o\n")]);
+        for left in 0..5 {
+            for right in 0..5 {
+                let a = repo.commit("main", &[base], &put(left, lines("a", 13)));
+                let b = repo.commit("side", &[base], &put(right, lines("a", 14)));
+                for (at, text) in [(left, 13), (right, 14), ((left + right) % 5, 15)] {
+                    let name = format!("m{left}{right}{text}");
+                    repo.commit(&name, &[a, b], &put(at, lines("a", text)));
+                }
+            }
+        }
+    });
+}
+
+/// A file that is no text becomes text, is edited, becomes none; an empty one is filled and emptied.
+#[test]
+fn between_text_and_none() {
+    check(|repo| {
+        let zero = |text: &str, at: usize| {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes.insert(at, 0);
+            bytes
+        };
+        let text = lines("x", 30);
+        let far = "y".repeat(8_100);
+        let versions: Vec<Vec<u8>> = vec![
+            zero(&text, 3),
+            text.clone().into(),
+            edited("x", 30, &[(4, "edited")]).into(),
+            zero(&text, 7),
+            zero(&text, 9),
+            edited("x", 30, &[(5, "edited")]).into(),
+            vec![],
+            text.clone().into(),
+            vec![],
+            vec![0],
+            vec![],
+            b"\n".to_vec(),
+            b"\n\n".to_vec(),
+            b"no newline".to_vec(),
+            b"no newline\n".to_vec(),
+            b"no newline\r\n".to_vec(),
+            b"no newline\r".to_vec(),
+            // A zero is looked for among the first 8,000 bytes only.
+            zero(&far, 7_999),
+            zero(&far, 8_000),
+            zero(&(far.clone() + "\nmore\n"), 8_001),
+            b"\xef\xbb\xbfmark\n".to_vec(),
+            b"\xff\xfem\0a\0r\0k\0".to_vec(),
+        ];
+        let mut before = repo.commit("main", &[], &[write("other", "o\n")]);
+        for version in &versions {
+            before = repo.commit("main", &[before], &[Do::Write(b"f", version.clone())]);
+        }
+        // The same by merges: one side text, the other none.
+        let base = before;
+        for (at, pair) in versions.windows(2).enumerate() {
+            let a = repo.commit("main", &[base], &[Do::Write(b"f", pair[0].clone())]);
+            let b = repo.commit("side", &[base], &[Do::Write(b"f", pair[1].clone())]);
+            let mut both = pair[0].clone();
+            both.extend_from_slice(&pair[1]);
+            repo.commit(&format!("m{at}"), &[a, b], &[Do::Write(b"f", both)]);
+            repo.commit(&format!("n{at}"), &[b, a], &[Do::Write(b"f", text.clone().into())]);
+        }
+    });
+}
+
+/// Moves of files that are no text, are empty, links or submodules, alone and with an edit.
+#[test]
+fn renames_of_what_is_no_text() {
+    check(|repo| {
+        let oid = "1111111111111111111111111111111111111111";
+        let bytes =
+            |at: u8| -> Vec<u8> { (0..4_000u32).map(|n| (n * 7 % 251) as u8 ^ (u8::from(n == 2_000) * at)).collect() };
+        let a = repo.commit(
+            "main",
+            &[],
+            &[
+                Do::Write(b"bin", bytes(0)),
+                write("empty", ""),
+                write("empty2", ""),
+                Do::Mode(b"link", "120000", b"target/of/a/link".to_vec()),
+                Do::Submodule(b"sub", oid),
+                Do::Mode(b"run", "100755", lines("r", 20).into()),
+            ],
+        );
+        let b = repo.commit(
+            "main",
+            &[a],
+            &[
+                Do::Rename(b"bin", b"dir/bin"),
+                Do::Rename(b"empty", b"dir/empty"),
+                Do::Rename(b"link", b"dir/link"),
+                Do::Rename(b"sub", b"dir/sub"),
+                Do::Rename(b"run", b"dir/run"),
+            ],
+        );
+        let c = repo.commit(
+            "main",
+            &[b],
+            &[
+                Do::Remove(b"dir"),
+                Do::Write(b"bin", bytes(1)),
+                Do::Mode(b"link", "120000", b"target/of/a/lint".to_vec()),
+                Do::Submodule(b"sub", "2222222222222222222222222222222222222222"),
+                // Its permissions change while it moves, and so does a line.
+                write("walk", edited("r", 20, &[(3, "walk")])),
+            ],
+        );
+        repo.commit(
+            "main",
+            &[c],
+            &[Do::Rename(b"bin", b"walk2"), Do::Rename(b"walk", b"bin"), Do::Rename(b"walk2", b"walk")],
+        );
+    });
+}
+
+/// Both sides of a merge moved the file, to the same place and to different ones; the merge keeps one, both or neither.
+#[test]
+fn renames_on_both_sides() {
+    check(|repo| {
+        let text = |edits: &[(usize, &str)]| edited("x", 40, edits);
+        let base = repo.commit("main", &[], &[write("old", text(&[])), write("gone", lines("g", 30))]);
+        let a = repo.commit("main", &[base], &[Do::Remove(b"old"), write("a", text(&[(3, "a")]))]);
+        let b = repo.commit("side", &[base], &[Do::Remove(b"old"), write("b", text(&[(30, "b")]))]);
+        let both = text(&[(3, "a"), (30, "b"), (20, "merge")]);
+        repo.commit("one", &[a, b], &[write("a", both.clone())]);
+        repo.commit("two", &[a, b], &[Do::Remove(b"a"), write("b", both.clone())]);
+        repo.commit("three", &[a, b], &[write("b", text(&[(30, "b")])), Do::Remove(b"gone")]);
+        repo.commit("four", &[a, b], &[Do::Remove(b"a"), write("c", both.clone())]);
+        repo.commit("five", &[b, a], &[Do::Remove(b"b"), Do::Remove(b"gone"), write("c", both.clone())]);
+        repo.commit("six", &[a, b], &[Do::Remove(b"a"), write("old", both.clone())]);
+        let c = repo.commit("third", &[base], &[Do::Rename(b"old", b"a"), write("gone", lines("g", 28))]);
+        repo.commit("seven", &[a, c], &[write("a", both.clone()), write("gone", lines("g", 29))]);
+        repo.commit("eight", &[c, b, a], &[Do::Remove(b"a"), write("d", both), Do::Remove(b"gone")]);
+    });
+}
+
+/// What a merge has as its second parent, what it deletes though both have it, what it brings back.
+#[test]
+fn merges_that_choose() {
+    check(|repo| {
+        let base =
+            repo.commit("main", &[], &[write("f", lines("x", 40)), write("g", lines("y", 40)), write("h", "h\n")]);
+        let a = repo.commit("main", &[base], &[write("f", edited("x", 40, &[(3, "a")])), Do::Remove(b"h")]);
+        let b = repo.commit("side", &[base], &[write("f", edited("x", 40, &[(30, "b")])), write("only", "b\n")]);
+        let theirs = repo.commit("main", &[a, b], &[write("f", edited("x", 40, &[(30, "b")])), write("h", "h\n")]);
+        let ours = repo.commit("ours", &[a, b], &[]);
+        let none = repo.commit("none", &[a, b], &[Do::Clear]);
+        let back = repo.commit("back", &[none, ours], &[write("f", lines("x", 41)), write("g", lines("y", 40))]);
+        let again = repo.commit("main", &[theirs, back], &[write("f", edited("x", 41, &[(3, "a"), (30, "b")]))]);
+        // A merge of a commit with its own ancestor, and of unrelated histories with files of the same name.
+        let own = repo.commit("main", &[again, base], &[write("g", lines("y", 20))]);
+        let root = repo.commit("root", &[], &[write("g", lines("y", 30)), write("f", "unrelated\n")]);
+        repo.commit("main", &[own, root], &[write("g", lines("y", 25)), write("f", lines("x", 12) + "unrelated\n")]);
+    });
+}
+
+/// Clocks that run backwards, stand still or are far off: what comes first is what is a parent.
+#[test]
+fn clocks() {
+    let mut repo = Repo::new();
+    let mut random = crate::random::Random::new(9);
+    let mut tips = vec![repo.commit_at("b0", &[], 2_000_000_000, &[write("f", lines("x", 30))])];
+    for at in 0..60usize {
+        let time = [0, 1, 1_500_000_000, 1_500_000_000, 4_000_000_000][random.below(5)];
+        let from = tips[random.below(tips.len())];
+        let line = format!("line {at}");
+        let change = [write("f", edited("x", 30, &[(random.below(30), &line)])), write(&line, "x\n")];
+        let mut parents = vec![from];
+        let other = tips[random.below(tips.len())];
+        if other != from && at % 3 == 0 {
+            parents.push(other);
+        }
+        tips.push(repo.commit_at(&format!("b{}", at % 4), &parents, time, &change));
+    }
+    repo.agree();
+    let told = repo.records(&Repo::options());
+    let shas: Vec<&str> = told
+        .iter()
+        .filter(|line| line.contains("\"model\":\"commit\""))
+        .map(|line| line.split("\"sha\":\"").nth(1).unwrap().split('"').next().unwrap())
+        .collect();
+    for (at, sha) in shas.iter().enumerate() {
+        for parent in repo.git(&["rev-parse", &format!("{sha}^@")]).lines() {
+            assert!(shas[..at].contains(&parent), "a parent comes first");
+        }
+    }
+}
+
+/// Names with everything that git quotes and with bytes that are no text, in folders of such names.
+#[test]
+fn names_of_all_bytes() {
+    check(|repo| {
+        let names: Vec<Vec<u8>> =
+            (1..=255u8).filter(|byte| *byte != b'/').map(|byte| vec![b'd', byte, b'/', byte, b'.', byte]).collect();
+        let all: Vec<Do<'_>> = names.iter().map(|name| Do::Write(name, [name, &b"\n"[..]].concat())).collect();
+        let a = repo.commit("main", &[], &all);
+        let some = names.iter().step_by(9).map(|name| Do::Write(name, b"new\n".to_vec())).collect::<Vec<_>>();
+        let b = repo.commit("main", &[a], &some);
+        let moved: Vec<Vec<u8>> = names.iter().map(|name| [b"m/", &name[3..]].concat()).collect();
+        let moves: Vec<Do<'_>> = names.iter().zip(&moved).step_by(5).map(|(from, to)| Do::Rename(from, to)).collect();
+        repo.commit("main", &[b], &moves);
+    });
+}
+
+/// At least 99.9 % of the lines must agree, and so far all do. `FUZZ=1000` tries four thousand histories.
+#[test]
+fn random_histories() {
+    let scale = std::env::var("FUZZ").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    for seed in 1..=4 * scale {
+        let mut repo = Repo::new();
+        crate::random::history(&mut repo, seed, if seed % 8 < 5 { 120 } else { 30 });
+        repo.import();
+        repo.agree_on(12, 0.999);
+        if seed % 2 == 0 {
+            repo.git(&["repack", "-adfq"]);
+            repo.agree_on(0, 0.999);
+        }
+    }
 }

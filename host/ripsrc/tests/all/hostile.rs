@@ -7,21 +7,21 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-fn run(path: &Path, options: &Options) -> Result<Summary, String> {
+pub fn run(path: &Path, options: &Options) -> Result<Summary, String> {
     let repository = Repository::open(path).map_err(|error| error.to_string())?;
     let summary = repository.code(options, &mut |_| Ok(())).map_err(|error| format!("{error:?}"));
     let branches = repository.branches(options, &mut |_| Ok(())).map_err(|error| format!("{error:?}"));
     branches.and(summary)
 }
 
-fn files(folder: &Path, out: &mut Vec<PathBuf>) {
+pub fn files(folder: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         if entry.path().is_dir() { files(&entry.path(), out) } else { out.push(entry.path()) }
     }
     out.sort();
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     let mut all = vec![];
     files(from, &mut all);
     for file in all {
@@ -98,7 +98,7 @@ fn damaged_repositories() {
 }
 
 /// Writes any bytes as an object.
-fn object(repo: &Repo, kind: &str, bytes: &[u8]) -> String {
+pub fn object(repo: &Repo, kind: &str, bytes: &[u8]) -> String {
     let mut child = repo
         .command()
         .args(["hash-object", "-w", "--literally", "-t", kind, "--stdin"])
@@ -110,7 +110,7 @@ fn object(repo: &Repo, kind: &str, bytes: &[u8]) -> String {
     String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
 }
 
-fn entry(mode: &str, name: &[u8], oid: &str) -> Vec<u8> {
+pub fn entry(mode: &str, name: &[u8], oid: &str) -> Vec<u8> {
     let raw = (0..20).map(|at| u8::from_str_radix(&oid[2 * at..2 * at + 2], 16).unwrap());
     [mode.as_bytes(), b" ", name, b"\0"].concat().into_iter().chain(raw).collect()
 }
@@ -131,7 +131,6 @@ fn malformed_commits_and_trees() {
         "tree TREE\nauthor A <a@b> 1313584730 +518:00\ncommitter A <a@b> 1313584730 -99:99:99\n\nm\n",
         "tree TREE\n",
         "tree TREE\nauthor <<<>>> x y\ncommitter\n\n",
-        "tree TREE\nparent nonsense\nauthor A\n\nm",
         "tree TREE\nauthor A <a@b> 99999999999999999999999 +0000\ncommitter A <a@b> -9223372036854775808 -2400\n\n\n\n",
     ] {
         set(&repo, &plain, commit);
@@ -142,6 +141,8 @@ fn malformed_commits_and_trees() {
         set(&repo, &plain, commit);
         assert!(run(repo.path(), &Options::default()).unwrap_err().contains("NoTree"), "{commit}");
     }
+    set(&repo, &plain, "tree TREE\nparent nonsense\nauthor A\n\nm");
+    assert!(run(repo.path(), &Options::default()).unwrap_err().contains("BadParents"));
     let inner = object(&repo, "tree", &entry("100644", b"config", &blob));
     let twice = [entry("100644", b"z", &blob), entry("100644", b"a", &blob), entry("100644", b"a", &blob)].concat();
     let trees: [(Vec<u8>, Option<u64>); 7] = [
@@ -161,6 +162,30 @@ fn malformed_commits_and_trees() {
     }
 }
 
+/// Files whose contents are commits, trees and tags: told as unreadable, in runs that end.
+#[test]
+fn contents_that_are_none() {
+    let repo = Repo::new();
+    let blob = object(&repo, "blob", b"one\n");
+    let who = "A <a@b> 1 +0000";
+    let mut parent = String::new();
+    for round in 0..2 {
+        let tree = object(&repo, "tree", &entry("100644", format!("f{round}").as_bytes(), &blob));
+        let tag =
+            object(&repo, "tag", format!("object {blob}\ntype blob\ntag t{round}\ntagger {who}\n\nm\n").as_bytes());
+        let bad = [entry("100644", b"a", &tree), entry("100644", b"b", &tag), entry("120000", b"c", &tree)].concat();
+        let bad = object(&repo, "tree", &[bad, entry("100644", b"d", &blob)].concat());
+        let text = format!("tree {bad}\n{parent}author {who}\ncommitter {who}\n\nm\n");
+        let oid = object(&repo, "commit", text.as_bytes());
+        std::fs::write(repo.path().join("refs/heads/main"), format!("{oid}\n")).unwrap();
+        parent = format!("parent {oid}\n");
+    }
+    for threads in [1, 2] {
+        let summary = run(repo.path(), &Options { threads, ..Options::default() }).unwrap();
+        assert_eq!((summary.commits, summary.files, summary.unreadable.len()), (2, 7, 4));
+    }
+}
+
 /// Ten levels of ten entries, all the same: ten thousand million paths in eleven small objects.
 #[test]
 fn a_tree_that_explodes() {
@@ -177,7 +202,7 @@ fn a_tree_that_explodes() {
     assert!(matches!(result, Err(RunError::Tree(ripsrc::TreeError::TooManyPaths(_)))), "{result:?}");
 }
 
-fn clone(repo: &Repo, args: &[&str]) -> tempfile::TempDir {
+pub fn clone(repo: &Repo, args: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("file://{}", repo.path().display());
     let output =
@@ -246,4 +271,61 @@ fn objects_in_many_places() {
     let repository = Repository::open(shared.path()).unwrap();
     let result = repository.code(&Options::default(), &mut |_| Ok(()));
     assert!(matches!(result, Err(RunError::Walk(_))), "{result:?} {b}");
+}
+
+/// A run that wants everything ends before it gives anything out; one that doesn't tells what is missing.
+#[test]
+fn a_missing_content_ends_a_run_that_wants_all() {
+    let mut repo = Repo::new();
+    repo.commit("main", &[], &[write("f", lines("x", 20))]);
+    repo.import();
+    repo.git(&["config", "transfer.unpackLimit", "1"]);
+    let pack: Vec<PathBuf> = {
+        let mut all = vec![];
+        files(&repo.path().join("objects"), &mut all);
+        all
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for file in pack.iter().filter(|file| file.to_string_lossy().contains("pack-")) {
+        let moved = folder.path().join(file.file_name().unwrap());
+        std::fs::rename(file, &moved).unwrap();
+        if moved.extension() == Some("pack".as_ref()) {
+            let input = std::fs::File::open(&moved).unwrap();
+            assert!(repo.command().args(["unpack-objects", "-q"]).stdin(input).status().unwrap().success());
+        }
+    }
+    let blob = repo.git(&["rev-parse", "main:f"]);
+    std::fs::remove_file(repo.path().join("objects").join(&blob[..2]).join(&blob[2..])).unwrap();
+    let summary = run(repo.path(), &Options::default()).unwrap();
+    assert_eq!((summary.commits, summary.unreadable.len()), (1, 1));
+    let mut given = 0;
+    let result = repo.open().code(&Options { complete: true, ..Options::default() }, &mut |_| {
+        given += 1;
+        Ok(())
+    });
+    assert!(matches!(result, Err(RunError::Object(_))) && given == 0, "{result:?}");
+}
+
+/// What lies outside of the folders that were named is not read, wherever the repository points.
+#[test]
+fn nothing_is_read_outside_of_the_fence() {
+    let mut repo = Repo::new();
+    repo.commit("main", &[], &[write("f", "1\n")]);
+    repo.import();
+    let folder = tempfile::tempdir().unwrap();
+    let inside = folder.path().join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    let shared = inside.join("shared.git");
+    repo.git(&["clone", "-q", "--bare", "--shared", ".", shared.to_str().unwrap()]);
+    let open = |folders: &[PathBuf]| Repository::open_within(&shared, folders);
+    let told = open(std::slice::from_ref(&inside)).err().unwrap().to_string();
+    assert!(told.contains("outside of those that were granted") && told.ends_with("objects"), "{told}");
+    assert!(open(&[]).is_err());
+    let both = [inside.clone(), repo.path().to_owned()];
+    assert_eq!(open(&both).unwrap().code(&Options::default(), &mut |_| Ok(())).unwrap().commits, 1);
+    // A ring of links among the refs is no place to stay in.
+    for name in ["a", "b"] {
+        std::os::unix::fs::symlink("..", shared.join("refs/heads").join(name)).unwrap();
+    }
+    assert_eq!(open(&both).unwrap().heads().unwrap().branches.len(), 1);
 }

@@ -2,9 +2,14 @@
 //! whether this crate and git agree on every file at every commit.
 
 mod branches;
+mod commits;
 mod graphs;
 mod hostile;
 mod incremental;
 mod output;
+mod packs;
 mod random;
+mod refs;
 mod repo;
+mod store;
+mod watch;

@@ -84,6 +84,11 @@ impl Repo {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
+    /// The last commit that was added.
+    pub fn mark(&self) -> Mark {
+        self.marks
+    }
+
     /// Adds a commit to a branch. Of several parents, the first one's files are what the changes begin from.
     pub fn commit(&mut self, branch: &str, parents: &[Mark], changes: &[Do<'_>]) -> Mark {
         self.clock += 60;
@@ -110,6 +115,11 @@ impl Repo {
         }
         self.script.push(b'\n');
         mark
+    }
+
+    /// Lets a branch stand at a commit.
+    pub fn reset(&mut self, branch: &str, mark: Mark) {
+        writeln!(self.script, "reset refs/heads/{branch}\nfrom :{mark}\n").unwrap();
     }
 
     fn change(&mut self, change: &Do<'_>) {
