@@ -122,6 +122,12 @@ pub struct HistoryReport {
 }
 
 impl HistoryRequest {
+    /// Whether a file is begun beside its place, which must be removed should the run end early.
+    #[must_use]
+    pub fn leaves_a_file(&self) -> bool {
+        self.output.as_deref().is_some_and(|path| std::fs::metadata(path).map_or(true, |there| there.is_file()))
+    }
+
     /// Opens everything, so that what cannot work is told before the work.
     ///
     /// # Errors

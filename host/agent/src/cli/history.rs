@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::progress::Style;
-use super::watching::watched;
+use super::watching::{listen, watched};
 use super::{CommandError, Exit, Global, LogFormat, history_report, print, print_json};
 use crate::app::{
     AppError, HISTORY_MEMORY_BYTES_MIN, HISTORY_THREADS_MAX, HistoryReport, HistoryRequest, HistoryRun, HistoryWatch,
@@ -306,6 +306,10 @@ fn records(
             false => print_json(document),
         }
     };
+    if request.leaves_a_file() {
+        // A file that is begun must not stay behind. What waits for the reader of a pipe leaves none, and ends at once.
+        listen();
+    }
     let done = request.begin().map_err(CommandError::from).and_then(|run| {
         let (watch, leftover) = (run.watch(), run.leftover());
         let done = watched(&watch, style, move || work(run));

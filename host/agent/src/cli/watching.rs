@@ -34,9 +34,9 @@ extern "C" fn on_interrupt(_: libc::c_int) {
     INTERRUPTS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// From now on interrupts do not end the process.
+/// From now on interrupts do not end the process. Done again, it does nothing more.
 #[cfg(unix)]
-fn listen() {
+pub(super) fn listen() {
     for signal in [libc::SIGINT, libc::SIGTERM] {
         // SAFETY: all zeros is a valid `sigaction`; the handler does nothing but add to an atomic number, which a signal may
         // do at any moment. System calls that it interrupts go on.
@@ -50,7 +50,7 @@ fn listen() {
 }
 
 #[cfg(not(unix))]
-fn listen() {}
+pub(super) fn listen() {}
 
 /// Runs the work, shows how far it is, and stops it at the first interrupt. Who does not end then is left behind.
 pub(super) fn watched<R: Send + 'static>(

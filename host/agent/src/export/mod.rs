@@ -388,7 +388,7 @@ impl ExportRun {
             Some(staging) => Some(staging.lock().await),
             None => None,
         };
-        let staged = match &mut staging {
+        let mut staged = match &mut staging {
             Some(staging) => Some(staging.take().await?),
             None => None,
         };
@@ -399,6 +399,10 @@ impl ExportRun {
         }
         if commit.is_empty() {
             return Ok(());
+        }
+        // Whoever waits for the commit may be dropped while it is made, by a second interrupt.
+        if let Some(staged) = &mut staged {
+            staged.hand_over();
         }
         let taken = (commit.jobs.clone(), commit.state.clone(), commit.cursor.clone());
         match self.store.commit(commit).await {

@@ -442,6 +442,15 @@ impl Staging {
 }
 
 impl Staged {
+    /// From now on a row may name the files, whatever becomes of who waits for it: they stay, and those that no row names
+    /// are collected when the root is opened next.
+    pub(super) fn hand_over(&mut self) {
+        self.sealed.iter_mut().for_each(SealedSegment::keep);
+        if let Some(file) = &mut self.mark_file {
+            file.stay();
+        }
+    }
+
     fn keep_segments(mut self) -> (Vec<Mark>, Option<MarkWriter>) {
         self.sealed.iter_mut().for_each(SealedSegment::keep);
         (std::mem::take(&mut self.run), self.mark_file.take())

@@ -268,6 +268,11 @@ impl MarkWriter {
         &self.lengths
     }
 
+    /// Says that a row may name it: it stays.
+    pub(crate) fn stay(&mut self) {
+        self.kept = true;
+    }
+
     /// Says that a row names it: it stays. Returns its runs.
     pub(crate) fn keep(mut self) -> io::Result<Vec<Run>> {
         self.kept = true;

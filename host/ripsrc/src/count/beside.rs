@@ -1,7 +1,7 @@
 //! What the lines of a version of a file came to, for the versions that are made from it: what a pack tells as copied from
 //! another content need not be read again, and costs a copy in memory. Whether a version is handed in changes no result.
 
-use super::classes::{Outcome, State};
+use super::classes::State;
 use super::language::Language;
 use super::memo;
 
@@ -127,9 +127,4 @@ pub(super) fn totals(outcomes: &[u64]) -> ([u64; 3], u64) {
 /// The state after lines that came to this.
 pub(super) fn state_after(outcomes: &[u64], before: State) -> State {
     outcomes.last().map_or(before, |last| memo::unpack(*last).next)
-}
-
-/// An outcome as a version keeps it.
-pub(super) fn keep(outcome: Outcome) -> u64 {
-    memo::pack(outcome)
 }

@@ -246,7 +246,7 @@ impl Counter {
             |state, at| {
                 let outcome = self.line(language, *state, cut.line(at), cut.number(at));
                 *state = outcome.next;
-                beside::keep(outcome)
+                memo::pack(outcome)
             },
             |state, copied| *state = beside::state_after(copied, *state),
         );
@@ -343,8 +343,8 @@ impl Extent {
         // Each line has a newline that is no part of its width, but perhaps the last.
         let open = u64::from(cut.content.last().is_some_and(|last| *last != b'\n'));
         let last = (0..cut.ends.len()).next_back().map_or(0, |at| without_end(cut.line(at)).len() as u64);
+        // Where the last line alone is the widest, and open, one is taken away too much, and `last` has it.
         let width = last.max(u64::from(widest).saturating_sub(1));
-        // Where the last line alone is the widest, and open, one was taken away too much, and `last` has it.
         Extent { lines, width, size_normalized: cut.content.len() as u64 + open }
     }
 }
