@@ -55,6 +55,7 @@ const PAPERS: &[&str] = &[
     "ARCHITECTURE.md",
     "guest-sdk/rust/README.md",
     "integrations/git/README.md",
+    "integrations/github/README.md",
     "integrations/mock/README.md",
 ];
 
