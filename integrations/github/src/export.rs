@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::gone;
 use crate::hooks;
 use crate::issue::Issues;
-use crate::notes::Notes;
+use crate::notes::{self, Notes};
 use crate::on_code;
 use crate::pull_request::{self, PullRequests};
 use crate::queries::{HEADS, NUMBERS_PAGE, REPOSITORIES, REPOSITORIES_BARE, REPOSITORIES_PAGE};
@@ -235,7 +235,7 @@ impl Run<'_> {
                     &[("repository", &repo.full_name), ("error", &error.to_string())],
                 );
                 let why = error.to_string();
-                tracking.skip(crate::notes::shortened(&why, SKIP_BYTES_MAX));
+                tracking.skip(notes::shortened(&why, SKIP_BYTES_MAX));
                 self.result.failed(repo.ref_id(), &repo.full_name, &error);
                 self.failures_in_a_row += 1;
                 let all = error.kind() == agent_sdk::ErrorKind::Denied;
@@ -270,10 +270,11 @@ pub fn repositories(api: &Api, login: &str, notes: &mut Notes) -> Result<Vec<Fou
         page.left_out.iter().for_each(|what| notes.left_out(&format!("repository {what}")));
         let before = found.len();
         for node in page.nodes {
-            match Found::deserialize(&node) {
+            let name = node["nameWithOwner"].clone();
+            match notes::read::<Found>(node) {
                 Ok(repo) if seen.insert(repo.id) => found.push(repo),
                 Ok(_) => {}
-                Err(error) => notes.left_out(&format!("repository {}: {error}", node["nameWithOwner"])),
+                Err(why) => notes.left_out(&format!("repository {name}: {why}")),
             }
         }
         walk.saw_new(found.len() > before);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::REF_TYPE;
 use crate::comment::{IssueComment, Said};
+use crate::notes;
 use crate::queries::{ISSUES, ISSUES_BARE, ISSUES_PAGE};
 use crate::repo::Found;
 use crate::threads::{Kind, Nodes, Refused, Scope, items};
@@ -125,7 +126,7 @@ impl Issues {
 /// An issue and its comments, as records.
 pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<(Issue, Vec<IssueComment>), Refused> {
     let said: Vec<Said> = items(&mut node, "comments", scope);
-    let node: Node = serde_json::from_value(node).map_err(|error| Refused::Node(error.to_string()))?;
+    let node: Node = notes::read(node).map_err(Refused::Node)?;
     let (repo_id, ref_id) = (scope.repo.ref_id(), scope.thread_id(node.number));
     let assignees = node.assignees.map(Nodes::into_items).unwrap_or_default();
     for actor in node.author.iter().chain(&assignees).chain(said.iter().filter_map(|said| said.author.as_ref())) {

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use agent_sdk::log;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Items that are named; the others are counted.
 const NAMED_MAX: usize = 10;
@@ -68,6 +70,11 @@ impl Notes {
         log::warn("items were left out", &[("repository", repository), ("items", &all)]);
         Some(all)
     }
+}
+
+/// Reads an item of the server; where it is not what it should be, which field of it, and why.
+pub fn read<T: DeserializeOwned>(item: Value) -> Result<T, String> {
+    serde_path_to_error::deserialize(item).map_err(|error| error.to_string())
 }
 
 /// The beginning of a text, in so many bytes at most.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::api::Stop;
 use crate::comment::{PullRequestComment, SaidOfCode};
+use crate::notes;
 use crate::threads::Scope;
 
 const PER_PAGE: u32 = 100;
@@ -79,7 +80,7 @@ pub fn read(scope: &mut Scope<'_>, session: &mut Session<PullRequestComment>) ->
 
 fn send(scope: &mut Scope<'_>, session: &mut Session<PullRequestComment>, item: Value) -> Result<(), Stop> {
     let id = item["id"].clone();
-    let read = SaidOfCode::deserialize(item).map_err(|error| error.to_string());
+    let read: Result<SaidOfCode, String> = notes::read(item);
     let found = read.and_then(|said| Ok((said.number().ok_or("its pull request has no number")?, said)));
     match found {
         Ok((number, said)) => {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::REF_TYPE;
 use crate::comment::{PullRequestComment, Said};
 use crate::issue::Label;
+use crate::notes;
 use crate::queries::{PULL_REQUESTS, PULL_REQUESTS_BARE, PULL_REQUESTS_PAGE};
 use crate::repo::Found;
 use crate::review::{Requested, Review, ReviewRequest, Reviewed};
@@ -221,7 +222,7 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
     let reviewed: Vec<Reviewed> = items(&mut node, "reviews", scope);
     let requested: Vec<Requested> = items(&mut node, "reviewRequests", scope);
     let committed: Vec<CommitNode> = items(&mut node, "commits", scope);
-    let node: Node = serde_json::from_value(node).map_err(|error| Refused::Node(error.to_string()))?;
+    let node: Node = notes::read(node).map_err(Refused::Node)?;
     let (repo_id, ref_id) = (scope.repo.ref_id(), scope.thread_id(node.number));
 
     let authors = said.iter().map(|said| &said.author).chain(reviewed.iter().map(|review| &review.author));

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::api::{Api, Stop};
-use crate::notes::Notes;
+use crate::notes::{self, Notes};
 use crate::repo::{Found, Latest};
 use crate::user::{People, SET_BYTES_MAX};
 use crate::walk::{self, Walk};
@@ -218,10 +218,10 @@ impl<K: Kind> Reader<K> {
         let mut reached = false;
         let mut wanted = Vec::with_capacity(nodes.len());
         for node in nodes {
-            let head = match Head::deserialize(&node) {
+            let head: Head = match serde_path_to_error::deserialize(&node) {
                 Ok(head) => head,
-                Err(error) => {
-                    scope.notes.left_out(&format!("{} {}: {error}", K::NAME, node["number"]));
+                Err(why) => {
+                    scope.notes.left_out(&format!("{} {}: {why}", K::NAME, node["number"]));
                     continue;
                 }
             };
@@ -277,9 +277,9 @@ pub fn items<T: serde::de::DeserializeOwned>(node: &mut Value, name: &str, scope
     let mut found = Vec::with_capacity(nodes.len());
     for item in nodes.into_iter().filter(|item| !item.is_null()) {
         let id = item["id"].clone();
-        match serde_json::from_value(item) {
+        match notes::read(item) {
             Ok(item) => found.push(item),
-            Err(error) => scope.notes.left_out(&format!("{name} of {number}, {id}: {error}")),
+            Err(why) => scope.notes.left_out(&format!("{name} of {number}, {id}: {why}")),
         }
     }
     found

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::REF_TYPE;
 use crate::api::{Api, Stop};
-use crate::notes::Notes;
+use crate::notes::{self, Notes};
 use crate::queries::{MEMBERS, MEMBERS_BARE, MEMBERS_PAGE};
 use crate::walk::Walk;
 
@@ -287,10 +287,11 @@ fn read_members(api: &Api, login: &str, mail: bool, notes: &mut Notes) -> Result
         page.left_out.iter().for_each(|what| notes.left_out(&format!("member {what}")));
         let before = found.len();
         for node in page.nodes {
-            match Actor::deserialize(&node) {
+            let login = node["login"].clone();
+            match notes::read::<Actor>(node) {
                 Ok(member) if seen.insert(member.ref_id()) => found.push(member),
                 Ok(_) => {}
-                Err(error) => notes.left_out(&format!("member {}: {error}", node["login"])),
+                Err(why) => notes.left_out(&format!("member {login}: {why}")),
             }
         }
         walk.saw_new(found.len() > before);
