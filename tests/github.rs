@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use github_simulator::{Lie, Options, Simulator, Size, Told, Truth, hmac_sha256};
+use github_simulator::{Lie, Options, Repo, Simulator, Size, Told, Truth, hmac_sha256};
 use serde_json::{Value, json};
 use tests::{Bench, Sink};
 
@@ -19,7 +19,7 @@ fn start(size: Size) -> Simulator {
 /// A bench with the integration and its grants, and more of its configuration.
 fn bench(simulator: &Simulator, more: &str) -> Bench {
     let url = simulator.url();
-    let bench = Bench::new();
+    let bench = Bench::new().compiled("integration_github.wasm");
     let repos = bench.path("repos");
     let yaml = format!(
         "root: root\nsink: {{folder: out}}\nintegrations:\n  - name: github\n    component: github\n    \
@@ -121,87 +121,195 @@ enum Fares {
     Fails(&'static str),
 }
 
+/// What a lie is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    Issues,
+    PullRequests,
+    /// By REST, as the others are not.
+    CodeComments,
+}
+
+impl About {
+    fn model(self) -> &'static str {
+        match self {
+            About::Issues => "work.Issue",
+            About::PullRequests => "sourcecode.PullRequest",
+            About::CodeComments => "sourcecode.PullRequestComment",
+        }
+    }
+
+    /// The lie, told of this repository alone.
+    fn told(self, lie: Lie, always: bool, repository: &str) -> Told {
+        let tell = if always { Told::always } else { Told::once };
+        match self {
+            About::Issues => tell(lie, "{ issues(first").and(&format!("\"name\":\"{repository}\"")),
+            About::PullRequests => tell(lie, "{ pullRequests(first").and(&format!("\"name\":\"{repository}\"")),
+            About::CodeComments => tell(lie, &format!("/{repository}/pulls/comments?")),
+        }
+    }
+
+    /// The ids that there are.
+    fn expected(self, repo: &Repo) -> BTreeSet<String> {
+        let thread = |number: &u64| format!("{}/{number}", repo.id);
+        match self {
+            About::Issues => repo.issues.keys().map(thread).collect(),
+            About::PullRequests => repo.pulls.keys().map(thread).collect(),
+            About::CodeComments => {
+                repo.review_comments.iter().map(|found| format!("PRRC_{}", found.comment.id)).collect()
+            }
+        }
+    }
+
+    /// The ids that have come.
+    fn arrived(self, sink: &Sink, repo: &Repo) -> BTreeSet<String> {
+        let id = repo.id.to_string();
+        let ours = |record: &&Value| {
+            record["repo_id"] == id.as_str() && (self != About::CodeComments || record["on_code"] == true)
+        };
+        let records = &sink.records[&format!("github/{}", self.model())];
+        records.iter().filter(ours).map(|record| record["ref_id"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
 /// Each lie is told to one repository alone, so that one run shows them all.
-fn lies() -> Vec<(Lie, bool, Fares)> {
+fn lies() -> Vec<(About, Lie, bool, Fares)> {
+    use About::{CodeComments, Issues, PullRequests};
     use Fares::{Fails, LeavesOut, Well};
     let (once, always) = (false, true);
     vec![
-        (Lie::Status(502), once, Well),
-        (Lie::TooMuch(5), always, Well),
-        (Lie::Html, once, Well),
-        (Lie::WrongType, always, Well),
-        (Lie::Truncated, once, Well),
-        (Lie::Short, once, Well),
-        (Lie::Endless, once, Well),
-        (Lie::Slow(200), once, Well),
-        (Lie::Repeat, once, Well),
-        (Lie::Reorder, always, Well),
-        (Lie::Partial, once, Well),
-        (Lie::Skew(18_000), always, Well),
-        (Lie::Unknown("state"), always, Well),
-        (Lie::Huge("body"), once, Well),
-        (Lie::Null("title"), always, LeavesOut("title")),
-        (Lie::Status(503), always, Fails("503")),
-        (Lie::Html, always, Fails("HTML")),
-        (Lie::Cycle, always, Fails("does not end")),
-        (Lie::Nowhere, always, Fails("where /repository/issues goes on")),
+        (Issues, Lie::Status(502), once, Well),
+        (Issues, Lie::TooMuch(5), always, Well),
+        (Issues, Lie::Html, once, Well),
+        (Issues, Lie::WrongType, always, Well),
+        (Issues, Lie::Truncated, once, Well),
+        (Issues, Lie::Short, once, Well),
+        (Issues, Lie::Endless, once, Well),
+        (Issues, Lie::Slow(200), once, Well),
+        (Issues, Lie::Repeat, once, Well),
+        (Issues, Lie::Reorder, always, Well),
+        (Issues, Lie::Partial, once, Well),
+        (Issues, Lie::Skew(18_000), always, Well),
+        (Issues, Lie::Unknown("state"), always, Well),
+        (Issues, Lie::Huge("body"), once, Well),
+        (Issues, Lie::Null("title"), always, LeavesOut("title")),
+        (Issues, Lie::Status(503), always, Fails("503")),
+        (Issues, Lie::Html, always, Fails("HTML")),
+        (Issues, Lie::Cycle, always, Fails("does not end")),
+        (Issues, Lie::Nowhere, always, Fails("where /repository/issues goes on")),
+        (PullRequests, Lie::Truncated, once, Well),
+        (PullRequests, Lie::Repeat, once, Well),
+        (PullRequests, Lie::Unknown("state"), always, Well),
+        (PullRequests, Lie::Null("url"), always, LeavesOut("url")),
+        (PullRequests, Lie::Cycle, always, Fails("does not end")),
+        (CodeComments, Lie::WrongType, always, Well),
+        (CodeComments, Lie::Huge("body"), once, Well),
+        (CodeComments, Lie::Null("created_at"), always, LeavesOut("created_at")),
+        (CodeComments, Lie::Html, always, Fails("HTML")),
+        (CodeComments, Lie::Truncated, always, Fails("EOF")),
+        (CodeComments, Lie::Cycle, always, Fails("the same page again")),
     ]
+}
+
+/// What the last record of each repository's health says.
+fn errors(sink: &Sink) -> BTreeMap<String, String> {
+    let health =
+        |record: &Value| Some((record["ref_id"].as_str()?.to_owned(), record["error_message"].as_str()?.to_owned()));
+    sink.records["github/sourcecode.RepoError"].iter().filter_map(health).collect()
 }
 
 #[test]
 fn servers_that_lie_lose_only_what_cannot_be_had_and_that_is_said() {
     let lies = lies();
     let repositories = lies.len() as u64 + 1;
-    let simulator = start(Size { repositories, issues: repositories * 8, pull_requests: 0, ..Size::default() });
-    let names: Vec<(String, String)> =
-        simulator.with(|world| world.repos.iter().map(|repo| (repo.id.to_string(), repo.name.clone())).collect());
-    let told = lies.iter().zip(&names).map(|((lie, always, _), (_, name))| {
-        let told = if *always { Told::always(lie.clone(), "issues(") } else { Told::once(lie.clone(), "issues(") };
-        told.and(&format!("\"name\":\"{name}\""))
-    });
+    let (pull_requests, review_comments) = (repositories * 6, repositories * 9);
+    let issues = repositories * 8;
+    let size = Size { repositories, issues, pull_requests, review_comments, comments: 0, ..Size::default() };
+    let simulator = start(size);
+    let repos = simulator.with(|world| world.repos.clone());
+    let told =
+        lies.iter().zip(&repos).map(|((about, lie, always, _), repo)| about.told(lie.clone(), *always, &repo.name));
     simulator.lie(told.collect());
     let bench = bench(&simulator, "git: false");
     bench.export().code(3);
-    let sink = bench.sink();
-    let health =
-        |record: &Value| Some((record["ref_id"].as_str()?.to_owned(), record["error_message"].as_str()?.to_owned()));
-    let errors: BTreeMap<String, String> =
-        sink.records["github/sourcecode.RepoError"].iter().filter_map(health).collect();
-    let (truth, found) = (simulator.truth(), arrived(&bench.sink()));
-    let of = |truth: &Truth, id: &str| -> Vec<String> {
-        let issues = truth["work.Issue"].keys().filter(|issue| issue.starts_with(&format!("{id}/")));
-        issues.cloned().collect()
-    };
-    for ((lie, _, fares), (id, _)) in lies.iter().zip(&names) {
-        let (expected, arrived, error) = (of(&truth, id), of(&found, id), errors.get(id));
+    let (sink, errors) = (bench.sink(), errors(&bench.sink()));
+    for ((about, lie, _, fares), repo) in lies.iter().zip(&repos) {
+        let (expected, arrived) = (about.expected(repo), about.arrived(&sink, repo));
+        let error = errors.get(&repo.id.to_string());
+        let told =
+            |text: &str| assert!(error.is_some_and(|error| error.contains(text)), "{about:?} {lie:?}: {error:?}");
         match fares {
-            Fares::Well => {
-                assert_eq!(arrived, expected, "{lie:?}");
-                assert_eq!(error, None, "{lie:?}");
-            }
+            Fares::Well => assert_eq!((&arrived, error), (&expected, None), "{about:?} {lie:?}"),
             Fares::LeavesOut(text) => {
-                assert!(arrived.len() < expected.len() && !arrived.is_empty(), "{lie:?}: {arrived:?}");
-                assert!(
-                    error.is_some_and(|error| error.contains("left out") && error.contains(text)),
-                    "{lie:?}: {error:?}"
-                );
+                assert!(arrived.len() + 1 == expected.len() && !arrived.is_empty(), "{about:?} {lie:?}: {arrived:?}");
+                told(&format!("{text}: invalid type: null"));
+                told("1 left out");
             }
-            Fares::Fails(text) => assert!(error.is_some_and(|error| error.contains(text)), "{lie:?}: {error:?}"),
+            Fares::Fails(text) => told(text),
         }
     }
-    let (last, _) = names.last().unwrap();
-    assert_eq!((of(&found, last), errors.get(last)), (of(&truth, last), None), "nobody lied about it");
+    let last = repos.last().unwrap();
+    assert_eq!(About::Issues.arrived(&sink, last), About::Issues.expected(last), "nobody lied about it");
+    assert_eq!(errors.get(&last.id.to_string()), None);
     let log = bench.read("root/logs/integrations/github.log");
     assert!(log.contains("the record says UNKNOWN") && log.contains("texts of more than 1 MiB were cut"), "{log}");
     // Once it tells the truth again, the next run brings what was missing, but for what it had named.
     simulator.lie(Vec::new());
     bench.export().code(0);
-    let found = arrived(&bench.sink());
-    for ((lie, _, fares), (id, _)) in lies.iter().zip(&names) {
+    let sink = bench.sink();
+    for ((about, lie, _, fares), repo) in lies.iter().zip(&repos) {
         if !matches!(fares, Fares::LeavesOut(_)) {
-            assert_eq!(of(&found, id), of(&truth, id), "{lie:?}");
+            assert_eq!(about.arrived(&sink, repo), about.expected(repo), "{about:?} {lie:?}");
         }
     }
+}
+
+#[test]
+fn inner_lists_that_lie_are_named_and_do_not_go_on_for_ever() {
+    for (lie, always, said) in [
+        (Lie::Html, false, None),
+        (Lie::Truncated, false, None),
+        (Lie::Status(502), true, Some("more of its comments")),
+        (Lie::Cycle, true, Some("its comments do not end")),
+    ] {
+        let size = Size { repositories: 1, issues: 2, pull_requests: 0, comments: 400, ..Size::default() };
+        let simulator = start(Size { review_comments: 0, ..size });
+        let tell = if always { Told::always } else { Told::once };
+        simulator.lie(vec![tell(lie.clone(), "node(id: ")]);
+        let bench = bench(&simulator, "git: false");
+        let output = bench.export();
+        let errors = errors(&bench.sink());
+        match said {
+            None => {
+                output.code(0);
+                same(&simulator, &bench);
+            }
+            Some(text) => {
+                output.code(3);
+                assert!(errors.values().all(|error| error.contains(text)) && errors.len() == 1, "{lie:?}: {errors:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lists_of_an_account_that_lie_are_named() {
+    let simulator = start(Size { repositories: 12, issues: 24, pull_requests: 0, comments: 0, ..Size::default() });
+    let repos = simulator.with(|world| world.repos.len());
+    let bench = bench(&simulator, "git: false");
+    // A repository without a name cannot be asked for, and the others can; who the members are is not to be had at all.
+    simulator.lie(vec![
+        Told::once(Lie::Html, "repositoryOwner"),
+        Told::always(Lie::Null("nameWithOwner"), "repositoryOwner"),
+        Told::always(Lie::Status(500), "membersWithRole"),
+    ]);
+    let report = bench.report(3, &[]);
+    assert!(report.to_string().contains("nameWithOwner: invalid type: null"), "{report:#}");
+    assert_eq!(bench.sink().records["github/sourcecode.Repo"].len(), repos - 1);
+    assert!(bench.read("root/logs/integrations/github.log").contains("members are not to be had"));
+    simulator.lie(Vec::new());
+    bench.export().code(0);
+    same(&simulator, &bench);
 }
 
 #[test]

@@ -321,7 +321,7 @@ fn moved(
 
 fn issues(scope: &mut Scope<'_>, tracking: &Session<Tracking>, latest: &Latest) -> Result<Seen, Stop> {
     let mut reader = Reader::open(tracking, scope.repo, Issues::open(tracking, scope.repo)?)?;
-    let read = reader.read(scope, latest).and_then(|()| gone::sweep_issues(scope, &mut reader));
+    let read = reader.read(scope, latest).and_then(|()| gone::sweep(scope, &mut reader));
     let Reader { kind, main, seen, .. } = reader;
     kind.done()?;
     main.done(None)?;
@@ -338,7 +338,10 @@ struct Heads {
 
 fn pull_requests(scope: &mut Scope<'_>, tracking: &Session<Tracking>, latest: &Latest) -> Result<(Seen, Heads), Stop> {
     let mut reader = Reader::open(tracking, scope.repo, PullRequests::open(tracking, scope.repo)?)?;
-    let read = reader.read(scope, latest).and_then(|()| on_code::read(scope, &mut reader.kind.comments));
+    let read = reader
+        .read(scope, latest)
+        .and_then(|()| gone::sweep(scope, &mut reader))
+        .and_then(|()| on_code::read(scope, &mut reader.kind.comments));
     let Reader { mut kind, main, seen, .. } = reader;
     let heads = Heads { list: std::mem::take(&mut kind.heads), partly: seen.resumed };
     kind.done()?;

@@ -1,6 +1,6 @@
-//! What has gone: issues and repositories that were exported and are not there any more. Nothing says so but the counts; only
-//! where these differ is the list of numbers read, a point for a hundred, and each that is missing is asked for by itself
-//! before a record says that it has gone. Pull requests cannot be deleted.
+//! What was missed, and what has gone: issues and pull requests that the walk did not see, issues and repositories that were
+//! exported and are not there any more. Nothing says so but the counts; only where these differ is the list of numbers read, a
+//! point for a hundred, and each that is missing is asked for by itself before a record says that it has gone.
 
 use agent_sdk::log;
 use agent_sdk::sweep::{self, Ids};
@@ -8,48 +8,46 @@ use agent_sdk::updated::is_before;
 use serde_json::{Value, json};
 
 use crate::api::Stop;
-use crate::issue::{Issue, Issues};
-use crate::queries::{LOOK_UP_PAGE, NUMBERS, NUMBERS_PAGE, look_up};
-use crate::threads::{Reader, Scope};
+use crate::queries::{NUMBERS_PAGE, look_up};
+use crate::threads::{Kind, Reader, Scope};
 use crate::walk::{self, Walk};
 
-/// Holds the issues that were exported against those that are there, where the counts differ: what has gone is said, what
-/// was missed is exported.
-pub fn sweep_issues(scope: &mut Scope<'_>, issues: &mut Reader<Issues>) -> Result<(), Stop> {
-    let (Some(known), Some(total)) = (&issues.seen.known, issues.seen.total) else { return Ok(()) };
+/// Holds what was exported against what is there, where the counts differ: what has gone is said, what was missed is
+/// exported. Whatever comes of it, the next run begins with what is there, so that nothing is looked for twice.
+pub fn sweep<K: Kind>(scope: &mut Scope<'_>, reader: &mut Reader<K>) -> Result<(), Stop> {
+    let (Some(known), Some(total)) = (&reader.seen.known, reader.seen.total) else { return Ok(()) };
     if known.len() as u64 == total {
         return Ok(());
     }
-    let Some(listed) = numbers(scope)? else { return Ok(()) };
+    let Some(listed) = numbers::<K>(scope)? else { return Ok(()) };
     let missed: Vec<u64> = listed.iter().filter(|number| !known.contains(*number)).collect();
     match sweep::gone(known, &listed) {
         Ok(missing) => {
-            for batch in missing.chunks(LOOK_UP_PAGE) {
-                for number in confirmed(scope, batch)? {
-                    let record = Issue::gone(&scope.repo.ref_id(), scope.thread_id(number));
-                    issues.main.send(&record)?;
-                    if let Some(known) = &mut issues.seen.known {
+            for batch in missing.chunks(K::LOOK_UP_PAGE) {
+                for number in confirmed::<K>(scope, batch)? {
+                    K::gone(scope, &mut reader.main, number)?;
+                    if let Some(known) = &mut reader.seen.known {
                         known.remove(number);
                     }
                 }
             }
         }
-        Err(too_many) => scope.notes.left_out(&format!("deleted issues: {too_many}")),
+        Err(too_many) => scope.notes.left_out(&format!("what has gone of {}: {too_many}", K::AT)),
     }
-    fetch(scope, issues, &missed)?;
-    issues.checkpoint()?;
+    fetch(scope, reader, &missed)?;
+    reader.checkpoint()?;
     Ok(())
 }
 
-/// The numbers of all issues; none where the list cannot be trusted.
-fn numbers(scope: &mut Scope<'_>) -> Result<Option<Ids>, Stop> {
+/// The numbers of all of them; none where the list cannot be trusted.
+fn numbers<K: Kind>(scope: &mut Scope<'_>) -> Result<Option<Ids>, Stop> {
     let (owner, name) = scope.repo.parts();
     let variables = json!({ "owner": owner, "name": name });
-    let mut walk = Walk::new(scope.api, (NUMBERS, NUMBERS), "/repository/issues", variables, NUMBERS_PAGE);
+    let mut walk = Walk::new(scope.api, (K::NUMBERS, K::NUMBERS), K::AT, variables, NUMBERS_PAGE);
     let mut listed = Ids::new();
     while let Some(page) = walk.next()? {
         if let Some(why) = page.left_out.first() {
-            scope.notes.left_out(&format!("deleted issues: the list of numbers is not whole: {why}"));
+            scope.notes.left_out(&format!("what has gone of {}: the list of numbers is not whole: {why}", K::AT));
             return Ok(None);
         }
         let before = listed.len();
@@ -59,10 +57,10 @@ fn numbers(scope: &mut Scope<'_>) -> Result<Option<Ids>, Stop> {
     Ok(Some(listed))
 }
 
-/// Those of these numbers under which there is no issue.
-fn confirmed(scope: &Scope<'_>, numbers: &[u64]) -> Result<Vec<u64>, Stop> {
+/// Those of these numbers under which there is nothing.
+fn confirmed<K: Kind>(scope: &Scope<'_>, numbers: &[u64]) -> Result<Vec<u64>, Stop> {
     let (owner, name) = scope.repo.parts();
-    let answer = scope.api.query(&look_up(numbers), &json!({ "owner": owner, "name": name }))?;
+    let answer = scope.api.query(&look_up(K::NAME, numbers), &json!({ "owner": owner, "name": name }))?;
     let gone = |place: usize| {
         let alias = format!("n{place}");
         answer.data["repository"][&alias].is_null()
@@ -74,25 +72,29 @@ fn confirmed(scope: &Scope<'_>, numbers: &[u64]) -> Result<Vec<u64>, Stop> {
     Ok(numbers.iter().enumerate().filter(|(place, _)| gone(*place)).map(|(_, number)| *number).collect())
 }
 
-/// Exports issues that have come without an update that the walk would have seen, as those moved from elsewhere do.
-fn fetch(scope: &mut Scope<'_>, issues: &mut Reader<Issues>, numbers: &[u64]) -> Result<(), Stop> {
+/// Exports what the walk did not see: what has come without an update, as those moved from elsewhere do, and what pages that
+/// were repeated had no room for.
+fn fetch<K: Kind>(scope: &mut Scope<'_>, reader: &mut Reader<K>, numbers: &[u64]) -> Result<(), Stop> {
     let (owner, name) = scope.repo.parts();
     let variables = json!({ "owner": owner, "name": name });
-    for batch in numbers.chunks(LOOK_UP_PAGE) {
-        let mut answer = scope.api.query(&look_up(batch), &variables)?;
-        let mut nodes: Vec<Value> = (0..batch.len())
-            .filter_map(|place| answer.data.pointer_mut(&format!("/repository/n{place}")).map(Value::take))
-            .collect();
-        nodes.retain(|node| !node.is_null());
-        for what in walk::complete(scope.api, "Issue", &mut nodes)? {
-            scope.notes.left_out(&format!("Issue {what}"));
+    for batch in numbers.chunks(K::LOOK_UP_PAGE) {
+        let mut answer = scope.api.query(&look_up(K::NAME, batch), &variables)?;
+        let mut nodes = Vec::with_capacity(batch.len());
+        for (place, number) in batch.iter().enumerate() {
+            match answer.data.pointer_mut(&format!("/repository/n{place}")).map(Value::take) {
+                Some(node) if node.is_object() => nodes.push(node),
+                _ => scope.notes.left_out(&format!("{} {number}: it is listed, and not to be had", K::NAME)),
+            }
+            // One that cannot be had is not looked for again until it moves.
+            if let Some(known) = &mut reader.seen.known {
+                known.insert(*number);
+            }
+        }
+        for what in walk::complete(scope.api, K::NAME, &mut nodes)? {
+            scope.notes.left_out(&format!("{} {what}", K::NAME));
         }
         for node in nodes {
-            let number = node["number"].as_u64();
-            issues.send(scope, node)?;
-            if let (Some(known), Some(number)) = (&mut issues.seen.known, number) {
-                known.insert(number);
-            }
+            reader.send(scope, node)?;
         }
     }
     Ok(())

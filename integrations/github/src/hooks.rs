@@ -4,8 +4,9 @@
 //! The host does not check signatures yet (docs/operators.md), and so the secret stands in the configuration, marked
 //! `writeOnly`, and is seen here. Nothing is believed of a webhook before its signature has been checked.
 
+use agent_sdk::updated::{from_now, is_before};
 use agent_sdk::{Error, MutateResult, Result, Session, Tracking, Webhook, control, log};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::REF_TYPE;
@@ -27,6 +28,27 @@ fn url(config: &Config) -> Option<String> {
     config.webhook_url.clone().or_else(control::webhook_url)
 }
 
+/// Seconds after which a webhook is looked for again: somebody may have deleted it, or switched it off. It is a point each, so
+/// seldom for those of repositories, of which there may be a thousand.
+const ORGANIZATION_AGAIN_SECS: u64 = 24 * 3_600;
+const REPOSITORY_AGAIN_SECS: u64 = 7 * 24 * 3_600;
+
+/// A webhook that was there.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Cursor {
+    url: String,
+    /// When to look again.
+    again_at: String,
+}
+
+impl Cursor {
+    /// Whether there is nothing to do yet. What cannot be read is looked at again.
+    fn holds(session: &Session<RepoWebhook>, url: &str) -> bool {
+        let cursor = session.last_processed().and_then(|cursor| serde_json::from_str::<Cursor>(&cursor).ok());
+        cursor.is_some_and(|cursor| cursor.url == url && is_before(&from_now(0), &cursor.again_at))
+    }
+}
+
 /// Makes the webhook of an organization, if that is wanted.
 pub fn of_organization(api: &Api, config: &Config, tracking: &Session<Tracking>, login: &str) -> Result<(), Stop> {
     if config.webhooks != Webhooks::Organization {
@@ -45,7 +67,8 @@ pub fn of_repository(api: &Api, config: &Config, tracking: &Session<Tracking>, r
     ensure(api, config, tracking, &["repos", owner, name, "hooks"], (&id, &repo.full_name), Some(id.clone()))
 }
 
-/// Makes a webhook where there is none with our URL. Once it is known to be there nothing is asked, until the URL changes.
+/// Makes a webhook where there is none with our URL. Once it is known to be there nothing is asked for a while, unless the URL
+/// changes.
 fn ensure(
     api: &Api,
     config: &Config,
@@ -59,7 +82,7 @@ fn ensure(
         return Ok(());
     };
     let mut session = tracking.model::<RepoWebhook>(id, name)?;
-    if session.last_processed().as_deref() == Some(url.as_str()) {
+    if Cursor::holds(&session, &url) {
         session.done(None)?;
         return Ok(());
     }
@@ -86,15 +109,21 @@ fn ensure(
         error_message,
     };
     session.send(&record)?;
-    session.done(enabled.then_some(url.as_str()))?;
+    let again_secs = if segments[0] == "orgs" { ORGANIZATION_AGAIN_SECS } else { REPOSITORY_AGAIN_SECS };
+    let cursor = json!(Cursor { url, again_at: from_now(again_secs) }).to_string();
+    session.done(enabled.then_some(cursor.as_str()))?;
     Ok(())
 }
 
 fn make(api: &Api, config: &Config, segments: &[&str], url: &str) -> Result<(), Stop> {
     let list = api.request("GET", segments).query("per_page", 100).send()?.error_for_status()?;
     let hooks: Vec<Value> = list.json()?;
-    if hooks.iter().any(|hook| hook["config"]["url"] == url && hook["active"] != false) {
-        return Ok(());
+    if let Some(hook) = hooks.iter().find(|hook| hook["config"]["url"] == url) {
+        // Who switched it off had a reason, and is not overruled.
+        return match hook["active"] == false {
+            true => Err(Error::msg("the webhook is there, and switched off; switch it on, or delete it").into()),
+            false => Ok(()),
+        };
     }
     let body = json!({
         "name": "web", "active": true, "events": EVENTS.iter().filter(|event| **event != "ping").collect::<Vec<_>>(),

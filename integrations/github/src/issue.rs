@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::REF_TYPE;
 use crate::comment::{IssueComment, Said};
 use crate::notes;
-use crate::queries::{ISSUES, ISSUES_BARE, ISSUES_PAGE};
+use crate::queries::{ISSUE_NUMBERS, ISSUES, ISSUES_BARE, ISSUES_LOOK_UP_PAGE, ISSUES_PAGE};
 use crate::repo::Found;
 use crate::threads::{Kind, Nodes, Refused, Scope, items};
 use crate::user::{self, Actor};
@@ -161,6 +161,8 @@ impl Kind for Issues {
     const QUERIES: (&'static str, &'static str) = (ISSUES, ISSUES_BARE);
     const AT: &'static str = "/repository/issues";
     const PAGE: u32 = ISSUES_PAGE;
+    const NUMBERS: &'static str = ISSUE_NUMBERS;
+    const LOOK_UP_PAGE: usize = ISSUES_LOOK_UP_PAGE;
 
     fn take(&mut self, scope: &mut Scope<'_>, main: &mut Session<Issue>, node: Value) -> Result<(), Refused> {
         let (issue, comments) = records(scope, node)?;
@@ -169,6 +171,10 @@ impl Kind for Issues {
             self.comments.send(comment)?;
         }
         Ok(())
+    }
+
+    fn gone(scope: &Scope<'_>, main: &mut Session<Issue>, number: u64) -> Result<()> {
+        main.send(&Issue::gone(&scope.repo.ref_id(), scope.thread_id(number)))
     }
 
     fn checkpoint(&mut self, cursor: &str) -> Result<()> {

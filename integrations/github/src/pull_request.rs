@@ -1,7 +1,7 @@
 //! The model `sourcecode.PullRequest` with what hangs on it – commits, reviews, requests for a review, comments of the
 //! conversation – and how pull requests of a repository are sent.
 
-use agent_sdk::{Model, Result, Session, Tracking, git};
+use agent_sdk::{Model, Result, Session, Tracking, git, log};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -9,7 +9,9 @@ use crate::REF_TYPE;
 use crate::comment::{PullRequestComment, Said};
 use crate::issue::Label;
 use crate::notes;
-use crate::queries::{PULL_REQUESTS, PULL_REQUESTS_BARE, PULL_REQUESTS_PAGE};
+use crate::queries::{
+    PULL_REQUEST_NUMBERS, PULL_REQUESTS, PULL_REQUESTS_BARE, PULL_REQUESTS_LOOK_UP_PAGE, PULL_REQUESTS_PAGE,
+};
 use crate::repo::Found;
 use crate::review::{Requested, Review, ReviewRequest, Reviewed};
 use crate::threads::{Kind, Nodes, Refused, Scope, items};
@@ -346,6 +348,8 @@ impl Kind for PullRequests {
     const QUERIES: (&'static str, &'static str) = (PULL_REQUESTS, PULL_REQUESTS_BARE);
     const AT: &'static str = "/repository/pullRequests";
     const PAGE: u32 = PULL_REQUESTS_PAGE;
+    const NUMBERS: &'static str = PULL_REQUEST_NUMBERS;
+    const LOOK_UP_PAGE: usize = PULL_REQUESTS_LOOK_UP_PAGE;
 
     fn take(&mut self, scope: &mut Scope<'_>, main: &mut Session<PullRequest>, node: Value) -> Result<(), Refused> {
         let records = records(scope, node)?;
@@ -355,6 +359,12 @@ impl Kind for PullRequests {
         records.requests.iter().try_for_each(|request| self.requests.send(request))?;
         records.comments.iter().try_for_each(|comment| self.comments.send(comment))?;
         self.heads.extend(records.head);
+        Ok(())
+    }
+
+    /// Nobody can delete a pull request; those of an account that is hidden are out of sight, and may come back.
+    fn gone(scope: &Scope<'_>, _: &mut Session<PullRequest>, number: u64) -> Result<()> {
+        log::warn("a pull request is not to be seen any more", &[("pull request", &scope.thread_id(number))]);
         Ok(())
     }
 

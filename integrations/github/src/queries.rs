@@ -9,7 +9,7 @@
 //! | [`ISSUES`] | 3 | 49 | 148 | 1 | 205 |
 //! | [`PULL_REQUESTS`] | 5 | 29 | 146 | 1 | 173 |
 //! | [`more`] | 1 | 20 threads | 20 | 1 | what inner connections did not hold |
-//! | [`NUMBERS`] | 0 | 100 | 1 | 1 | 0: only where the counts differ |
+//! | [`ISSUE_NUMBERS`], [`PULL_REQUEST_NUMBERS`] | 0 | 100 | 1 | 1 | 0: only where the counts differ |
 //! | comments on code, by REST | – | 100 | – | 1 | 100 for 10,000 |
 //!
 //! The total, about 515 points for the reference repository, is what `make bench AREA=github` shows.
@@ -24,10 +24,12 @@ pub const ISSUES_PAGE: u32 = 49;
 pub const PULL_REQUESTS_PAGE: u32 = 29;
 /// Threads whose inner connections go on in one query.
 pub const MORE_PAGE: usize = 20;
-/// Numbers on a page of [`NUMBERS`] and [`HEADS`].
+/// Numbers on a page of [`ISSUE_NUMBERS`], [`PULL_REQUEST_NUMBERS`] and [`HEADS`].
 pub const NUMBERS_PAGE: u32 = 100;
 /// Issues that are looked up by number in one query.
-pub const LOOK_UP_PAGE: usize = 48;
+pub const ISSUES_LOOK_UP_PAGE: usize = 48;
+/// Pull requests that are.
+pub const PULL_REQUESTS_LOOK_UP_PAGE: usize = 28;
 
 /// Whom something is by. Not the mail address: a token without the right to see it would get nothing at all.
 macro_rules! who {
@@ -141,9 +143,16 @@ pub const PULL_REQUESTS_BARE: &str = "query($owner: String!, $name: String!, $fi
         totalCount pageInfo { hasNextPage endCursor } nodes { number updatedAt } } } }";
 
 /// The numbers of all issues of a repository, and nothing else of them.
-pub const NUMBERS: &str = "query($owner: String!, $name: String!, $first: Int!, $after: String) {
+pub const ISSUE_NUMBERS: &str = "query($owner: String!, $name: String!, $first: Int!, $after: String) {
     rateLimit { limit cost remaining resetAt }
     repository(owner: $owner, name: $name) { issues(first: $first, after: $after,
+        orderBy: {field: CREATED_AT, direction: ASC}) {
+        totalCount pageInfo { hasNextPage endCursor } nodes { number } } } }";
+
+/// The numbers of all pull requests of a repository.
+pub const PULL_REQUEST_NUMBERS: &str = "query($owner: String!, $name: String!, $first: Int!, $after: String) {
+    rateLimit { limit cost remaining resetAt }
+    repository(owner: $owner, name: $name) { pullRequests(first: $first, after: $after,
         orderBy: {field: CREATED_AT, direction: ASC}) {
         totalCount pageInfo { hasNextPage endCursor } nodes { number } } } }";
 
@@ -219,14 +228,18 @@ pub fn more(kind: &str, wanted: &[More], first: u32) -> String {
     document + who!()
 }
 
-/// A query for issues by their numbers: `n0`, `n1`, …
-pub fn look_up(numbers: &[u64]) -> String {
+/// A query for issues or pull requests by their numbers: `n0`, `n1`, …
+pub fn look_up(kind: &str, numbers: &[u64]) -> String {
+    let (field, parts, fragments) = match kind {
+        "Issue" => ("issue", "IssueParts", concat!(issue!(), who!())),
+        _ => ("pullRequest", "PullRequestParts", concat!(pull_request!(), who!())),
+    };
     let mut document =
         format!("query($owner: String!, $name: String!) {{ {RATE} repository(owner: $owner, name: $name) {{");
     for (place, number) in numbers.iter().enumerate() {
-        document.push_str(&format!(" n{place}: issue(number: {number}) {{ ...IssueParts }}"));
+        document.push_str(&format!(" n{place}: {field}(number: {number}) {{ ...{parts} }}"));
     }
-    document + " } } " + issue!() + who!()
+    document + " } } " + fragments
 }
 
 /// A text of the query language; JSON's escapes are among its own.
@@ -236,7 +249,7 @@ fn quoted(text: &str) -> String {
 
 /// All fixed queries, for tests that hold them against the schema.
 #[cfg(test)]
-pub const ALL: [(&str, &str); 13] = [
+pub const ALL: [(&str, &str); 14] = [
     ("REPOSITORIES", REPOSITORIES),
     ("REPOSITORIES_BARE", REPOSITORIES_BARE),
     ("MEMBERS", MEMBERS),
@@ -245,7 +258,8 @@ pub const ALL: [(&str, &str); 13] = [
     ("ISSUES_BARE", ISSUES_BARE),
     ("PULL_REQUESTS", PULL_REQUESTS),
     ("PULL_REQUESTS_BARE", PULL_REQUESTS_BARE),
-    ("NUMBERS", NUMBERS),
+    ("ISSUE_NUMBERS", ISSUE_NUMBERS),
+    ("PULL_REQUEST_NUMBERS", PULL_REQUEST_NUMBERS),
     ("HEADS", HEADS),
     ("ISSUE", ISSUE),
     ("PULL_REQUEST", PULL_REQUEST),

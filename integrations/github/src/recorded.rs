@@ -30,7 +30,8 @@ fn queries_are_laid_out() {
         queries::ALL.iter().map(|(name, query)| (*name, (*query).to_owned())).collect();
     all.insert("more of pull requests", queries::more("PullRequest", &more, 100));
     all.insert("more of issues", queries::more("Issue", issue, 100));
-    all.insert("look up", queries::look_up(&[1, 2, 3]));
+    all.insert("look up issues", queries::look_up("Issue", &[1, 2, 3]));
+    all.insert("look up pull requests", queries::look_up("PullRequest", &[1, 2, 3]));
     std::fs::write(folder().join("queries.json"), json!(all).to_string()).unwrap();
 }
 

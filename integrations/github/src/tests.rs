@@ -45,6 +45,26 @@ fn issue(number: u64, updated: &str) -> Value {
     })
 }
 
+/// A pull request with commits by these people: name, address, and number of the account.
+fn pull_request(number: u64, commits: &[(&str, &str, Option<u64>)]) -> Value {
+    let empty = json!({ "pageInfo": { "hasNextPage": false, "endCursor": null }, "nodes": [] });
+    let commits = commits.iter().enumerate().map(|(place, (name, email, account))| {
+        let user = account.map(|id| json!({ "__typename": "User", "login": format!("u{id}"), "databaseId": id }));
+        json!({ "commit": {
+            "oid": format!("{place:040}"), "message": "M", "url": "", "additions": 1, "deletions": 0,
+            "author": { "name": name, "email": email, "user": user }, "committer": null
+        } })
+    });
+    let mut node = issue(number, "2026-01-01T00:00:00Z");
+    let more = json!({
+        "isDraft": false, "mergedAt": null, "headRefName": "topic", "headRefOid": null, "baseRefName": "main",
+        "mergeCommit": null, "mergedBy": null, "reviews": empty, "reviewRequests": empty,
+        "commits": { "pageInfo": { "hasNextPage": false, "endCursor": null }, "nodes": commits.collect::<Vec<_>>() }
+    });
+    node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    node
+}
+
 /// What a query is about, by the list that it asks for.
 fn about(asked: &Asked) -> (&'static str, Value) {
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
@@ -67,11 +87,12 @@ fn about(asked: &Asked) -> (&'static str, Value) {
 struct Server {
     repositories: Vec<Value>,
     issues: Vec<Value>,
+    pulls: Vec<Value>,
     asked: Vec<String>,
 }
 
 fn serve(repositories: Vec<Value>, issues: Vec<Value>) -> (Host, Rc<RefCell<Server>>) {
-    let server = Rc::new(RefCell::new(Server { repositories, issues, asked: Vec::new() }));
+    let server = Rc::new(RefCell::new(Server { repositories, issues, pulls: Vec::new(), asked: Vec::new() }));
     let host = Host::new();
     let state = Rc::clone(&server);
     host.serve(move |asked| {
@@ -86,6 +107,13 @@ fn serve(repositories: Vec<Value>, issues: Vec<Value>) -> (Host, Rc<RefCell<Serv
                 list["totalCount"] = server.issues.len().into();
                 json!({ "repository": { "issues": list } })
             }
+            "pull requests" => {
+                let mut list = page(&json!(server.pulls), None);
+                list["totalCount"] = server.pulls.len().into();
+                json!({ "repository": { "pullRequests": list } })
+            }
+            // The comments on code, by REST.
+            _ if asked.url.contains("/pulls/comments?") => return Some(Answer::json(&json!([]))),
             "look up" => {
                 let fault = json!([{ "type": "NOT_FOUND", "message": "no issue", "path": ["repository", "n0"] }]);
                 let data = json!({ "rateLimit": budget(), "repository": { "n0": null } });
@@ -216,6 +244,66 @@ fn repositories_are_selected_and_a_failing_one_leaves_the_others() {
     let projects = run.result.unwrap().projects;
     assert!(projects[0].error.as_ref().unwrap().contains("repository null"), "{projects:?}");
     assert_eq!((projects[1].ref_id.as_str(), projects[1].error.as_ref()), ("1", None));
+}
+
+#[test]
+fn the_first_name_of_an_address_wins_and_an_account_is_told_when_it_is_known() {
+    let mut with_pulls = repository(1, 0, "2026-01-01T00:00:00Z");
+    with_pulls["issues"] = json!({ "totalCount": 0, "nodes": [] });
+    with_pulls["pullRequests"] = json!({ "totalCount": 1, "nodes": [{ "updatedAt": "2026-01-01T00:00:00Z" }] });
+    let (host, server) = serve(vec![with_pulls], Vec::new());
+    let commits = [
+        ("Ada", "Ada@X.invalid", None),
+        ("Ada L.", "ada@x.invalid", None),
+        ("Countess", " ada@x.invalid", Some(7)),
+        ("Somebody else", "ada@x.invalid", Some(8)),
+        ("Nobody", "", None),
+    ];
+    server.borrow_mut().pulls = vec![pull_request(1, &commits)];
+    let run = export(&host).ok();
+    let said = |run: &Run| -> Vec<(String, String, String)> {
+        let text = |record: &Value, name: &str| record[name].as_str().unwrap_or_default().to_owned();
+        let records = run.of("sourcecode.CommitUser");
+        records
+            .iter()
+            .map(|record| (text(record, "ref_id"), text(record, "name"), text(record, "user_ref_id")))
+            .collect()
+    };
+    let ada = |account: &str| ("ada@x.invalid".to_owned(), "Ada".to_owned(), account.to_owned());
+    assert_eq!(said(&run), [ada(""), ada("7")]);
+    assert_eq!(run.of("sourcecode.PullRequestCommit")[2]["author_email"], "ada@x.invalid");
+    // Another run has nothing to add, whatever it meets.
+    server.borrow_mut().repositories[0]["pullRequests"]["nodes"][0]["updatedAt"] = "2026-01-02T00:00:00Z".into();
+    let mut again = pull_request(1, &[("Ada B.", "ada@x.invalid", Some(9)), ("A", "ada@x.invalid", None)]);
+    again["updatedAt"] = "2026-01-02T00:00:00Z".into();
+    server.borrow_mut().pulls = vec![again];
+    let run = export(&host).ok();
+    assert_eq!((run.ids("sourcecode.PullRequest").len(), said(&run).len()), (1, 0));
+}
+
+#[test]
+fn a_webhook_that_was_there_is_looked_for_again_after_a_while() {
+    let (host, _) = serve(Vec::new(), Vec::new());
+    let hooks = "https://api.github.com/orgs/acme/hooks";
+    let url = "https://hooks.invalid/x";
+    let config = json!({
+        "organizations": ["acme"], "webhooks": "organization", "webhook_url": url, "webhook_secret": "a long secret"
+    });
+    let asked = |run: &Run| run.requests.iter().filter(|request| request.url.contains("/hooks")).count();
+    let record = |run: &Run| run.of("sourcecode.RepoWebhook").first().map(|record| record["enabled"].clone());
+    host.on(&format!("GET {hooks}?per_page=100"), Answer::json(&json!([])));
+    host.on(&format!("POST {hooks}"), Answer::new(201, "{}"));
+    let run = host.export::<GitHub>(config.clone()).ok();
+    assert_eq!((asked(&run), record(&run)), (2, Some(json!(true))));
+    assert_eq!(asked(&host.export::<GitHub>(config.clone()).ok()), 0);
+    let path = host.cursors().into_keys().find(|path| path.ends_with("sourcecode.RepoWebhook")).unwrap();
+    host.set_cursor(&path, &json!({ "url": url, "again_at": "2020-01-01T00:00:00Z" }).to_string());
+    let off = json!([{ "id": 1, "active": false, "config": { "url": url } }]);
+    host.on(&format!("GET {hooks}?per_page=100"), Answer::json(&off));
+    let run = host.export::<GitHub>(config).ok();
+    assert_eq!((asked(&run), record(&run)), (1, Some(json!(false))));
+    let said = run.of("sourcecode.RepoWebhook")[0]["error_message"].as_str().unwrap().to_owned();
+    assert!(said.contains("switched off"), "{said}");
 }
 
 #[test]

@@ -64,9 +64,15 @@ pub trait Kind {
     /// Where the connection is.
     const AT: &'static str;
     const PAGE: u32;
+    /// The query for the numbers of all of them.
+    const NUMBERS: &'static str;
+    /// So many are looked up by number for a point.
+    const LOOK_UP_PAGE: usize;
 
     /// Sends the records of a node.
     fn take(&mut self, scope: &mut Scope<'_>, main: &mut Session<Self::Main>, node: Value) -> Result<(), Refused>;
+    /// Says that there is nothing under a number any more.
+    fn gone(scope: &Scope<'_>, main: &mut Session<Self::Main>, number: u64) -> Result<()>;
     /// Commits the records that hang on those of the main model.
     fn checkpoint(&mut self, cursor: &str) -> Result<()>;
 }

@@ -1,7 +1,7 @@
 //! The models `sourcecode.User`, people and bots, and `sourcecode.CommitUser`, which says whose account a mail address is.
 //! Users are the members of an organization, and those who are met on the way; of an address, the first name wins.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use agent_sdk::sweep::Ids;
 use agent_sdk::{Model, Result, Session, Tracking, log, state};
@@ -147,8 +147,10 @@ pub struct People {
     /// Of the organization, by their numbers. They are sent with the list of members, which knows more of them.
     members: Ids,
     met: HashSet<String>,
-    /// Hashes of addresses and accounts that this and earlier runs have sent.
+    /// Hashes of addresses that this and earlier runs have sent, and of those that came with an account.
     addresses: Ids,
+    /// The first name of each address of this run.
+    names: HashMap<String, String>,
     addresses_full: bool,
 }
 
@@ -189,6 +191,7 @@ impl People {
             members: Ids::new(),
             met: HashSet::new(),
             addresses: Ids::new(),
+            names: HashMap::new(),
             addresses_full: false,
         }
     }
@@ -228,18 +231,23 @@ impl People {
         sessions.users.send(&actor.user(false))
     }
 
-    /// Notes whose address one is.
+    /// Notes whose address one is: the first name wins, and so does the first account. An address that had none is sent once
+    /// more when one becomes known.
     pub fn address(&mut self, email: &str, name: &str, account: Option<&Actor>) -> Result<()> {
         let Some(sessions) = &mut self.sessions else { return Ok(()) };
         let email = email.trim().to_lowercase();
         let user_ref_id = ref_id(account);
-        let key = format!("{email}\n{}", user_ref_id.as_deref().unwrap_or_default());
-        if email.is_empty() || !self.addresses.insert(hash(&key)) {
+        if email.is_empty() || self.addresses.contains(hash(&format!("{email}\nowned"))) {
             return Ok(());
         }
-        let record =
-            CommitUser { ref_id: email.clone(), ref_type: REF_TYPE, email, name: name.to_owned(), user_ref_id };
-        sessions.commit_users.send(&record)
+        let known = !self.addresses.insert(hash(&email));
+        match user_ref_id {
+            Some(_) => drop(self.addresses.insert(hash(&format!("{email}\nowned")))),
+            None if known => return Ok(()),
+            None => {}
+        }
+        let name = self.names.entry(email.clone()).or_insert_with(|| name.to_owned()).clone();
+        sessions.commit_users.send(&CommitUser { ref_id: email.clone(), ref_type: REF_TYPE, email, name, user_ref_id })
     }
 
     /// Commits what was sent so far.

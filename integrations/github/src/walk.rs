@@ -248,7 +248,7 @@ fn open_ends(place: usize, node: &Value) -> Vec<(usize, More)> {
         .filter_map(|(name, _, _)| {
             let info = &node[*name]["pageInfo"];
             let after = info["endCursor"].as_str().filter(|_| info["hasNextPage"] == true)?;
-            Some((place, More { id: node["id"].as_str()?.to_owned(), connection: *name, after: after.to_owned() }))
+            Some((place, More { id: node["id"].as_str()?.to_owned(), connection: name, after: after.to_owned() }))
         })
         .collect()
 }

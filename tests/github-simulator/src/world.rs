@@ -225,8 +225,7 @@ impl World {
         world.make_comments(size.comments);
         world.make_review_comments(size.review_comments);
         for repo in &mut world.repos {
-            let latest = |updated: Option<i64>| updated.unwrap_or(repo.created);
-            repo.pushed = latest(repo.pulls.values().map(|pull| pull.thread.updated).max());
+            repo.pushed = repo.pulls.values().map(|pull| pull.thread.updated).max().unwrap_or(repo.created);
             repo.updated = repo.pushed;
         }
         world
