@@ -8,7 +8,7 @@ CARGO ?= cargo
 TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 WASM_TARGET := wasm32-wasip2
 AGENT := $(TARGET_DIR)/release/agent
-GUESTS := integration-mock integration-git
+GUESTS := integration-mock integration-git integration-github
 TEST_GUESTS := $(patsubst tests/guests/%,guest-%,$(wildcard tests/guests/*))
 SDK := agent-sdk
 GUEST_FLAGS := --target $(WASM_TARGET) --profile guest
@@ -36,6 +36,7 @@ test: setup guests ## Run all tests
 	@$(CARGO) test
 	@$(CARGO) test $(addprefix -p ,$(SDK) $(GUESTS))
 	@scripts/test-sdks.sh
+	@scripts/test-github.sh "$(TARGET_DIR)"
 
 .PHONY: kills
 kills: setup guests ## Kill exports at random moments KILLS times, at every host call and at every sync; some minutes
@@ -58,7 +59,7 @@ lint: setup ## Check formatting, lints, layers and what each package may depend 
 	@scripts/check-dependencies.sh
 
 .PHONY: bench
-bench: setup $(if $(filter ripsrc,$(AREA)),,guests) ## Run the benchmarks, all or one AREA (runtime, ripsrc, egress; REPOS=paths for more); results in target/bench
+bench: setup $(if $(filter ripsrc,$(AREA)),,guests) ## Run the benchmarks, all or one AREA (runtime, ripsrc, egress, github; REPOS=paths for more); results in target/bench
 	@scripts/bench.sh "$(AREA)"
 
 .PHONY: test-servers

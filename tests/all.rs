@@ -10,6 +10,7 @@ mod durability;
 mod export;
 mod failing;
 mod git;
+mod github;
 mod interrupt;
 mod kill;
 mod languages;

@@ -1,12 +1,13 @@
 //! The bench on which the binary is driven as users drive it: a temporary folder with a configuration, command lines, what
 //! they print, and what lies in the sink afterwards. What is expected stands in the tests.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, File};
 use std::io::Read;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -142,6 +143,28 @@ impl Bench {
     #[must_use]
     pub fn integrations(self, integrations: &[String]) -> Bench {
         self.config(&format!("{HEAD}{}", integrations.concat()))
+    }
+
+    /// With this component compiled already, as one of earlier benches left it in the cache that all share: a debug build takes
+    /// seconds for a large one.
+    #[must_use]
+    pub fn compiled(self, component: &str) -> Bench {
+        static COMPILED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+        {
+            // One that failed while it held the lock has said so itself.
+            let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+            if compiled.insert(component.to_owned()) {
+                let file = guests().join(component);
+                let _ = self.run(&["run-wasm", file.to_str().unwrap(), "describe"]).code(0);
+            }
+        }
+        let cache = self.path("root/cache/components");
+        DirBuilder::new().recursive(true).mode(0o700).create(&cache).unwrap();
+        for file in files_below(&target().join("tests-cache/agent/components")) {
+            // What somebody is writing just now is none of ours.
+            drop(fs::hard_link(&file, cache.join(file.file_name().unwrap())));
+        }
+        self
     }
 
     #[must_use]

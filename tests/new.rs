@@ -282,6 +282,22 @@ fn new_makes_a_project_and_the_tutorial_is_true() {
     stranger.bench.run(&["new", "my-issues", "--dir", place().to_str().unwrap()]).code(2).says("is not empty");
 }
 
+#[test]
+fn new_brings_the_whole_sdk() {
+    let bench = Bench::new();
+    let _ = bench.run(&["new", "whole", "--dir", bench.path("whole").to_str().unwrap()]).code(0);
+    let below = |folder: PathBuf| -> Vec<PathBuf> {
+        let files = files_below(&folder);
+        files.iter().map(|file| file.strip_prefix(&folder).unwrap().to_owned()).collect()
+    };
+    let brought = below(bench.path("whole/vendor/agent/guest-sdk/rust/src"));
+    assert_eq!(
+        brought,
+        below(repository().join("guest-sdk/rust/src")),
+        "host/agent/src/app/new.rs lists what it brings"
+    );
+}
+
 /// Does what these blocks of the paper say.
 fn follow(stranger: &Stranger, github: &Mutex<GitHub>, blocks: &[Block]) {
     let mut said = String::new();

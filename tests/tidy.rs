@@ -57,6 +57,7 @@ const PAPERS: &[&str] = &[
     "ARCHITECTURE.md",
     "guest-sdk/rust/README.md",
     "integrations/git/README.md",
+    "integrations/github/README.md",
     "integrations/mock/README.md",
 ];
 

@@ -9,7 +9,10 @@
 //! | sending records | [`session`] |
 //! | requests, one or several at a time | [`http`] |
 //! | lists that come in pages | [`paging`] |
+//! | GraphQL: faults beside data, budgets, page sizes | [`graphql`] |
 //! | only what changed since the last run | [`updated`] |
+//! | what has gone from a source | [`sweep`] |
+//! | inclusions and exclusions | [`select`] |
 //! | tests without WebAssembly, network or agent | `testing` (not there in a component) |
 //!
 //! This crate gives the contract (`wit/package.wit`) Rust's types and conveniences. Checks and limits are the host's;
@@ -31,13 +34,16 @@ mod url;
 
 pub mod control;
 pub mod git;
+pub mod graphql;
 pub mod http;
 pub mod log;
 pub mod manifest;
 pub mod oauth;
 pub mod paging;
+pub mod select;
 pub mod session;
 pub mod state;
+pub mod sweep;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod updated;

@@ -139,9 +139,28 @@ impl Since {
     }
 }
 
+/// A time (RFC 3339) so many seconds earlier, in UTC; nothing where it is no time.
+#[must_use]
+pub fn earlier(time: &str, secs: u32) -> Option<String> {
+    Some(time::format(time::parse(time)?.saturating_sub(i64::from(secs))))
+}
+
+/// The time (RFC 3339) so many seconds from now, by the clock of the agent's machine.
+#[must_use]
+pub fn from_now(secs: u64) -> String {
+    time::format(time::now().saturating_add(i64::try_from(secs).unwrap_or(i64::MAX)))
+}
+
+/// Whether one time (RFC 3339) is before another. What is no time is before nothing, so that it is rather read again than
+/// left out.
+#[must_use]
+pub fn is_before(time: &str, other: &str) -> bool {
+    matches!((time::parse(time), time::parse(other)), (Some(time), Some(other)) if time < other)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Since;
+    use super::{Since, earlier, is_before};
     use crate::http::Response;
     use crate::paging::Page;
 
@@ -173,6 +192,15 @@ mod tests {
         assert_eq!(resumed.time().as_deref(), Some("2026-11-19T23:58:00Z"));
         // It began when the run began that it goes on with.
         assert_eq!(resumed.after(&page(1, "Sun, 22 Nov 2026 09:30:00 GMT", None)), "2026-11-21T09:30:00Z");
+    }
+
+    #[test]
+    fn times_are_compared_as_times() {
+        assert_eq!(earlier("2026-11-21T02:00:00+02:00", 60).as_deref(), Some("2026-11-20T23:59:00Z"));
+        assert_eq!(earlier("soon", 60), None);
+        assert!(is_before("2026-11-21T09:30:00+02:00", "2026-11-21T09:00:00Z"));
+        assert!(!is_before("2026-11-21T09:00:00Z", "2026-11-21T09:00:00Z"));
+        assert!(!is_before("soon", "2026-11-21T09:00:00Z"));
     }
 
     #[test]

@@ -1,0 +1,94 @@
+//! Comments on the code of pull requests, of a whole repository at a time: REST has them in one list, a hundred for a point,
+//! where GraphQL would take a connection inside of each review.
+
+use agent_sdk::updated::earlier;
+use agent_sdk::{Session, paging};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::api::Stop;
+use crate::comment::{PullRequestComment, SaidOfCode};
+use crate::notes;
+use crate::threads::Scope;
+
+const PER_PAGE: u32 = 100;
+/// As for threads.
+const OVERLAP_SECS: u32 = 120;
+const PAGES_PER_COMMIT: u64 = 10;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Cursor {
+    /// The newest update of a pull request when the last complete run began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    /// The same of a run that is not complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    began: Option<String>,
+    /// The page at which that goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
+}
+
+impl Cursor {
+    fn text(&self) -> String {
+        json!(self).to_string()
+    }
+}
+
+/// Reads what was written since the last run; it is committed whatever ends it. A comment moves its pull request, so that
+/// there is nothing to read where none has moved.
+pub fn read(scope: &mut Scope<'_>, session: &mut Session<PullRequestComment>) -> Result<(), Stop> {
+    let mut cursor: Cursor =
+        session.last_processed().and_then(|cursor| serde_json::from_str(&cursor).ok()).unwrap_or_default();
+    if cursor.began.is_none() {
+        cursor.began.clone_from(&scope.repo.pull_requests.updated_at);
+    }
+    let since = cursor.since.as_deref().and_then(|since| earlier(since, OVERLAP_SECS));
+    let (owner, name) = scope.repo.parts();
+    // By creation, which nothing changes while pages are read.
+    let request = scope
+        .api
+        .request("GET", &["repos", owner, name, "pulls", "comments"])
+        .query("sort", "created")
+        .query("direction", "asc")
+        .query("per_page", PER_PAGE)
+        .query_opt("since", since);
+    for page in paging::link::<Value>(request).resume(cursor.at.as_deref()) {
+        let page = match page {
+            Ok(page) => page,
+            Err(fault) => {
+                session.checkpoint(&cursor.text())?;
+                return Err(fault.into());
+            }
+        };
+        for item in page.items {
+            send(scope, session, item)?;
+        }
+        cursor.at = page.next;
+        if page.number % PAGES_PER_COMMIT == 0 {
+            session.checkpoint(&cursor.text())?;
+        }
+        if cursor.at.is_some() && session.should_stop() {
+            session.checkpoint(&cursor.text())?;
+            return Err(Stop::Asked);
+        }
+    }
+    let since = cursor.began.or(cursor.since);
+    session.checkpoint(&Cursor { since, ..Cursor::default() }.text())?;
+    Ok(())
+}
+
+fn send(scope: &mut Scope<'_>, session: &mut Session<PullRequestComment>, item: Value) -> Result<(), Stop> {
+    let id = item["id"].clone();
+    let read: Result<SaidOfCode, String> = notes::read(item);
+    let found = read.and_then(|said| Ok((said.number().ok_or("its pull request has no number")?, said)));
+    match found {
+        Ok((number, said)) => {
+            let pull_request = scope.thread_id(number);
+            let record = PullRequestComment::on_code(&scope.repo.ref_id(), pull_request, said, &mut scope.notes);
+            session.send(&record)?;
+        }
+        Err(why) => scope.notes.left_out(&format!("comment {id} on code: {why}")),
+    }
+    Ok(())
+}

@@ -1,0 +1,500 @@
+//! The github integration in the real agent, against the simulator: everything arrives and nothing twice, what is quiet costs
+//! a point, and servers that lie, change, fail or have no more budget lose nothing that could be had. The figures of large
+//! organisations are the benchmark's (`benches/github.rs`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use github_simulator::{Lie, Options, Repo, Simulator, Size, Told, Truth, hmac_sha256};
+use serde_json::{Value, json};
+use tests::{Bench, Sink};
+
+const TOKEN: &str = "ghp_notarealtoken1234";
+const SECRET: &str = "a secret of webhooks";
+
+fn start(size: Size) -> Simulator {
+    Simulator::start(Options { size, token: Some(TOKEN.to_owned()), ..Options::default() }).unwrap()
+}
+
+/// A bench with the integration and its grants, and more of its configuration.
+fn bench(simulator: &Simulator, more: &str) -> Bench {
+    let url = simulator.url();
+    let bench = Bench::new().compiled("integration_github.wasm");
+    let repos = bench.path("repos");
+    let yaml = format!(
+        "root: root\nsink: {{folder: out}}\nintegrations:\n  - name: github\n    component: github\n    \
+         config: {{url: \"{url}\", organizations: [acme], {more}}}\n    grants:\n      network: [\"{url}\"]\n      \
+         private_hosts: [127.0.0.1]\n      git: {{paths: [\"{}\"]}}\n      \
+         credentials: {{token: {{file: token, bearer: true, hosts: [127.0.0.1]}}}}\n",
+        repos.display()
+    );
+    std::fs::create_dir(&repos).unwrap();
+    bench.write("token", TOKEN);
+    bench.config(&yaml)
+}
+
+/// What the sink has in the end: the last record of each id, as the truth says it.
+fn arrived(sink: &Sink) -> Truth {
+    let mut truth = Truth::new();
+    for (key, records) in &sink.records {
+        let model = key.strip_prefix("github/").unwrap();
+        if matches!(model, "sourcecode.RepoError" | "sourcecode.RepoWebhook") {
+            continue;
+        }
+        let known = truth.entry(model.to_owned()).or_default();
+        for record in records {
+            let id = record["ref_id"].as_str().unwrap().to_owned();
+            if record["active"] == false {
+                known.remove(&id);
+                continue;
+            }
+            let stamp = if model == "sourcecode.PullRequestReview" { &record["state"] } else { &record["updated_at"] };
+            known.insert(id, stamp.as_str().unwrap_or_default().to_owned());
+        }
+    }
+    truth.retain(|_, known| !known.is_empty());
+    truth
+}
+
+/// Insists on the truth, and says what differs.
+#[track_caller]
+fn same(simulator: &Simulator, bench: &Bench) {
+    let (truth, arrived) = (simulator.truth(), arrived(&bench.sink()));
+    for (model, expected) in &truth {
+        let found = arrived.get(model).cloned().unwrap_or_default();
+        let differs: Vec<_> = expected.iter().filter(|(id, stamp)| found.get(*id) != Some(stamp)).take(5).collect();
+        let more: Vec<_> = found.keys().filter(|id| !expected.contains_key(*id)).take(5).collect();
+        assert!(differs.is_empty() && more.is_empty(), "{model}: missing or stale {differs:?}, too many {more:?}");
+    }
+    assert_eq!(arrived.keys().collect::<Vec<_>>(), truth.keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn everything_arrives_once_and_what_is_quiet_costs_a_point() {
+    let simulator = start(Size::default());
+    let bench = bench(&simulator, "git: false");
+    bench.export().code(0);
+    same(&simulator, &bench);
+    for (model, records) in &bench.sink().records {
+        let ids: BTreeSet<&str> = records.iter().map(|record| record["ref_id"].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), records.len(), "{model} has something twice");
+    }
+    let first = simulator.ledger().points();
+    bench.export().code(0).says("Nothing new");
+    assert_eq!(simulator.ledger().points() - first, 1);
+    // A comment moves its issue or pull request, and brings that and nothing else.
+    simulator.with(|world| {
+        world.now += 10;
+        let (now, number) = (world.now, *world.repos[0].issues.keys().next().unwrap());
+        // By nobody who would come along as a user.
+        let comment = github_simulator::Comment { author: None, ..world.comment(now) };
+        let thread = world.repos[0].thread_mut(number).unwrap();
+        thread.comments.push(comment);
+        thread.updated = now;
+    });
+    let before = bench.sink().count("github");
+    bench.export().code(0);
+    same(&simulator, &bench);
+    assert_eq!(bench.sink().count("github") - before, 2, "the issue and its comment");
+}
+
+#[test]
+fn what_changes_while_it_is_read_is_there_in_the_end() {
+    let simulator = start(Size { issues: 300, pull_requests: 120, comments: 600, ..Size::default() });
+    let bench = bench(&simulator, "git: false");
+    simulator.change_every(2);
+    bench.export().code(0);
+    bench.export().code(0);
+    simulator.change_every(0);
+    bench.export().code(0);
+    same(&simulator, &bench);
+    bench.export().code(0).says("Nothing new");
+}
+
+/// How a repository fares whose server lies.
+enum Fares {
+    /// All of it arrives, in the same run.
+    Well,
+    /// Something is left out, and said.
+    LeavesOut(&'static str),
+    /// It fails, and that is said; the others do not.
+    Fails(&'static str),
+}
+
+/// What a lie is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    Issues,
+    PullRequests,
+    /// By REST, as the others are not.
+    CodeComments,
+}
+
+impl About {
+    fn model(self) -> &'static str {
+        match self {
+            About::Issues => "work.Issue",
+            About::PullRequests => "sourcecode.PullRequest",
+            About::CodeComments => "sourcecode.PullRequestComment",
+        }
+    }
+
+    /// The lie, told of this repository alone.
+    fn told(self, lie: Lie, always: bool, repository: &str) -> Told {
+        let tell = if always { Told::always } else { Told::once };
+        match self {
+            About::Issues => tell(lie, "{ issues(first").and(&format!("\"name\":\"{repository}\"")),
+            About::PullRequests => tell(lie, "{ pullRequests(first").and(&format!("\"name\":\"{repository}\"")),
+            About::CodeComments => tell(lie, &format!("/{repository}/pulls/comments?")),
+        }
+    }
+
+    /// The ids that there are.
+    fn expected(self, repo: &Repo) -> BTreeSet<String> {
+        let thread = |number: &u64| format!("{}/{number}", repo.id);
+        match self {
+            About::Issues => repo.issues.keys().map(thread).collect(),
+            About::PullRequests => repo.pulls.keys().map(thread).collect(),
+            About::CodeComments => {
+                repo.review_comments.iter().map(|found| format!("PRRC_{}", found.comment.id)).collect()
+            }
+        }
+    }
+
+    /// The ids that have come.
+    fn arrived(self, sink: &Sink, repo: &Repo) -> BTreeSet<String> {
+        let id = repo.id.to_string();
+        let ours = |record: &&Value| {
+            record["repo_id"] == id.as_str() && (self != About::CodeComments || record["on_code"] == true)
+        };
+        let records = &sink.records[&format!("github/{}", self.model())];
+        records.iter().filter(ours).map(|record| record["ref_id"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// Each lie is told to one repository alone, so that one run shows them all.
+fn lies() -> Vec<(About, Lie, bool, Fares)> {
+    use About::{CodeComments, Issues, PullRequests};
+    use Fares::{Fails, LeavesOut, Well};
+    let (once, always) = (false, true);
+    vec![
+        (Issues, Lie::Status(502), once, Well),
+        (Issues, Lie::TooMuch(5), always, Well),
+        (Issues, Lie::Html, once, Well),
+        (Issues, Lie::WrongType, always, Well),
+        (Issues, Lie::Truncated, once, Well),
+        (Issues, Lie::Short, once, Well),
+        (Issues, Lie::Endless, once, Well),
+        (Issues, Lie::Slow(200), once, Well),
+        (Issues, Lie::Repeat, once, Well),
+        (Issues, Lie::Reorder, always, Well),
+        (Issues, Lie::Partial, once, Well),
+        (Issues, Lie::Skew(18_000), always, Well),
+        (Issues, Lie::Unknown("state"), always, Well),
+        (Issues, Lie::Huge("body"), once, Well),
+        (Issues, Lie::Null("title"), always, LeavesOut("title")),
+        (Issues, Lie::Status(503), always, Fails("503")),
+        (Issues, Lie::Html, always, Fails("HTML")),
+        (Issues, Lie::Cycle, always, Fails("does not end")),
+        (Issues, Lie::Nowhere, always, Fails("where /repository/issues goes on")),
+        (PullRequests, Lie::Truncated, once, Well),
+        (PullRequests, Lie::Repeat, once, Well),
+        (PullRequests, Lie::Unknown("state"), always, Well),
+        (PullRequests, Lie::Null("url"), always, LeavesOut("url")),
+        (PullRequests, Lie::Cycle, always, Fails("does not end")),
+        (CodeComments, Lie::WrongType, always, Well),
+        (CodeComments, Lie::Huge("body"), once, Well),
+        (CodeComments, Lie::Null("created_at"), always, LeavesOut("created_at")),
+        (CodeComments, Lie::Html, always, Fails("HTML")),
+        (CodeComments, Lie::Truncated, always, Fails("EOF")),
+        (CodeComments, Lie::Cycle, always, Fails("the same page again")),
+    ]
+}
+
+/// What the last record of each repository's health says.
+fn errors(sink: &Sink) -> BTreeMap<String, String> {
+    let health =
+        |record: &Value| Some((record["ref_id"].as_str()?.to_owned(), record["error_message"].as_str()?.to_owned()));
+    sink.records["github/sourcecode.RepoError"].iter().filter_map(health).collect()
+}
+
+#[test]
+fn servers_that_lie_lose_only_what_cannot_be_had_and_that_is_said() {
+    let lies = lies();
+    let repositories = lies.len() as u64 + 1;
+    let (pull_requests, review_comments) = (repositories * 6, repositories * 9);
+    let issues = repositories * 8;
+    let size = Size { repositories, issues, pull_requests, review_comments, comments: 0, ..Size::default() };
+    let simulator = start(size);
+    let repos = simulator.with(|world| world.repos.clone());
+    let told =
+        lies.iter().zip(&repos).map(|((about, lie, always, _), repo)| about.told(lie.clone(), *always, &repo.name));
+    simulator.lie(told.collect());
+    let bench = bench(&simulator, "git: false");
+    bench.export().code(3);
+    let (sink, errors) = (bench.sink(), errors(&bench.sink()));
+    for ((about, lie, _, fares), repo) in lies.iter().zip(&repos) {
+        let (expected, arrived) = (about.expected(repo), about.arrived(&sink, repo));
+        let error = errors.get(&repo.id.to_string());
+        let told =
+            |text: &str| assert!(error.is_some_and(|error| error.contains(text)), "{about:?} {lie:?}: {error:?}");
+        match fares {
+            Fares::Well => assert_eq!((&arrived, error), (&expected, None), "{about:?} {lie:?}"),
+            Fares::LeavesOut(text) => {
+                assert!(arrived.len() + 1 == expected.len() && !arrived.is_empty(), "{about:?} {lie:?}: {arrived:?}");
+                told(&format!("{text}: invalid type: null"));
+                told("1 left out");
+            }
+            Fares::Fails(text) => told(text),
+        }
+    }
+    let last = repos.last().unwrap();
+    assert_eq!(About::Issues.arrived(&sink, last), About::Issues.expected(last), "nobody lied about it");
+    assert_eq!(errors.get(&last.id.to_string()), None);
+    let log = bench.read("root/logs/integrations/github.log");
+    assert!(log.contains("the record says UNKNOWN") && log.contains("texts of more than 1 MiB were cut"), "{log}");
+    // Once it tells the truth again, the next run brings what was missing, but for what it had named.
+    simulator.lie(Vec::new());
+    bench.export().code(0);
+    let sink = bench.sink();
+    for ((about, lie, _, fares), repo) in lies.iter().zip(&repos) {
+        if !matches!(fares, Fares::LeavesOut(_)) {
+            assert_eq!(about.arrived(&sink, repo), about.expected(repo), "{about:?} {lie:?}");
+        }
+    }
+}
+
+#[test]
+fn inner_lists_that_lie_are_named_and_do_not_go_on_for_ever() {
+    for (lie, always, said) in [
+        (Lie::Html, false, None),
+        (Lie::Truncated, false, None),
+        (Lie::Status(502), true, Some("more of its comments")),
+        (Lie::Cycle, true, Some("its comments do not end")),
+    ] {
+        let size = Size { repositories: 1, issues: 2, pull_requests: 0, comments: 400, ..Size::default() };
+        let simulator = start(Size { review_comments: 0, ..size });
+        let tell = if always { Told::always } else { Told::once };
+        simulator.lie(vec![tell(lie.clone(), "node(id: ")]);
+        let bench = bench(&simulator, "git: false");
+        let output = bench.export();
+        let errors = errors(&bench.sink());
+        match said {
+            None => {
+                output.code(0);
+                same(&simulator, &bench);
+            }
+            Some(text) => {
+                output.code(3);
+                assert!(errors.values().all(|error| error.contains(text)) && errors.len() == 1, "{lie:?}: {errors:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lists_of_an_account_that_lie_are_named() {
+    let simulator = start(Size { repositories: 12, issues: 24, pull_requests: 0, comments: 0, ..Size::default() });
+    let repos = simulator.with(|world| world.repos.len());
+    let bench = bench(&simulator, "git: false");
+    // A repository without a name cannot be asked for, and the others can; who the members are is not to be had at all.
+    simulator.lie(vec![
+        Told::once(Lie::Html, "repositoryOwner"),
+        Told::always(Lie::Null("nameWithOwner"), "repositoryOwner"),
+        Told::always(Lie::Status(500), "membersWithRole"),
+    ]);
+    let report = bench.report(3, &[]);
+    assert!(report.to_string().contains("nameWithOwner: invalid type: null"), "{report:#}");
+    assert_eq!(bench.sink().records["github/sourcecode.Repo"].len(), repos - 1);
+    assert!(bench.read("root/logs/integrations/github.log").contains("members are not to be had"));
+    simulator.lie(Vec::new());
+    bench.export().code(0);
+    same(&simulator, &bench);
+}
+
+#[test]
+fn lies_about_the_list_of_repositories_delete_nothing() {
+    let simulator = start(Size { repositories: 12, issues: 24, pull_requests: 0, comments: 0, ..Size::default() });
+    let bench = bench(&simulator, "git: false");
+    bench.export().code(0);
+    // One repository of twelve is listed: a credential that may see less, rather than eleven deletions.
+    simulator.lie(vec![Told::once(Lie::Few, "repositoryOwner")]);
+    bench.export().code(0);
+    same(&simulator, &bench);
+    simulator.with(|world| world.delete_repo(3));
+    bench.export().code(0);
+    let sink = bench.sink();
+    let gone = sink.records["github/sourcecode.Repo"].iter().filter(|record| record["active"] == false);
+    assert_eq!(gone.count(), 1);
+}
+
+#[test]
+fn a_deleted_issue_is_said_to_have_gone() {
+    let simulator = start(Size::default());
+    let bench = bench(&simulator, "git: false");
+    bench.export().code(0);
+    let id = simulator.with(|world| {
+        let number = *world.repos[0].issues.keys().nth(3).unwrap();
+        assert!(world.delete_issue(0, number));
+        format!("{}/{number}", world.repos[0].id)
+    });
+    bench.export().code(0);
+    let sink = bench.sink();
+    let gone: Vec<&Value> =
+        sink.records["github/work.Issue"].iter().filter(|record| record["active"] == false).collect();
+    assert_eq!((gone.len(), gone[0]["ref_id"].as_str()), (1, Some(id.as_str())));
+    bench.export().code(0).says("Nothing new");
+}
+
+#[test]
+fn a_spent_budget_pauses_and_the_next_hours_bring_the_rest() {
+    let size = Size { repositories: 2, issues: 800, pull_requests: 300, ..Size::default() };
+    let options = Options { size, token: Some(TOKEN.to_owned()), points: 12, ..Options::default() };
+    let simulator = Simulator::start(options).unwrap();
+    let bench = bench(&simulator, "git: false, reserve: 0");
+    let report = bench.report(3, &[]);
+    assert!(report["integrations"][0]["reason"].to_string().contains("paused until"), "{report:#}");
+    let mut hours = 1;
+    loop {
+        simulator.renew();
+        hours += 1;
+        assert!(hours < 20, "it does not come to an end");
+        if bench.export().code == 0 {
+            break;
+        }
+    }
+    assert!(hours > 2, "an hour's points were enough: this shows nothing");
+    same(&simulator, &bench);
+    // Midway is gone on with: hardly more points than in one go.
+    assert!(simulator.ledger().points() < 60, "{:?}", simulator.ledger());
+}
+
+#[test]
+fn secondary_limits_and_bad_credentials_are_told_apart() {
+    let simulator = start(Size::default());
+    let bench = bench(&simulator, "git: false");
+    simulator.lie(vec![Told::once(Lie::Secondary(60), "IssueParts")]);
+    let report = bench.report(3, &[]);
+    assert!(report["integrations"][0]["reason"].to_string().contains("paused until"), "{report:#}");
+    simulator.lie(Vec::new());
+    bench.export().code(0);
+    same(&simulator, &bench);
+    bench.write("token", "ghp_anotherone0000");
+    bench.export().code(12);
+    bench.run(&["validate-config"]).code(12);
+}
+
+#[test]
+fn webhooks_are_made_once_and_what_they_tell_of_is_read_anew() {
+    let simulator = start(Size::default());
+    let more = format!(
+        "git: false, webhooks: organization, webhook_url: \"https://hooks.invalid/x\", webhook_secret: {SECRET}"
+    );
+    let bench = bench(&simulator, &more);
+    bench.export().code(0);
+    bench.export().code(0).says("Nothing new");
+    let hooks = simulator.with(|world| world.hooks.clone());
+    assert_eq!((hooks.len(), hooks[0].url.as_str(), hooks[0].secret.as_str()), (1, "https://hooks.invalid/x", SECRET));
+    assert!(hooks[0].events.contains(&"pull_request".to_owned()) && !hooks[0].events.contains(&"ping".to_owned()));
+    let (repo, number) = simulator.with(|world| {
+        let open = world.repos[0].pulls.values().find(|pull| pull.thread.state == "OPEN").unwrap();
+        (world.repos[0].id, open.thread.number)
+    });
+    let data = json!({ "ref_id": format!("{repo}/{number}"), "title": "Said anew" });
+    let changed = bench.run(&["mutate", "github", "pull_request.set_title", "--data", &data.to_string(), "--json"]);
+    let changed = changed.code(0).json();
+    assert_eq!(changed["mutated_objects"]["sourcecode.PullRequest"][0]["title"], "Said anew", "{changed:#}");
+    let delivery = simulator.deliveries().pop().unwrap();
+    let headers: Vec<String> = delivery.headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let hand_over = |body: &[u8]| {
+        bench.write("body", body);
+        let mut line = vec!["webhook", "github", "--json", "--body", "@body"];
+        headers.iter().for_each(|header| line.extend(["--header", header.as_str()]));
+        bench.run(&line)
+    };
+    let taken = hand_over(&delivery.body).code(0).json();
+    assert_eq!(taken["mutated_objects"]["sourcecode.PullRequest"][0]["title"], "Said anew", "{taken:#}");
+    hand_over(b"{\"forged\": true}").code(12);
+    assert_eq!(hmac_sha256(SECRET.as_bytes(), &delivery.body).len(), 64);
+    // The record of the webhook is the one that the export sends.
+    bench.export().code(0);
+    let sent = bench.sink().records["github/sourcecode.PullRequest"].last().cloned();
+    assert_eq!(sent.as_ref(), Some(&taken["mutated_objects"]["sourcecode.PullRequest"][0]));
+}
+
+#[test]
+fn mutations_change_the_server_and_say_what_they_could_not() {
+    let simulator = start(Size::default());
+    let bench = bench(&simulator, "git: false");
+    let (repo, open, merged) = simulator.with(|world| {
+        let pulls = &world.repos[0].pulls;
+        let of = |state: &str| pulls.values().find(|pull| pull.thread.state == state).unwrap().thread.number;
+        (world.repos[0].id, of("OPEN"), of("MERGED"))
+    });
+    let mutate = |name: &str, data: &Value| bench.run(&["mutate", "github", name, "--data", &data.to_string()]);
+    let id = format!("{repo}/{open}");
+    mutate("pull_request.set_description", &json!({ "ref_id": id, "description": "Why" })).code(0);
+    mutate("pull_request.set_status", &json!({ "ref_id": id, "status": "CLOSED" })).code(0);
+    mutate("pull_request.add_comment", &json!({ "ref_id": id, "body": "Done" })).code(0).says("PullRequestComment");
+    simulator.with(|world| {
+        let thread = &world.repos[0].pulls[&open].thread;
+        assert_eq!((thread.body.as_str(), thread.state), ("Why", "CLOSED"));
+        assert_eq!(thread.comments.last().unwrap().body, "Done");
+    });
+    let missing = mutate("pull_request.set_title", &json!({ "ref_id": format!("{repo}/999999"), "title": "x" }));
+    assert_ne!(missing.code, 0);
+    missing.says("there is no pull request");
+    let refused = mutate("pull_request.set_status", &json!({ "ref_id": format!("{repo}/{merged}"), "status": "OPEN" }));
+    assert_ne!(refused.code, 0);
+    refused.says("state is");
+}
+
+#[test]
+fn the_configuration_is_tried_and_there_is_something_to_choose_from() {
+    let simulator = start(Size::default());
+    let bench = bench(&simulator, "exclusions: [\"*-1\"]");
+    bench.run(&["validate-config"]).code(0).says("Enterprise 3.99.0");
+    let list = |kind: &str| bench.run(&["onboard", "github", kind, "--json"]).code(0).json()["data"].clone();
+    let members = simulator.with(|world| world.users.iter().filter(|user| user.member).count());
+    assert_eq!(list("users").as_array().unwrap().len(), members);
+    assert_eq!(list("repos").as_array().unwrap().len(), 2);
+    assert_eq!(list("projects")[0]["ref_type"], "github");
+    assert_ne!(bench.run(&["onboard", "github", "calendars"]).code, 0);
+}
+
+#[test]
+fn repositories_go_to_git_with_the_heads_of_their_pull_requests() {
+    let simulator = start(Size { repositories: 1, ..Size::default() });
+    let name = simulator.with(|world| world.repos[0].name.clone());
+    let bench = bench(&simulator, "git_url: \"file://${BENCH}/repos/{name}\"");
+    let repos = bench.path("repos");
+    let yaml = bench.read("agent.yaml").replace("${BENCH}", bench.path("").to_str().unwrap().trim_end_matches('/'));
+    bench.write("agent.yaml", yaml);
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=Ada", "-c", "user.email=ada@x.invalid"]).args(arguments).current_dir(&repos);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "-q", "-b", "main", &name]);
+    git(&["-C", &name, "commit", "-q", "--allow-empty", "-m", "first"]);
+    git(&["-C", &name, "checkout", "-q", "-b", "topic"]);
+    git(&["-C", &name, "commit", "-q", "--allow-empty", "-m", "second"]);
+    let sha = git(&["-C", &name, "rev-parse", "topic"]);
+    git(&["-C", &name, "checkout", "-q", "main"]);
+    let number = simulator.with(|world| {
+        let pull = world.repos[0].pulls.values_mut().next().unwrap();
+        pull.commits.last_mut().unwrap().sha.clone_from(&sha);
+        pull.thread.number
+    });
+    bench.export().code(0);
+    let sink = bench.sink();
+    assert_eq!(sink.records["github/sourcecode.Commit"].len(), 2);
+    let branches = &sink.records["github/sourcecode.PullRequestBranch"];
+    assert_eq!(branches.len() as u64, Size::default().pull_requests);
+    let end = format!("/{number}");
+    let found = branches.iter().find(|branch| branch["pull_request_ref_id"].as_str().unwrap().ends_with(&end)).unwrap();
+    assert_eq!((&found["found"], &found["commit_shas"]), (&json!(true), &json!([sha])));
+    bench.export().code(0).says("Nothing new");
+}
