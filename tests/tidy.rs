@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["sandbox"],
     &["hostcalls"],
     &["bindings", "egress", "export", "git", "logs"],
-    &["store", "delivery"],
+    &["store", "delivery", "cassette"],
     &["config", "shutdown"],
 ];
 
@@ -39,6 +39,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("wasmtime_wasi", &["sandbox"], "WASI is part of the cage"),
     ("wasmtime_wasi_http", &["sandbox", "hostcalls"], "its requests become ours at the door"),
     ("crate::bindings", &["sandbox", "hostcalls"], "what is generated stays behind the door"),
+    ("rand_core", &["sandbox"], "random bytes are given to guests in one place"),
     ("reqwest", &["egress"], "there is one way out"),
     ("rustls", &["egress"], "there is one way out"),
     ("git2", &["git"], "only the git side reads repositories"),

@@ -3,6 +3,7 @@
 
 pub mod app;
 mod bindings;
+pub mod cassette;
 pub mod cli;
 pub mod command;
 pub mod config;

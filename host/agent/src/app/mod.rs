@@ -2,6 +2,7 @@
 //! here, and what it shows is a report from here: no printing, no exit codes. One file for each kind of command.
 
 mod call;
+mod cassettes;
 mod check;
 mod discover;
 mod doctor;
@@ -22,6 +23,7 @@ use crate::error_chain;
 use crate::store::{OutboxTotals, StoreError};
 
 pub use call::{CallReport, Request, ValidateReport, call, validate};
+pub use cassettes::{CassetteReport, FaultReport, Taping};
 pub use check::{CheckReport, IntegrationCheck, check};
 pub use discover::{Candidate, Described, DiscoverReport, Discovered, DiscoveredModel, discover, merged_schema};
 pub use doctor::{Check, CheckState, DoctorReport, doctor};

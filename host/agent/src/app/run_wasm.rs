@@ -2,15 +2,17 @@
 //! looks on. What is granted, and where records go, was decided by whoever asks.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::call::{not_listed, not_valid};
+use super::cassettes::{CassetteReport, FaultReport, Taped, Taping};
 use super::export::{Delivered, OutcomeKind, RepoReport, delivered};
 use super::{AppError, Backlog, backlog};
 use crate::command::exporter::Exporter;
@@ -26,7 +28,7 @@ use crate::error_chain;
 use crate::export::{ModelMisfits, Sample, Sent, SessionSummary};
 use crate::git::GitMemory;
 use crate::logs::Logs;
-use crate::sandbox::{self, Call, LoadError, Loaded, Sandbox, Seen, Witness};
+use crate::sandbox::{self, kill, Call, LoadError, Loaded, Sandbox, Seen, Witness};
 use crate::shutdown::Shutdown;
 use crate::store::{Codec, Store};
 
@@ -99,9 +101,10 @@ pub enum RecordsTo {
 /// What to run, and with what.
 pub struct RunWasm {
     pub component: PathBuf,
-    pub call: AuthorCall,
-    /// The configuration from a file; an empty object if there is none.
-    pub config: Value,
+    /// None where nobody named one: that of the cassette that is played, else `export`.
+    pub call: Option<AuthorCall>,
+    /// The configuration from a file; where there is none, that of the cassette that is played, else an empty object.
+    pub config: Option<Value>,
     /// Settings on top of it, as typed: `path=value`.
     pub settings: Vec<String>,
     pub grants: Grants,
@@ -119,6 +122,9 @@ pub struct RunWasm {
     pub count_instructions: bool,
     /// `sandbox::Options::source_lines`.
     pub source_lines: bool,
+    pub taping: Taping,
+    /// Ends this process with a kill after so many host calls.
+    pub kill_after: Option<NonZeroU64>,
 }
 
 /// The component that was run.
@@ -210,6 +216,10 @@ pub struct RunWasmReport {
     pub bytes_received: u64,
     pub log_lines: u64,
     pub log_lines_suppressed: u64,
+    /// What became of the cassette, if there was one.
+    pub cassette: Option<CassetteReport>,
+    /// Faults that were to be put in, and how often they were.
+    pub faults: Vec<FaultReport>,
     pub permissions: Permissions,
     pub delivered: Delivered,
     /// What could not be shown or written.
@@ -223,8 +233,13 @@ pub struct RunWasmReport {
 ///
 /// # Errors
 /// What keeps it from being tried at all: see [`AppError`].
-pub async fn run_wasm(request: RunWasm, logs: Logs, shutdown: Shutdown) -> Result<RunWasmReport, AppError> {
+pub async fn run_wasm(mut request: RunWasm, logs: Logs, shutdown: Shutdown) -> Result<RunWasmReport, AppError> {
     let began = Instant::now();
+    let taped = Taped::begin(std::mem::take(&mut request.taping))?;
+    let call = request.adopt(&taped)?;
+    if let Some(host_calls) = request.kill_after {
+        kill::after(host_calls);
+    }
     let options = sandbox::Options {
         count_instructions: request.count_instructions,
         source_lines: request.source_lines,
@@ -232,15 +247,16 @@ pub async fn run_wasm(request: RunWasm, logs: Logs, shutdown: Shutdown) -> Resul
         ..sandbox::Options::default()
     };
     let sandbox = Sandbox::new(&request.cache, &options).map_err(|e| AppError::Failed(error_chain(&e)))?;
-    let (egress, ledger) = Egress::with_ledger(&shutdown);
+    let (egress, ledger) = Egress::with_ledger(&shutdown, taped.faults.clone());
     let alone = Alone {
         runner: Runner { sandbox, egress, logs, shutdown },
         ledger,
         witness: Arc::new(Witness::new(request.count_instructions)),
         began,
-        report: RunWasmReport::begin(&request),
+        report: RunWasmReport::begin(&request, &call),
+        taped,
     };
-    alone.run(request).await
+    alone.run(request, call).await
 }
 
 /// One run under way.
@@ -250,15 +266,16 @@ struct Alone {
     witness: Arc<Witness>,
     began: Instant,
     report: RunWasmReport,
+    taped: Taped,
 }
 
 impl Alone {
-    async fn run(mut self, mut request: RunWasm) -> Result<RunWasmReport, AppError> {
+    async fn run(mut self, mut request: RunWasm, call: AuthorCall) -> Result<RunWasmReport, AppError> {
         let loaded = match self.load(request.component.clone()).await {
             Ok(loaded) => loaded,
             Err(why) => return Ok(self.refuse(OutcomeKind::BadConfig, why)),
         };
-        if request.call == AuthorCall::Describe {
+        if call == AuthorCall::Describe {
             return Ok(self.describe(&request, &loaded).await);
         }
         let manifest = match self.runner.describe(&stem(&request.component), &loaded).await {
@@ -271,10 +288,10 @@ impl Alone {
         };
         self.report.component.name = Some(manifest.name.clone());
         self.report.component.version = Some(manifest.version.clone());
-        if let Some(why) = request.call.refusal(&manifest) {
+        if let Some(why) = call.refusal(&manifest) {
             return Ok(self.refuse(OutcomeKind::Failed, why));
         }
-        let mut config = std::mem::take(&mut request.config);
+        let mut config = request.config.take().unwrap_or_else(|| Value::Object(Map::new()));
         let faults: Vec<String> = request
             .settings
             .iter()
@@ -300,10 +317,13 @@ impl Alone {
             prepared.grant_asked();
         }
         prepared.witness = Some(Arc::clone(&self.witness));
+        self.taped.join(&mut prepared, &call, request.keeps_root).await;
+        let skip_git = prepared.integration.skip_git;
+        request.skip_git |= skip_git;
         if self.runner.shutdown.requested() {
             return Ok(self.refuse(OutcomeKind::Cancelled, "it was interrupted before it began".to_owned()));
         }
-        match request.call {
+        match call {
             AuthorCall::Export => self.export(request, &prepared).await?,
             call => {
                 let validates = call == AuthorCall::ValidateConfig;
@@ -319,6 +339,7 @@ impl Alone {
             }
         }
         self.fill_in(Some(&prepared));
+        self.taped.end()?;
         Ok(self.report)
     }
 
@@ -455,6 +476,10 @@ impl Alone {
         report.host_calls_by_name = calls;
         (report.log_lines, report.log_lines_suppressed) = (log_lines, log_lines_suppressed);
         report.bytes_records = record_bytes;
+        (report.cassette, report.faults) = (self.taped.report(), self.taped.faults_report());
+        if let (OutcomeKind::Ok, Some(why)) = (report.outcome, report.cassette.as_ref().and_then(CassetteReport::broken)) {
+            (report.outcome, report.reason) = (OutcomeKind::Failed, Some(why));
+        }
         (report.requests, report.requests_left_out) = (exchanges, exchanges_left_out);
         (report.bytes_sent, report.bytes_received) = (bytes_sent, bytes_received);
         report.interrupted = self.runner.shutdown.requested();
@@ -480,8 +505,27 @@ impl TimeReport {
     }
 }
 
+impl RunWasm {
+    /// Takes what nobody typed from the cassette that is played; the call.
+    fn adopt(&mut self, taped: &Taped) -> Result<AuthorCall, AppError> {
+        let call = match (self.call.take(), taped.recorded()) {
+            (Some(call), _) => call,
+            (None, Some((recorded, config))) => {
+                self.config.get_or_insert(config);
+                recorded?
+            }
+            (None, None) => AuthorCall::Export,
+        };
+        if call == AuthorCall::Describe && taped.is_asked() {
+            let told = "describe sees nothing of the world, so there is nothing to record or to play; leave --record and --replay out";
+            return Err(AppError::Usage(told.to_owned()));
+        }
+        Ok(call)
+    }
+}
+
 impl RunWasmReport {
-    fn begin(request: &RunWasm) -> RunWasmReport {
+    fn begin(request: &RunWasm, call: &AuthorCall) -> RunWasmReport {
         RunWasmReport {
             component: ComponentReport {
                 file: request.component.clone(),
@@ -490,7 +534,7 @@ impl RunWasmReport {
                 name: None,
                 version: None,
             },
-            call: request.call.word(),
+            call: call.word(),
             outcome: OutcomeKind::Failed,
             reason: None,
             result: None,
@@ -512,6 +556,8 @@ impl RunWasmReport {
             bytes_received: 0,
             log_lines: 0,
             log_lines_suppressed: 0,
+            cassette: None,
+            faults: Vec::new(),
             permissions: Permissions::default(),
             delivered: Delivered::default(),
             left: Backlog::default(),

@@ -2,16 +2,17 @@
 
 use std::future::Future;
 use std::io::IsTerminal;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::signals::Interrupts;
 use super::{CommandError, Exit, Global, print, print_json, run_wasm_report};
-use crate::app::{self, AppError, AuthorCall, RecordsTo, RunWasm, RunWasmReport};
+use crate::app::{self, AppError, AuthorCall, RecordsTo, RunWasm, RunWasmReport, Taping};
 use crate::config::{self, GrantFlags, Surroundings};
 use crate::delivery::{Lines, LinesTo, Showing};
 use crate::logs::{escape, escape_json};
@@ -30,6 +31,9 @@ Examples:
   agent run-wasm my.wasm --root ./try                        again and again: only what is new
   agent run-wasm my.wasm --limits memory=64MiB,cpu_time=5s --report
   agent run-wasm my.wasm | jq .record                        NDJSON where it is no terminal
+  agent run-wasm my.wasm --allow-asked --record first.har    write down all that it sees
+  agent run-wasm my.wasm --replay first.har --strict         the same again, without a network
+  agent run-wasm my.wasm --allow-asked --fault 503@3 --fault reset@5%
 
 Nothing is granted unless a flag says so; what was refused is printed at the end, ready to be pasted.
 An interrupt ends the run at the next good place, a second one at once. More: docs/run-wasm.md";
@@ -103,6 +107,32 @@ pub(super) struct Arguments {
     /// Do not count instructions for the report: the component need not be compiled for it, and times are the real ones
     #[arg(long, help_heading = "Output")]
     no_instructions: bool,
+
+    /// Write all that the component sees of the world to this file, as HAR 1.2; secrets are replaced by their names
+    #[arg(long, value_name = "FILE", conflicts_with = "replay", help_heading = "Cassettes and faults")]
+    record: Option<PathBuf>,
+
+    /// Play this HAR file (of --record, a browser or mitmproxy) instead of the network, clock and chance; its call and
+    /// configuration, where none is given
+    #[arg(long, value_name = "FILE", help_heading = "Cassettes and faults")]
+    replay: Option<PathBuf>,
+
+    /// Fail if a request is not on the cassette to the byte, or something on it is not asked for
+    #[arg(long, requires = "replay", help_heading = "Cassettes and faults")]
+    strict: bool,
+
+    /// Put a fault in, KIND@WHICH: 429, reset, timeout, truncate=BYTES, drip=SECONDS; at the 3rd exchange (429@3), some
+    /// (503@2..4, reset@5..) or by chance (timeout@10%)
+    #[arg(long, value_name = "FAULT", help_heading = "Cassettes and faults")]
+    fault: Vec<String>,
+
+    /// Where the faults' chance comes from: the same number, the same faults
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, requires = "fault", help_heading = "Cassettes and faults")]
+    fault_seed: u64,
+
+    /// Kill this process right after the Nth host call has returned, to try out what is left
+    #[arg(long, value_name = "N", help_heading = "Cassettes and faults")]
+    kill_after: Option<NonZeroU64>,
 
     /// A header field of the webhook: 'name: value' or name=value
     #[arg(long, value_name = "FIELD", help_heading = "For webhook and mutate")]
@@ -179,6 +209,8 @@ pub(super) fn run(arguments: Arguments, global: &Global) -> Result<Exit, Command
             skip_git: arguments.skip_git,
             count_instructions: arguments.counts_instructions(),
             source_lines: arguments.source_lines,
+            taping: arguments.taping(&around.working_dir),
+            kill_after: arguments.kill_after,
         };
         drive(app::run_wasm(request, logs.clone(), shutdown.clone()), interrupts, &shutdown).await
     });
@@ -194,7 +226,7 @@ pub(super) fn run(arguments: Arguments, global: &Global) -> Result<Exit, Command
 
 /// What flags and files come to.
 struct Lifted {
-    config: Value,
+    config: Option<Value>,
     grants: config::Grants,
     limits: config::Limits,
     to: RecordsTo,
@@ -208,8 +240,8 @@ impl Lifted {
             return Err(AppError::Usage(fault.to_owned()).into());
         }
         let config = match &arguments.config_file {
-            Some(file) => config::own_configuration(file, around)?,
-            None => json!({}),
+            Some(file) => Some(config::own_configuration(file, around)?),
+            None => None,
         };
         let grants = config::grants_of_flags(
             &GrantFlags {
@@ -226,8 +258,19 @@ impl Lifted {
 }
 
 impl Arguments {
-    /// The call, and what is left of the words: settings.
-    fn call(&self) -> Result<(AuthorCall, Vec<String>), AppError> {
+    /// What is recorded, played and put in.
+    fn taping(&self, working_dir: &Path) -> Taping {
+        Taping {
+            record: self.record.as_ref().map(|file| working_dir.join(file)),
+            replay: self.replay.as_ref().map(|file| working_dir.join(file)),
+            strict: self.strict,
+            faults: self.fault.clone(),
+            seed: self.fault_seed,
+        }
+    }
+
+    /// The call, if one is named, and what is left of the words: settings.
+    fn call(&self) -> Result<(Option<AuthorCall>, Vec<String>), AppError> {
         let (settings, words): (Vec<String>, Vec<String>) =
             self.words.iter().cloned().partition(|word| is_setting(word));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -236,6 +279,10 @@ impl Arguments {
             [word, ..] => Err(usage(format!("`{word}` is too much: {} takes settings, name=value", call.word()))),
         };
         let call = match &words[..] {
+            // A header field or a body says that a webhook is meant, and has no call to go with.
+            [] if self.header.is_empty() && self.body_file.is_none() && self.data_file.is_none() => {
+                return Ok((None, settings));
+            }
             [] => AuthorCall::Export,
             ["describe", rest @ ..] => only(AuthorCall::Describe, rest)?,
             ["validate-config", rest @ ..] => only(AuthorCall::ValidateConfig, rest)?,
@@ -277,7 +324,7 @@ impl Arguments {
                 return Err(usage(format!("{flag} is for {of}, and the call is {}", call.word())));
             }
         }
-        Ok((call, settings))
+        Ok((Some(call), settings))
     }
 
     /// A mutation's data: the word, or the file.
@@ -507,19 +554,22 @@ mod tests {
 
     #[test]
     fn words_are_a_call_and_settings() {
-        let export = |settings: &[&str]| (AuthorCall::Export, settings.iter().map(|s| (*s).to_owned()).collect());
-        assert_eq!(call(&[]).unwrap(), export(&[]));
+        let export = |settings: &[&str]| (Some(AuthorCall::Export), settings.iter().map(|s| (*s).to_owned()).collect());
+        assert_eq!(call(&[]).unwrap(), (None, Vec::new()));
         assert_eq!(call(&["a=1", "export", "b.c:=[1]"]).unwrap(), export(&["a=1", "b.c:=[1]"]));
-        assert_eq!(call(&["onboard", "users", "a=b"]).unwrap().0, AuthorCall::Onboard { kind: "users".to_owned() });
+        assert_eq!(
+            call(&["onboard", "users", "a=b"]).unwrap().0,
+            Some(AuthorCall::Onboard { kind: "users".to_owned() })
+        );
         let mutate = call(&["mutate", "m", "{\"a\":\"b=c\"}", "k=v"]).unwrap();
         let data = "{\"a\":\"b=c\"}".to_owned();
-        assert_eq!(mutate, (AuthorCall::Mutate { name: "m".to_owned(), data }, vec!["k=v".to_owned()]));
+        assert_eq!(mutate, (Some(AuthorCall::Mutate { name: "m".to_owned(), data }), vec!["k=v".to_owned()]));
         let webhook = call(&["webhook", "--header", "X-Event: a:b"]).unwrap().0;
         let headers = vec![("x-event".to_owned(), "a:b".to_owned())];
-        assert_eq!(webhook, AuthorCall::Webhook { headers, body: Vec::new() });
+        assert_eq!(webhook, Some(AuthorCall::Webhook { headers, body: Vec::new() }));
         let webhook = call(&["webhook", "--header", "x-event=a:b"]).unwrap().0;
         let headers = vec![("x-event".to_owned(), "a:b".to_owned())];
-        assert_eq!(webhook, AuthorCall::Webhook { headers, body: Vec::new() });
+        assert_eq!(webhook, Some(AuthorCall::Webhook { headers, body: Vec::new() }));
     }
 
     #[test]

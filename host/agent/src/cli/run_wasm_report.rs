@@ -43,6 +43,7 @@ pub(super) fn headline(report: &RunWasmReport) -> String {
 pub(super) fn summary(report: &RunWasmReport) -> String {
     let mut out = records(report);
     out.push_str(&stopped(report));
+    out.push_str(&cassette(report));
     out.push_str(&permissions(report));
     out.push_str(&headline(report));
     if report.interrupted {
@@ -129,6 +130,43 @@ fn stopped(report: &RunWasmReport) -> String {
         }
     }
     out
+}
+
+/// What became of the cassette and the faults.
+fn cassette(report: &RunWasmReport) -> String {
+    let mut out = String::new();
+    for fault in &report.faults {
+        out.push_str(&format!("fault {}: {}\n", escape(&fault.fault), counted_times(fault.times)));
+    }
+    let Some(cassette) = &report.cassette else { return out };
+    let file = escape(&cassette.file.display().to_string());
+    out.push_str(&format!("{} {} of {file}", cassette.mode, counted(cassette.requests, "request")));
+    for (count_of, what) in [
+        (cassette.loose, "matched by their URL alone"),
+        (cassette.unmatched_count, "without a match"),
+        (cassette.unused_count, "not asked for"),
+        (cassette.left_out, "left out, because they did not fit"),
+    ] {
+        if count_of > 0 {
+            out.push_str(&format!(", {} {what}", count(count_of)));
+        }
+    }
+    out.push('\n');
+    // A strict replay says so in its reason.
+    if cassette.broken().is_none() {
+        for request in &cassette.unmatched {
+            out.push_str(&format!("  no match: {}\n", escape(&shortened(request, URL_CHARS_MAX))));
+        }
+    }
+    out
+}
+
+fn counted_times(times: u64) -> String {
+    match times {
+        0 => "never happened: there were fewer exchanges, or chance spared them".to_owned(),
+        1 => "once".to_owned(),
+        times => format!("{} times", count(times)),
+    }
 }
 
 fn permissions(report: &RunWasmReport) -> String {

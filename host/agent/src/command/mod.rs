@@ -14,4 +14,5 @@ mod records;
 mod results;
 pub mod runner;
 mod schema;
+pub mod secrets;
 pub mod settings;

@@ -9,7 +9,8 @@ use super::outcome::{CallOutcome, Outcome, Usage};
 use super::permissions::Permissions;
 use super::policy::policy;
 use super::results;
-use crate::config::{Integration, Limits};
+use crate::cassette::Tape;
+use crate::config::{Credential, Integration, Limits, Placement, SecretSource};
 use crate::egress::{Account, Class, Egress, Policy};
 use crate::logs::Logs;
 use crate::sandbox::{Call, CallEnd, Door, LoadError, Loaded, Sandbox, Seen, Witness};
@@ -37,6 +38,8 @@ pub struct Prepared {
     pub policy: Arc<Policy>,
     /// Who looks on as it runs, if anybody does.
     pub witness: Option<Arc<Witness>>,
+    /// What its run is written to, or played from, if anything.
+    pub tape: Option<Tape>,
 }
 
 impl Prepared {
@@ -44,7 +47,7 @@ impl Prepared {
     pub fn new(integration: Integration, loaded: Loaded, manifest: Manifest) -> Result<Prepared, ConfigError> {
         manifest.judge_config(&integration.config)?;
         let policy = Arc::new(policy(&manifest, &integration));
-        Ok(Prepared { integration, loaded, manifest: Arc::new(manifest), policy, witness: None })
+        Ok(Prepared { integration, loaded, manifest: Arc::new(manifest), policy, witness: None, tape: None })
     }
 
     /// Grants all that the manifest asks of the network with this configuration. Private hosts and credentials stay as they
@@ -54,6 +57,21 @@ impl Prepared {
         granted.extend(self.policy.asked.iter().cloned());
         self.integration.grants.network.clone_from(&granted);
         self.policy = Arc::new(Policy { granted, ..(*self.policy).clone() });
+    }
+
+    /// For a run in which nothing goes out: grants all that the manifest asks for, credentials too. They have no values.
+    pub fn grant_to_replay(&mut self) {
+        self.grant_asked();
+        let nothing = || Credential {
+            source: SecretSource::Env(String::new()),
+            placement: Placement::Bearer,
+            hosts: Vec::new(),
+        };
+        let mut policy = (*self.policy).clone();
+        for name in &policy.credentials_asked {
+            policy.credentials.entry(name.clone()).or_insert_with(nothing);
+        }
+        self.policy = Arc::new(policy);
     }
 
     /// What its run says about its permissions.
@@ -154,6 +172,7 @@ impl Runner {
         Door::nothing(&prepared.integration.name, &self.logs, &self.shutdown)
             .with_network(self.egress.clone(), Arc::clone(&prepared.policy))
             .with_witness(prepared.witness.clone())
+            .with_tape(prepared.tape.clone())
     }
 
     pub(super) async fn call(&self, prepared: &Prepared, door: Door, call: Call) -> (Outcome, Usage) {

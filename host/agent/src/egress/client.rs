@@ -22,7 +22,8 @@ use super::room::{Held, Room};
 use super::secrets::{self, InUse};
 use super::tries::{Next, Tries};
 use super::unpack::Unpack;
-use super::{EgressError, Policy, Request, Response, address, policy, rates, redirect};
+use super::{EgressError, Policy, Request, Response, address, faults, policy, rates, redirect};
+use crate::cassette::Faults;
 use crate::config::EgressSettings;
 use crate::shutdown::Shutdown;
 
@@ -54,6 +55,7 @@ struct Shared {
     clock: Clock,
     answers: Answers,
     ledger: Option<Arc<Ledger>>,
+    faults: Option<Arc<Faults>>,
 }
 
 /// What is to come of a request.
@@ -120,11 +122,12 @@ impl Egress {
         Ok(Egress::joined(Clients::open(settings)?, settings, shutdown, Clock::Real, None))
     }
 
-    /// A door that writes down what goes out and what it refuses.
+    /// A door that writes down what goes out and what it refuses, and in which these faults happen.
     #[must_use]
-    pub fn with_ledger(shutdown: &Shutdown) -> (Egress, Arc<Ledger>) {
+    pub fn with_ledger(shutdown: &Shutdown, faults: Option<Arc<Faults>>) -> (Egress, Arc<Ledger>) {
         let (ledger, settings) = (Arc::new(Ledger::default()), EgressSettings::default());
-        (Egress::joined(Clients::plain(), &settings, shutdown, Clock::Real, Some(Arc::clone(&ledger))), ledger)
+        let noted = Some(Arc::clone(&ledger));
+        (Egress::faulty(Clients::plain(), &settings, shutdown, Clock::Real, noted, faults), ledger)
     }
 
     pub(super) fn joined(
@@ -134,8 +137,31 @@ impl Egress {
         clock: Clock,
         ledger: Option<Arc<Ledger>>,
     ) -> Egress {
+        Egress::faulty(clients, settings, shutdown, clock, ledger, None)
+    }
+
+    fn faulty(
+        clients: Clients,
+        settings: &EgressSettings,
+        shutdown: &Shutdown,
+        clock: Clock,
+        ledger: Option<Arc<Ledger>>,
+        faults: Option<Arc<Faults>>,
+    ) -> Egress {
         let gate = Gate::new(clock.clone(), shutdown.clone(), settings.per_host_max, settings.wait_max);
-        Egress { shared: Arc::new(Shared { clients, gate, clock, answers: Answers::default(), ledger }) }
+        Egress { shared: Arc::new(Shared { clients, gate, clock, answers: Answers::default(), ledger, faults }) }
+    }
+
+    /// The forms of all credentials of a policy by name, for who strikes them out of what is kept.
+    pub(crate) async fn secret_forms(policy: &Policy) -> Vec<(String, Vec<Vec<u8>>)> {
+        let mut found = Vec::new();
+        for (name, credential) in &policy.credentials {
+            // One that cannot be read is not sent either, and its request says why.
+            if let Ok(forms) = secrets::forms_of(credential).await {
+                found.push((name.clone(), forms));
+            }
+        }
+        found
     }
 
     /// The pauses because a server's budget was spent, oldest first, and how many there were beyond those.
@@ -206,6 +232,40 @@ impl Egress {
             }
             hop += 1;
         }
+    }
+
+    /// Answers a request without sending it: it is judged by the rules as any other, written down, and meets faults. Addresses
+    /// and credentials are not looked at, since nothing is connected to.
+    pub(crate) async fn rehearse(
+        &self,
+        policy: &Policy,
+        request: &Request,
+        came: Result<Response, EgressError>,
+        held: &mut Held,
+    ) -> Result<Response, EgressError> {
+        let judge = || {
+            let (url, method) = (checked_url(&request.url)?, checked_method(&request.method)?);
+            policy.check(method.as_str(), &url)?;
+            checked_headers(&request.headers).map(drop)
+        };
+        judge().inspect_err(|fault| self.note_refused(policy, request, fault))?;
+        let entry = self.entry(policy, request);
+        let fault = self.shared.faults.as_ref().and_then(|faults| faults.next());
+        let answer = match faults::instead(fault, request).await {
+            Some(answer) => answer,
+            None => came.and_then(|mut answer| {
+                faults::afterwards(fault, &mut answer);
+                if answer.body.len() > request.body_bytes_max {
+                    return Err(EgressError::TooLarge(request.body_bytes_max));
+                }
+                held.grow(answer.body.len())?;
+                Ok(answer)
+            }),
+        };
+        if let Some(entry) = entry {
+            entry.end(&answer.as_ref().map_err(Clone::clone));
+        }
+        answer
     }
 
     /// Sends a request until there is an answer that counts, or none that will. What the exchange took is taken off the
@@ -295,7 +355,17 @@ impl Egress {
             Want::Whole(_) => request.timeout,
             Want::Head(first_byte) => request.timeout.min(*first_byte),
         };
+        let fault = self.shared.faults.as_ref().and_then(|faults| faults.next());
         let exchange = async {
+            if let Some(instead) = faults::instead(fault, request).await {
+                return match want {
+                    Want::Whole(_) => instead.map(Got::Whole),
+                    // A head has a connection behind it, and here is none.
+                    Want::Head(_) => Err(instead.err().unwrap_or_else(|| {
+                        EgressError::Connection("the server failed (by --fault)".to_owned())
+                    })),
+                };
+            }
             let (mut answer, secret) = self.start(policy, request, judged).await?;
             let unpack = Unpack::of(answer.headers_mut());
             match want {
@@ -306,6 +376,7 @@ impl Egress {
                     if let Some(secret) = secret {
                         secret.redact(&mut whole);
                     }
+                    faults::afterwards(fault, &mut whole);
                     Ok(Got::Whole(whole))
                 }
                 Want::Head(_) => {

@@ -16,6 +16,7 @@ mod client;
 #[allow(clippy::disallowed_types)]
 mod clients;
 mod clock;
+mod faults;
 mod gate;
 mod ledger;
 mod pauses;
@@ -31,6 +32,7 @@ mod tries;
 mod unpack;
 
 pub use client::Egress;
+pub(crate) use secrets::forms as secret_forms;
 pub(crate) use client::{HEADER_BYTES_MAX, HEADERS_MAX};
 pub use ledger::{Account, Denial, Exchange, Lack, Ledger};
 pub use pauses::Pause;

@@ -24,21 +24,8 @@ pub(super) struct InUse {
 
 impl InUse {
     fn new(value: &[u8], sent: &[u8]) -> InUse {
-        let mut forms = Vec::new();
-        for part in [value, sent] {
-            if part.len() < REDACTED_BYTES_MIN {
-                continue;
-            }
-            forms.push(part.to_vec());
-            forms.push(percent_encoded(part, true));
-            forms.push(percent_encoded(part, false));
-            forms.push(hex(part, b"0123456789abcdef"));
-            forms.push(hex(part, b"0123456789ABCDEF"));
-            for offset in 0..3 {
-                forms.push(base64_core(part, offset));
-            }
-        }
-        forms.retain(|form| form.len() >= REDACTED_BYTES_MIN);
+        let mut forms = forms(value);
+        forms.extend(self::forms(sent));
         // Longest first, so that a form that holds another is struck out whole.
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
         forms.dedup();
@@ -79,6 +66,33 @@ impl InUse {
             *bytes = clean;
         }
     }
+}
+
+/// The forms in which a value could come back; none of one that is too short to be looked for.
+pub(crate) fn forms(value: &[u8]) -> Vec<Vec<u8>> {
+    if value.len() < REDACTED_BYTES_MIN {
+        return Vec::new();
+    }
+    let mut forms = vec![
+        value.to_vec(),
+        percent_encoded(value, true),
+        percent_encoded(value, false),
+        hex(value, b"0123456789abcdef"),
+        hex(value, b"0123456789ABCDEF"),
+    ];
+    forms.extend((0..3).map(|offset| base64_core(value, offset)));
+    forms.retain(|form| form.len() >= REDACTED_BYTES_MIN);
+    forms
+}
+
+/// A credential's value, in all the forms in which it could come back, for who strikes it out of what is kept.
+pub(super) async fn forms_of(credential: &Credential) -> Result<Vec<Vec<u8>>, String> {
+    let value = read(&credential.source).await?;
+    let mut forms = forms(value.as_bytes());
+    if let Placement::Basic { username } = &credential.placement {
+        forms.extend(self::forms(base64(format!("{username}:{value}").as_bytes()).as_bytes()));
+    }
+    Ok(forms)
 }
 
 /// Puts a credential into the headers of a request whose other parts are fixed.

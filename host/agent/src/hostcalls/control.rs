@@ -30,7 +30,7 @@ impl control::Host for Guest {
 
     async fn webhook_url(&mut self) -> wasmtime::Result<Option<String>> {
         self.enters("control.webhook-url");
-        Ok(self.door.webhook_url.clone())
+        Ok(self.observe("control.webhook-url", || self.door.webhook_url.clone()))
     }
 }
 

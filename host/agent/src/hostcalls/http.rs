@@ -11,9 +11,10 @@ use tokio::task::JoinHandle;
 use url::Url;
 use wasmtime::component::Resource;
 
-use super::{Guest, Witness};
+use super::{Guest, Witness, taped};
 use crate::bindings::agent::integration::http as wit;
 use crate::bindings::agent::integration::http::HttpError;
+use crate::cassette::{Tape, Turn};
 use crate::egress::{
     Caller, Class, Egress, EgressError, HEADER_BYTES_MAX, HEADERS_MAX, Held, Manner, Policy, REDIRECTS_MAX,
     RETRIES_MAX, Request, Response, Room, fields_bytes,
@@ -72,6 +73,7 @@ pub(super) struct Knock {
     witness: Option<Arc<Witness>>,
     places: Arc<AtomicUsize>,
     room: Room,
+    tape: Option<Tape>,
 }
 
 /// What a guest's handle of a request stands for. Its end cancels the request.
@@ -145,14 +147,26 @@ pub(super) struct Admitted {
     room: Room,
     /// None where it is kept for longer than the exchange, by who waits for the answer.
     place: Option<Place>,
+    /// Where somebody records or plays: its turn on the tape, taken in the guest's order.
+    turn: Option<(Tape, Turn)>,
 }
 
 impl Admitted {
     /// Sends it. What the answer holds comes with it; what the request held is given back.
     pub(super) async fn send(self) -> (Answer, Held) {
-        let Admitted { egress, policy, request, held, room, place: _place } = self;
+        let Admitted { egress, policy, request, held, room, place: _place, turn } = self;
         let mut answers = room.part();
-        let answer = egress.send_within(&policy, request, &mut answers).await;
+        let answer = match turn {
+            None => egress.send_within(&policy, request, &mut answers).await,
+            Some((tape, Turn::Record(place))) => {
+                let answer = egress.send_within(&policy, request, &mut answers).await;
+                tape.came(place, taped::came(&answer));
+                answer
+            }
+            Some((_, Turn::Play(played))) => {
+                egress.rehearse(&policy, &request, taped::answer(played), &mut answers).await
+            }
+        };
         drop(held);
         (answer, answers)
     }
@@ -212,12 +226,18 @@ impl Knock {
                 )
             };
             egress.refused(policy, &request, &told);
+            if let Some(tape) = &self.tape
+                && let Turn::Record(place) = tape.asks(taped::asked(&request))
+            {
+                tape.came(place, taped::came(&Err(EgressError::Denied(told.clone()))));
+            }
             return Err(HttpError::Denied(told));
         }
         let mut held = self.room.part();
         held.grow(request_bytes(&request)).map_err(http_error)?;
         let (egress, policy, room) = (egress.clone(), Arc::clone(policy), self.room.clone());
-        Ok(Admitted { egress, policy, request, held, room, place: Some(place) })
+        let turn = self.tape.as_ref().map(|tape| (tape.clone(), tape.asks(taped::asked(&request))));
+        Ok(Admitted { egress, policy, request, held, room, place: Some(place), turn })
     }
 }
 
@@ -230,6 +250,7 @@ impl Guest {
             witness: self.door.witness.clone(),
             places: Arc::clone(&self.flights.places),
             room: self.flights.room.clone(),
+            tape: self.door.tape.clone(),
         }
     }
 
@@ -275,6 +296,28 @@ impl Guest {
         }
         Ok(landed)
     }
+
+    /// Waits until one of them has landed, or the time is over.
+    async fn any_landed(
+        &mut self,
+        pendings: &[Resource<PendingEntry>],
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Vec<u32>> {
+        let timeout = Duration::from_millis(u64::from(timeout_ms.min(*TIMEOUT_MS.end())));
+        let deadline = tokio::time::Instant::now() + timeout;
+        let told = Arc::clone(&self.flights.landed);
+        loop {
+            let landed = self.landed(pendings)?;
+            if !landed.is_empty() {
+                return Ok(landed);
+            }
+            // A landing between the look and this wait has left its permit.
+            let landing = tokio::time::timeout_at(deadline, told.notified());
+            if Guest::waiting(self.door.witness.clone(), landing).await.is_err() {
+                return self.landed(pendings);
+            }
+        }
+    }
 }
 
 impl wit::Host for Guest {
@@ -299,20 +342,13 @@ impl wit::Host for Guest {
         if pendings.is_empty() {
             return Ok(Vec::new());
         }
-        let timeout = Duration::from_millis(u64::from(timeout_ms.min(*TIMEOUT_MS.end())));
-        let deadline = tokio::time::Instant::now() + timeout;
-        let told = Arc::clone(&self.flights.landed);
-        loop {
-            let landed = self.landed(&pendings)?;
-            if !landed.is_empty() {
-                return Ok(landed);
-            }
-            // A landing between the look and this wait has left its permit.
-            let landing = tokio::time::timeout_at(deadline, told.notified());
-            if Guest::waiting(self.door.witness.clone(), landing).await.is_err() {
-                return self.landed(&pendings);
-            }
+        let Some(tape) = self.door.tape.clone() else { return self.any_landed(&pendings, timeout_ms).await };
+        if let Some(landed) = tape.played::<Vec<u32>>("http.wait-any") {
+            return Ok(landed.into_iter().filter(|index| (*index as usize) < pendings.len()).collect());
         }
+        let landed = self.any_landed(&pendings, timeout_ms).await?;
+        tape.note("http.wait-any", &landed);
+        Ok(landed)
     }
 }
 

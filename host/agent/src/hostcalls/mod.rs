@@ -12,6 +12,7 @@ mod log;
 mod oauth;
 mod session;
 mod state;
+mod taped;
 mod wasi_http;
 mod witness;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use wasmtime::component::{HasData, ResourceTable};
 
 use crate::bindings::agent::integration::types;
+use crate::cassette::Tape;
 use crate::config::Limits;
 use crate::egress::{Class, Egress, Policy};
 use crate::export::{ExportRun, SessionError};
@@ -54,6 +56,7 @@ pub struct Door {
     git: GitGrant,
     webhook_url: Option<String>,
     witness: Option<Arc<Witness>>,
+    tape: Option<Tape>,
 }
 
 impl Door {
@@ -70,6 +73,7 @@ impl Door {
             git: GitGrant::NotAsked,
             webhook_url: None,
             witness: None,
+            tape: None,
         }
     }
 
@@ -107,6 +111,18 @@ impl Door {
     pub fn with_witness(mut self, witness: Option<Arc<Witness>>) -> Door {
         self.witness = witness;
         self
+    }
+
+    /// Has what the guest sees written down, or played to it.
+    #[must_use]
+    pub fn with_tape(mut self, tape: Option<Tape>) -> Door {
+        self.tape = tape;
+        self
+    }
+
+    /// What the guest's clocks and random bytes come from, if not from this machine.
+    pub(crate) fn tape(&self) -> Option<&Tape> {
+        self.tape.as_ref()
     }
 
     /// Who looks on.

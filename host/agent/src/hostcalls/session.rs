@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Resource;
 
+use super::taped::acted;
 use super::{Guest, length};
 use crate::bindings::agent::integration::{session, types};
 use crate::config::Limits;
@@ -52,6 +53,16 @@ impl Guest {
         if let Some(witness) = &self.door.witness {
             witness.lock().record_bytes += bytes as u64;
         }
+    }
+
+    async fn send_taped(
+        &mut self,
+        handle: &Handle,
+        ndjson: &[u8],
+    ) -> wasmtime::Result<Result<session::Ack, types::Error>> {
+        let work = stage(self.quota, self.session(handle)?, ndjson);
+        let acknowledged = acted(self.door.tape.clone(), "session.send", work).await?;
+        Ok(acknowledged.map(|(accepted, unchanged)| session::Ack { accepted, unchanged }))
     }
 
     fn open_root(&mut self, kind: SessionKind, name: &str) -> Result<Handle, types::Error> {
@@ -133,12 +144,13 @@ impl Quota {
     }
 }
 
-/// Stages a batch, which is the guest's own copy: nothing is copied again.
+/// Stages a batch, which is the guest's own copy: nothing is copied again. Gives how many records were accepted, and how many
+/// of these are unchanged.
 async fn stage(
     quota: Quota,
     (run, id): (Arc<ExportRun>, SessionId),
     ndjson: &[u8],
-) -> wasmtime::Result<Result<session::Ack, types::Error>> {
+) -> wasmtime::Result<Result<(u32, u32), types::Error>> {
     if ndjson.len() > BATCH_BYTES_MAX {
         let size = ndjson.len();
         let why = format!("the batch has {size} bytes; at most {BATCH_BYTES_MAX} are allowed: send it in parts");
@@ -150,7 +162,7 @@ async fn stage(
     match run.send(id, ndjson).await {
         Ok(ack) => {
             quota.check(&run)?;
-            Ok(Ok(session::Ack { accepted: ack.accepted, unchanged: ack.unchanged }))
+            Ok(Ok((ack.accepted, ack.unchanged)))
         }
         Err(error) => Ok(Err(error.into())),
     }
@@ -172,7 +184,7 @@ impl session::HostSession for Guest {
     fn last_processed(&mut self, handle: Handle) -> wasmtime::Result<Option<String>> {
         self.enters("session.last-processed");
         let (run, id) = self.session(&handle)?;
-        Ok(run.last_processed(id))
+        Ok(self.observe("session.last-processed", || run.last_processed(id)))
     }
 
     async fn model(
@@ -209,7 +221,7 @@ impl session::HostSession for Guest {
     async fn send(&mut self, handle: Handle, ndjson: Vec<u8>) -> wasmtime::Result<Result<session::Ack, types::Error>> {
         self.enters("session.send");
         self.sends(ndjson.len());
-        stage(self.quota, self.session(&handle)?, &ndjson).await
+        self.send_taped(&handle, &ndjson).await
     }
 
     async fn send_text(
@@ -219,13 +231,13 @@ impl session::HostSession for Guest {
     ) -> wasmtime::Result<Result<session::Ack, types::Error>> {
         self.enters("session.send-text");
         self.sends(ndjson.len());
-        stage(self.quota, self.session(&handle)?, ndjson.as_bytes()).await
+        self.send_taped(&handle, ndjson.as_bytes()).await
     }
 
     fn should_stop(&mut self, handle: Handle) -> wasmtime::Result<bool> {
         self.enters("session.should-stop");
         let (run, _) = self.session(&handle)?;
-        Ok(run.should_stop())
+        Ok(self.observe("session.should-stop", || run.should_stop()))
     }
 
     async fn checkpoint(
@@ -238,7 +250,8 @@ impl session::HostSession for Guest {
         if let Err(error) = length("the cursor", &last_processed, 0..=CURSOR_BYTES_MAX) {
             return Ok(Err(error));
         }
-        Ok(run.checkpoint(id, &last_processed).await.map_err(Into::into))
+        let work = async { Ok(run.checkpoint(id, &last_processed).await.map_err(Into::into)) };
+        acted(self.door.tape.clone(), "session.checkpoint", work).await
     }
 
     async fn done(
@@ -248,17 +261,20 @@ impl session::HostSession for Guest {
     ) -> wasmtime::Result<Result<String, types::Error>> {
         self.enters("session.done");
         let (run, id) = self.take_session(handle)?;
-        let ended = match length("the cursor", last_processed.as_deref().unwrap_or_default(), 0..=CURSOR_BYTES_MAX) {
-            Ok(()) => run.done(id, last_processed.as_deref()).await.map_err(types::Error::from),
-            Err(error) => Err(error),
-        };
         let repeatable = self.door.witness.as_ref().is_some_and(|witness| witness.is_repeatable());
-        let ended = ended.and_then(|mut summary| {
-            if repeatable {
-                summary.duration_ms = 0;
+        let work = async {
+            if let Err(error) = length("the cursor", last_processed.as_deref().unwrap_or_default(), 0..=CURSOR_BYTES_MAX) {
+                return Ok(Err(error));
             }
-            serde_json::to_string(&summary).map_err(|error| types::Error::Other(error.to_string()))
-        });
+            let ended = run.done(id, last_processed.as_deref()).await.map_err(types::Error::from);
+            Ok(ended.and_then(|mut summary| {
+                if repeatable {
+                    summary.duration_ms = 0;
+                }
+                serde_json::to_string(&summary).map_err(|error| types::Error::Other(error.to_string()))
+            }))
+        };
+        let ended = acted(self.door.tape.clone(), "session.done", work).await?;
         if ended.is_err() {
             // The guest has given its handle away; nothing can end this session but we. Closed sessions stay as they are.
             run.rollback(id);

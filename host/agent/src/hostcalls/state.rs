@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::taped::Refusal;
 use super::{Guest, length};
 use crate::bindings::agent::integration::{state, types};
 
@@ -14,12 +15,13 @@ const EXPIRES_SECS_MAX: u32 = 31_536_000;
 impl state::Host for Guest {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, types::Error>> {
         self.enters("state.get");
-        let get = || {
+        let get = || -> Result<Option<String>, types::Error> {
             let run = self.run()?;
             length("the key", &key, 1..=KEY_BYTES_MAX)?;
             Ok(run.state_get(&key)?)
         };
-        Ok(get())
+        let told = self.observe(&format!("state.get {key}"), || get().map_err(Refusal::from));
+        Ok(told.map_err(types::Error::from))
     }
 
     async fn set(

@@ -13,6 +13,7 @@ use super::{Call, CallEnd, backtrace, engine, kill, limits, wasi};
 use crate::bindings::agent::integration::types;
 use crate::bindings::exports::agent::integration::integration::{MutateError, OnboardError};
 use crate::bindings::{AgentIntegration, AgentIntegrationPre};
+use crate::cassette::Tape;
 use crate::config::Limits;
 use crate::cut;
 use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords, Outgoing, OutputSpent, Witness};
@@ -26,6 +27,7 @@ pub(super) struct Cell {
     pub(super) memory: Memory,
     meter: Arc<Meter>,
     witness: Option<Arc<Witness>>,
+    tape: Option<Tape>,
     pub(super) host_calls: u64,
     /// Of those, the ones that have returned. Kept only where `kill` asks for it.
     returned: u64,
@@ -69,7 +71,8 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cell>> {
 
 /// A store with nothing in it yet. The instance's own `weight`, bytes, counts as its memory.
 pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Meter>, weight: u64) -> Store<Cell> {
-    let wasi = wasi::context(door.log());
+    let tape = door.tape().cloned();
+    let wasi = wasi::context(door.log(), tape.as_ref());
     let witness = door.witness().cloned();
     let guest = Guest::new(door, limits);
     let cell = Cell {
@@ -80,6 +83,7 @@ pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Me
         memory: Memory::new(limits.memory_bytes_max, weight),
         meter: Arc::clone(meter),
         witness,
+        tape,
         host_calls: 0,
         returned: 0,
     };
@@ -116,7 +120,8 @@ pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Me
 
 /// Begins to count a guest's instructions, in an engine that can.
 pub(super) fn count_instructions(store: &mut Store<Cell>, log: &Arc<GuestLog>) {
-    store.data_mut().wasi = wasi::repeatable(log);
+    let cell = store.data_mut();
+    cell.wasi = wasi::repeatable(log, cell.tape.as_ref());
     // Fails only where the engine does not count; then there is no count at the end.
     let _ = store.set_fuel(u64::MAX);
 }

@@ -28,6 +28,7 @@ use crate::config::{CompileLimits, Limits};
 use crate::shutdown::{self, Shutdown};
 
 pub use crate::hostcalls::{Door, GitGrant, Seen, Witness};
+pub(crate) use wasi::seed;
 pub use anatomy::{Anatomy, CONTRACT_OFFERED, Import, Kind, Link};
 pub use cache::CacheError;
 pub use compile::{CompileError, CompileTask, Compiler, EXIT_MALFORMED, SUBCOMMAND, compile_component};

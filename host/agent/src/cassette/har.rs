@@ -1,0 +1,435 @@
+//! HAR 1.2, which browsers and proxies make and show: a cassette from such a file, and a file of a cassette. What HAR has no
+//! place for stands in members `_agent`, as the form allows; a file without them is a cassette too. What a file says that a
+//! guest never sees (cookies taken apart, sizes, timings) is written for who looks at it, and not read.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use url::Url;
+
+use super::{Asked, Came, Cassette, Exchange, Mask, Note, World};
+
+/// The form of our own members. A higher one is of a newer agent.
+const FORM: u64 = 1;
+
+/// Header fields of how a message was framed or packed: bodies are whole and unpacked here.
+const FRAMING: [&str; 4] = ["content-encoding", "content-length", "transfer-encoding", "connection"];
+
+/// Why a file is no cassette.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CassetteError(String);
+
+/// What was run when a cassette was recorded.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    /// From the manifest.
+    pub name: String,
+    pub version: String,
+    /// SHA-256 of the component.
+    pub digest: String,
+    /// The call as it is typed, word by word.
+    pub call: Vec<String>,
+    /// Of a webhook: its header fields, and its body.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    /// The configuration; secrets in it are replaced by their names.
+    pub config: Value,
+}
+
+/// The file. Members that we do not know are passed over.
+#[derive(Deserialize)]
+struct File {
+    log: Log,
+}
+
+#[derive(Deserialize)]
+struct Log {
+    #[serde(default)]
+    entries: Vec<Entry>,
+    #[serde(rename = "_agent")]
+    agent: Option<Agent>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Agent {
+    form: u64,
+    #[serde(default)]
+    origin: Origin,
+    seed: String,
+    /// Readings of clocks in nanoseconds: the first, and how far each went on from the one before.
+    #[serde(default)]
+    wall: Vec<i64>,
+    #[serde(default)]
+    monotonic: Vec<i64>,
+    #[serde(default)]
+    answers: std::collections::BTreeMap<String, Vec<Note>>,
+    #[serde(default)]
+    left_out: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    #[serde(default)]
+    started_date_time: String,
+    #[serde(default)]
+    time: f64,
+    request: Request,
+    response: Response,
+    #[serde(rename = "_agent", default)]
+    agent: EntryAgent,
+}
+
+/// What HAR has no place for in an entry.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct EntryAgent {
+    /// The name of the credential that the host put in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<String>,
+    /// Where redirects led, if not to the request's own URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// Why there is no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<(String, String)>,
+    /// The guest did not wait for the answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    given_up: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: Vec<Pair>,
+    post_data: Option<PostData>,
+}
+
+#[derive(Deserialize)]
+struct Response {
+    #[serde(default)]
+    status: i64,
+    #[serde(default)]
+    headers: Vec<Pair>,
+    #[serde(default)]
+    content: Content,
+}
+
+#[derive(Deserialize)]
+struct Pair {
+    name: String,
+    #[serde(default)]
+    value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PostData {
+    text: Option<String>,
+    /// Ours: HAR has base64 for answers only.
+    #[serde(rename = "_encoding")]
+    encoding: Option<String>,
+    #[serde(default)]
+    params: Vec<Pair>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Content {
+    text: Option<String>,
+    encoding: Option<String>,
+}
+
+fn wrong<T>(what: impl std::fmt::Display) -> Result<T, CassetteError> {
+    Err(CassetteError(format!("{what}; record it again with --record, or save it as HAR 1.2")))
+}
+
+/// Reads a file.
+pub(super) fn read(bytes: &[u8]) -> Result<Cassette, CassetteError> {
+    // Some browsers begin their files with a mark of the byte order.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let file: File = match serde_json::from_slice(bytes) {
+        Ok(file) => file,
+        Err(error) => return wrong(format!("it is no HAR: {error}")),
+    };
+    let mut exchanges = Vec::with_capacity(file.log.entries.len());
+    for (index, entry) in file.log.entries.into_iter().enumerate() {
+        exchanges.push(exchange(entry).or_else(|why| wrong(format!("log.entries[{index}]: {why}")))?);
+    }
+    let Some(agent) = file.log.agent else { return Ok(Cassette { exchanges, world: None, origin: None, answers_are_live: false }) };
+    if agent.form != FORM {
+        return Err(CassetteError(format!(
+            "its `_agent` has the form {}, and this agent knows form {FORM}; use the agent that recorded it",
+            agent.form
+        )));
+    }
+    let Some(seed) = unhex(&agent.seed) else { return wrong("log._agent.seed is not 64 hexadecimal digits") };
+    let world = World {
+        seed,
+        wall: summed(&agent.wall),
+        monotonic: summed(&agent.monotonic),
+        notes: agent.answers,
+        left_out: agent.left_out,
+    };
+    Ok(Cassette { exchanges, world: Some(world), origin: Some(agent.origin), answers_are_live: false })
+}
+
+fn exchange(entry: Entry) -> Result<Exchange, String> {
+    let Entry { started_date_time, time, request, response, agent } = entry;
+    let body = match request.post_data {
+        None => None,
+        Some(PostData { text: Some(text), encoding, .. }) => Some(bytes_of(text, encoding.as_deref(), "postData")?),
+        // A form that was taken apart, as some browsers give it.
+        Some(PostData { params, .. }) if !params.is_empty() => {
+            let mut form = url::form_urlencoded::Serializer::new(String::new());
+            params.iter().for_each(|pair| drop(form.append_pair(&pair.name, &pair.value)));
+            Some(form.finish().into_bytes())
+        }
+        Some(_) => None,
+    };
+    let came = if let Some((kind, text)) = agent.fault {
+        Came::Fault { kind, text }
+    } else if agent.given_up {
+        Came::Nothing
+    } else {
+        let Some(status) = u16::try_from(response.status).ok().filter(|status| (100..600).contains(status)) else {
+            // A browser writes 0 where it got nothing.
+            let text = "there was no answer when it was recorded".to_owned();
+            return Ok(made(
+                started_date_time,
+                time,
+                Asked { method: request.method, url: request.url, headers: Vec::new(), body: body.map(Bytes::from), credential: None },
+                Came::Fault { kind: "connection".to_owned(), text },
+            ));
+        };
+        let Content { text, encoding } = response.content;
+        let body = bytes_of(text.unwrap_or_default(), encoding.as_deref(), "content")?;
+        let url = agent.url.unwrap_or_else(|| request.url.clone());
+        Came::Answer { status, url, headers: fields(response.headers), body }
+    };
+    let asked = Asked {
+        method: request.method,
+        url: request.url,
+        headers: fields(request.headers),
+        body: body.map(Bytes::from),
+        credential: agent.credential,
+    };
+    Ok(made(started_date_time, time, asked, came))
+}
+
+fn made(started: String, ms: f64, asked: Asked, came: Came) -> Exchange {
+    let started = OffsetDateTime::parse(&started, &Rfc3339).map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
+    let took = Duration::try_from_secs_f64(ms / 1e3).unwrap_or_default();
+    Exchange { asked, came, started, took }
+}
+
+/// Fields as a guest sees them: without what HTTP/2 writes among them, and without what says how the message was packed.
+fn fields(pairs: Vec<Pair>) -> Vec<(String, String)> {
+    pairs
+        .into_iter()
+        .map(|Pair { name, value }| (name.to_ascii_lowercase(), value))
+        .filter(|(name, _)| !name.starts_with(':') && !FRAMING.contains(&name.as_str()))
+        .collect()
+}
+
+fn bytes_of(text: String, encoding: Option<&str>, what: &str) -> Result<Vec<u8>, String> {
+    match encoding {
+        None | Some("") => Ok(text.into_bytes()),
+        Some("base64") => unbase64(&text).ok_or_else(|| format!("{what}.text is not base64")),
+        Some(other) => Err(format!("{what}.encoding is {other:?}; it may be base64")),
+    }
+}
+
+/// The file of a cassette; `mask` looks over all of it once more.
+pub(super) fn write(cassette: &Cassette, mask: &Mask) -> String {
+    let entries: Vec<Value> = cassette.exchanges.iter().map(entry).collect();
+    let world = cassette.world.clone().unwrap_or_default();
+    let agent = Agent {
+        form: FORM,
+        origin: cassette.origin.clone().unwrap_or_default(),
+        seed: world.seed.iter().map(|byte| format!("{byte:02x}")).collect(),
+        wall: steps(&world.wall),
+        monotonic: steps(&world.monotonic),
+        answers: world.notes,
+        left_out: world.left_out,
+    };
+    let mut file = json!({"log": {
+        "version": "1.2",
+        "creator": {"name": "agent", "version": env!("CARGO_PKG_VERSION")},
+        "pages": [],
+        "entries": entries,
+        "_agent": agent,
+    }});
+    mask.document(&mut file);
+    format!("{file:#}\n")
+}
+
+fn entry(exchange: &Exchange) -> Value {
+    let Exchange { asked, came, started, took } = exchange;
+    let started = OffsetDateTime::from(*started).format(&Rfc3339).unwrap_or_default();
+    let ms = took.as_secs_f64() * 1e3;
+    let mut agent = EntryAgent { credential: asked.credential.clone(), ..EntryAgent::default() };
+    let empty = (0, &[][..], &[][..]);
+    let (status, headers, body) = match came {
+        Came::Answer { status, url, headers, body } => {
+            agent.url = Some(url.clone()).filter(|url| *url != asked.url);
+            (*status, &headers[..], &body[..])
+        }
+        Came::Fault { kind, text } => {
+            agent.fault = Some((kind.clone(), text.clone()));
+            empty
+        }
+        Came::Nothing => {
+            agent.given_up = true;
+            empty
+        }
+    };
+    let field = |name: &str| {
+        let found = headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    let mut content = json!({"size": body.len(), "mimeType": field("content-type")});
+    put_text(&mut content, body, "encoding");
+    json!({
+        "startedDateTime": started,
+        "time": ms,
+        "request": request(asked),
+        "response": {
+            "status": status,
+            "statusText": "",
+            "httpVersion": "HTTP/1.1",
+            "cookies": [],
+            "headers": pairs(headers),
+            "content": content,
+            "redirectURL": field("location"),
+            "headersSize": -1,
+            "bodySize": body.len(),
+        },
+        "cache": {},
+        // What is known is the whole.
+        "timings": {"send": 0, "wait": ms, "receive": 0},
+        "_agent": agent,
+    })
+}
+
+fn request(asked: &Asked) -> Value {
+    let query: Vec<Value> = Url::parse(&asked.url)
+        .map(|url| url.query_pairs().map(|(name, value)| json!({"name": name, "value": value})).collect())
+        .unwrap_or_default();
+    let mut request = json!({
+        "method": asked.method,
+        "url": asked.url,
+        "httpVersion": "HTTP/1.1",
+        "cookies": [],
+        "headers": pairs(&asked.headers),
+        "queryString": query,
+        "headersSize": -1,
+        "bodySize": asked.body.as_ref().map_or(0, Bytes::len),
+    });
+    if let Some(body) = &asked.body {
+        let kind = asked.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let mut data = json!({"mimeType": kind.map(|(_, value)| value.as_str()).unwrap_or_default()});
+        put_text(&mut data, body, "_encoding");
+        request["postData"] = data;
+    }
+    request
+}
+
+fn pairs(fields: &[(String, String)]) -> Vec<Value> {
+    fields.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+}
+
+/// A body as text where it is text.
+fn put_text(place: &mut Value, body: &[u8], encoding: &str) {
+    match std::str::from_utf8(body) {
+        Ok(text) => place["text"] = text.into(),
+        Err(_) => {
+            place["text"] = base64(body).into();
+            place[encoding] = "base64".into();
+        }
+    }
+}
+
+/// Readings as steps: they are small, and the clock of the day may step back.
+fn steps(readings: &[u64]) -> Vec<i64> {
+    let mut before = 0_u64;
+    readings
+        .iter()
+        .map(|reading| {
+            let step = reading.wrapping_sub(before).cast_signed();
+            before = *reading;
+            step
+        })
+        .collect()
+}
+
+fn summed(steps: &[i64]) -> Vec<u64> {
+    let mut now = 0_u64;
+    steps
+        .iter()
+        .map(|step| {
+            now = now.wrapping_add(step.cast_unsigned());
+            now
+        })
+        .collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut seed = [0; 32];
+    if text.len() != 2 * seed.len() || !text.is_ascii() {
+        return None;
+    }
+    for (index, byte) in seed.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+    }
+    Some(seed)
+}
+
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// RFC 4648 base64 with padding.
+fn base64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
+        let group = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            let digit = DIGITS[(group >> (18 - 6 * place)) as usize & 63];
+            text.push(if place <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+/// The bytes of a base64 text, with or without padding and line ends, in either alphabet.
+fn unbase64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut group, mut bits) = (0_u32, 0);
+    for byte in text.trim_end().trim_end_matches('=').bytes() {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            b'\r' | b'\n' => continue,
+            _ => return None,
+        };
+        group = group << 6 | u32::from(digit);
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push(u8::try_from(group >> bits & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
+}
