@@ -2,6 +2,7 @@
 //! the house is built is `tidy`.
 mod bad_input;
 mod cage;
+mod cassettes;
 mod commands;
 mod config;
 mod contract;

@@ -4,6 +4,8 @@
 // The peer is the very client that the door is made of, without the door.
 #![allow(clippy::disallowed_types)]
 
+#[path = "replay.rs"]
+mod replay;
 #[path = "report.rs"]
 #[allow(dead_code, reason = "benchmarks share it, and each uses a part of it")]
 mod report;
@@ -57,6 +59,7 @@ fn main() -> Result<()> {
         report.add(Row::new(&name("through a guest"), own, "ms").peer("native reqwest", native));
         report.add(Row::new(&name("by wasi:http"), standard, "ms").peer("native reqwest", native));
     }
+    replay::rows(&bench, &mut report)?;
     report.finish("egress")
 }
 

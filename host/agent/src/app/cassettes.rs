@@ -68,7 +68,8 @@ impl CassetteReport {
             return None;
         }
         let list = |names: &[String]| names.iter().map(|name| format!("\n    {name}")).collect::<String>();
-        let mut why = "the run is not the one on the cassette (record it again with --record, or see what changed):".to_owned();
+        let mut why =
+            "the run is not the one on the cassette (record it again with --record, or see what changed):".to_owned();
         if self.unmatched_count > 0 {
             why.push_str(&format!("\n  {} without a match:{}", self.unmatched_count, list(&self.unmatched)));
         }
@@ -100,7 +101,8 @@ impl Taped {
                 Some(Arc::new(faults.map_err(|error| AppError::Usage(error.to_string()))?))
             }
         };
-        let failed = |path: &Path, error| AppError::Failed(format!("--record {}: {error}; choose another", path.display()));
+        let failed =
+            |path: &Path, error| AppError::Failed(format!("--record {}: {error}; choose another", path.display()));
         let new_file = match &taping.record {
             Some(path) => Some(NewFile::begin(path).map_err(|error| failed(path, error))?),
             None => None,
@@ -235,11 +237,10 @@ fn call_of(origin: &Origin) -> Result<AuthorCall, AppError> {
         ["onboard", kind] => AuthorCall::Onboard { kind: (*kind).to_owned() },
         ["export"] => AuthorCall::Export,
         ["mutate", name, data] => AuthorCall::Mutate { name: (*name).to_owned(), data: (*data).to_owned() },
-        ["webhook"] => {
-            AuthorCall::Webhook { headers: origin.headers.clone(), body: origin.body.clone().into_bytes() }
-        }
+        ["webhook"] => AuthorCall::Webhook { headers: origin.headers.clone(), body: origin.body.clone().into_bytes() },
         _ => {
-            let told = format!("the cassette was recorded of the call `{}`, which is none; name the call", words.join(" "));
+            let told =
+                format!("the cassette was recorded of the call `{}`, which is none; name the call", words.join(" "));
             return Err(AppError::Usage(told));
         }
     })

@@ -28,7 +28,7 @@ use crate::error_chain;
 use crate::export::{ModelMisfits, Sample, Sent, SessionSummary};
 use crate::git::GitMemory;
 use crate::logs::Logs;
-use crate::sandbox::{self, kill, Call, LoadError, Loaded, Sandbox, Seen, Witness};
+use crate::sandbox::{self, Call, LoadError, Loaded, Sandbox, Seen, Witness, kill};
 use crate::shutdown::Shutdown;
 use crate::store::{Codec, Store};
 
@@ -477,7 +477,9 @@ impl Alone {
         (report.log_lines, report.log_lines_suppressed) = (log_lines, log_lines_suppressed);
         report.bytes_records = record_bytes;
         (report.cassette, report.faults) = (self.taped.report(), self.taped.faults_report());
-        if let (OutcomeKind::Ok, Some(why)) = (report.outcome, report.cassette.as_ref().and_then(CassetteReport::broken)) {
+        if let (OutcomeKind::Ok, Some(why)) =
+            (report.outcome, report.cassette.as_ref().and_then(CassetteReport::broken))
+        {
             (report.outcome, report.reason) = (OutcomeKind::Failed, Some(why));
         }
         (report.requests, report.requests_left_out) = (exchanges, exchanges_left_out);

@@ -129,7 +129,7 @@ fn parse(text: &str) -> Option<(Fault, Point)> {
         ("drip", None) => Fault::Drip(DRIP_DEFAULT),
         ("drip", Some(secs)) => {
             let time = Duration::try_from_secs_f64(secs.parse().ok()?).ok()?;
-            Fault::Drip(time).filter(time <= DRIP_MAX)?
+            (time <= DRIP_MAX).then_some(Fault::Drip(time))?
         }
         (status, None) => Fault::Status(status.parse().ok().filter(|status| (400..600).contains(status))?),
         _ => return None,
@@ -146,12 +146,6 @@ fn parse(text: &str) -> Option<(Fault, Point)> {
     match point {
         Point::These(first, last) if first == 0 || last < first => None,
         point => Some((fault, point)),
-    }
-}
-
-impl Fault {
-    fn filter(self, good: bool) -> Option<Fault> {
-        good.then_some(self)
     }
 }
 

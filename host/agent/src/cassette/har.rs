@@ -165,7 +165,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Cassette, CassetteError> {
     for (index, entry) in file.log.entries.into_iter().enumerate() {
         exchanges.push(exchange(entry).or_else(|why| wrong(format!("log.entries[{index}]: {why}")))?);
     }
-    let Some(agent) = file.log.agent else { return Ok(Cassette { exchanges, world: None, origin: None, answers_are_live: false }) };
+    let Some(agent) = file.log.agent else {
+        return Ok(Cassette { exchanges, world: None, origin: None, answers_are_live: false });
+    };
     if agent.form != FORM {
         return Err(CassetteError(format!(
             "its `_agent` has the form {}, and this agent knows form {FORM}; use the agent that recorded it",
@@ -191,7 +193,7 @@ fn exchange(entry: Entry) -> Result<Exchange, String> {
         // A form that was taken apart, as some browsers give it.
         Some(PostData { params, .. }) if !params.is_empty() => {
             let mut form = url::form_urlencoded::Serializer::new(String::new());
-            params.iter().for_each(|pair| drop(form.append_pair(&pair.name, &pair.value)));
+            form.extend_pairs(params.iter().map(|pair| (&pair.name, &pair.value)));
             Some(form.finish().into_bytes())
         }
         Some(_) => None,
@@ -201,20 +203,7 @@ fn exchange(entry: Entry) -> Result<Exchange, String> {
     } else if agent.given_up {
         Came::Nothing
     } else {
-        let Some(status) = u16::try_from(response.status).ok().filter(|status| (100..600).contains(status)) else {
-            // A browser writes 0 where it got nothing.
-            let text = "there was no answer when it was recorded".to_owned();
-            return Ok(made(
-                started_date_time,
-                time,
-                Asked { method: request.method, url: request.url, headers: Vec::new(), body: body.map(Bytes::from), credential: None },
-                Came::Fault { kind: "connection".to_owned(), text },
-            ));
-        };
-        let Content { text, encoding } = response.content;
-        let body = bytes_of(text.unwrap_or_default(), encoding.as_deref(), "content")?;
-        let url = agent.url.unwrap_or_else(|| request.url.clone());
-        Came::Answer { status, url, headers: fields(response.headers), body }
+        answered(response, agent.url.unwrap_or_else(|| request.url.clone()))?
     };
     let asked = Asked {
         method: request.method,
@@ -223,13 +212,20 @@ fn exchange(entry: Entry) -> Result<Exchange, String> {
         body: body.map(Bytes::from),
         credential: agent.credential,
     };
-    Ok(made(started_date_time, time, asked, came))
+    let started = OffsetDateTime::parse(&started_date_time, &Rfc3339).map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
+    let took = Duration::try_from_secs_f64(time / 1e3).unwrap_or_default();
+    Ok(Exchange { asked, came, started, took })
 }
 
-fn made(started: String, ms: f64, asked: Asked, came: Came) -> Exchange {
-    let started = OffsetDateTime::parse(&started, &Rfc3339).map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
-    let took = Duration::try_from_secs_f64(ms / 1e3).unwrap_or_default();
-    Exchange { asked, came, started, took }
+fn answered(response: Response, url: String) -> Result<Came, String> {
+    let Some(status) = u16::try_from(response.status).ok().filter(|status| (100..600).contains(status)) else {
+        // A browser writes 0 where it got nothing.
+        let text = "there was no answer when it was recorded".to_owned();
+        return Ok(Came::Fault { kind: "connection".to_owned(), text });
+    };
+    let Content { text, encoding } = response.content;
+    let body = bytes_of(text.unwrap_or_default(), encoding.as_deref(), "content")?;
+    Ok(Came::Answer { status, url, headers: fields(response.headers), body })
 }
 
 /// Fields as a guest sees them: without what HTTP/2 writes among them, and without what says how the message was packed.

@@ -119,7 +119,8 @@ impl Mask {
 
     /// Remembers credentials that a server has just made: they are struck out here and in all that follows.
     fn learn(&mut self, body: &[u8]) {
-        if body.len() > SEARCHED_BYTES_MAX || !TOKEN_MEMBERS.iter().any(|name| memmem::find(body, name.as_bytes()).is_some())
+        if body.len() > SEARCHED_BYTES_MAX
+            || !TOKEN_MEMBERS.iter().any(|name| memmem::find(body, name.as_bytes()).is_some())
         {
             return;
         }

@@ -295,11 +295,9 @@ impl Tape {
     #[must_use]
     pub fn used(&self) -> Use {
         match &*self.mode() {
-            Mode::Record(recorder) => Use {
-                requests: recorder.exchanges.len() as u64,
-                left_out: recorder.world.left_out,
-                ..Use::default()
-            },
+            Mode::Record(recorder) => {
+                Use { requests: recorder.exchanges.len() as u64, left_out: recorder.world.left_out, ..Use::default() }
+            }
             Mode::Replay(player) => player.used(),
         }
     }
@@ -324,8 +322,7 @@ impl Recorder {
         }
         self.body_bytes += bytes;
         self.mask.asked(&mut asked);
-        let exchange =
-            Exchange { asked, came: Came::Nothing, started: SystemTime::now(), took: Duration::default() };
+        let exchange = Exchange { asked, came: Came::Nothing, started: SystemTime::now(), took: Duration::default() };
         self.exchanges.push(exchange);
         Place(Some(self.exchanges.len() - 1))
     }

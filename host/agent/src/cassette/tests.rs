@@ -137,14 +137,20 @@ fn secrets_are_replaced_by_their_names() {
     let mut sent = asked("POST", "https://api.example.com/?key=hunter2-hunter2", Some("k=hunter2-hunter2"));
     sent.headers.push(("x-other".to_owned(), "aHVudGVyMi1odW50ZXIy".to_owned()));
     exchange(&tape, sent, answer(br#"{"echo": "hunter2-hunter2", "access_token": "made-just-now"}"#));
-    exchange(&tape, asked("GET", "https://api.example.com/?access=made-just-now", None), answer(b"\xffhunter2-hunter2"));
+    exchange(
+        &tape,
+        asked("GET", "https://api.example.com/?access=made-just-now", None),
+        answer(b"\xffhunter2-hunter2"),
+    );
     tape.note("state.get a", &"hunter2-hunter2");
     let config = serde_json::json!({"token": "hunter2-hunter2"});
     let file = tape.write(Origin { config, ..Origin::default() }).unwrap();
     for secret in ["hunter2", "aHVudGVyMi1odW50ZXIy", "typed-by-hand", "topsecret", "made-just-now"] {
         assert!(!file.contains(secret), "{secret} stands in {file}");
     }
-    for name in ["{{secret:token}}", "{{secret:authorization}}", "sid={{secret:cookie}}; Path=/", "{{secret:access_token}}"] {
+    for name in
+        ["{{secret:token}}", "{{secret:authorization}}", "sid={{secret:cookie}}; Path=/", "{{secret:access_token}}"]
+    {
         assert!(file.contains(name), "{name} does not stand in {file}");
     }
     // Who has the secret still finds the request.
@@ -152,7 +158,10 @@ fn secrets_are_replaced_by_their_names() {
     mask.add("token", [b"hunter2-hunter2".to_vec()]);
     let again = Tape::replay(Cassette::read(file.as_bytes()).unwrap(), mask, true);
     let sent = asked("POST", "https://api.example.com/?key=hunter2-hunter2", Some("k=hunter2-hunter2"));
-    assert_eq!(body(played(&again, sent)), br#"{"echo": "{{secret:token}}", "access_token": "{{secret:access_token}}"}"#);
+    assert_eq!(
+        body(played(&again, sent)),
+        br#"{"echo": "{{secret:token}}", "access_token": "{{secret:access_token}}"}"#
+    );
 }
 
 #[test]

@@ -140,7 +140,8 @@ fn cassette(report: &RunWasmReport) -> String {
     }
     let Some(cassette) = &report.cassette else { return out };
     let file = escape(&cassette.file.display().to_string());
-    out.push_str(&format!("{} {} of {file}", cassette.mode, counted(cassette.requests, "request")));
+    let preposition = if cassette.mode == "recorded" { "in" } else { "from" };
+    out.push_str(&format!("{} {} {preposition} {file}", counted(cassette.requests, "request"), cassette.mode));
     for (count_of, what) in [
         (cassette.loose, "matched by their URL alone"),
         (cassette.unmatched_count, "without a match"),

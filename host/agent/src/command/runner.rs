@@ -62,11 +62,8 @@ impl Prepared {
     /// For a run in which nothing goes out: grants all that the manifest asks for, credentials too. They have no values.
     pub fn grant_to_replay(&mut self) {
         self.grant_asked();
-        let nothing = || Credential {
-            source: SecretSource::Env(String::new()),
-            placement: Placement::Bearer,
-            hosts: Vec::new(),
-        };
+        let nothing =
+            || Credential { source: SecretSource::Env(String::new()), placement: Placement::Bearer, hosts: Vec::new() };
         let mut policy = (*self.policy).clone();
         for name in &policy.credentials_asked {
             policy.credentials.entry(name.clone()).or_insert_with(nothing);

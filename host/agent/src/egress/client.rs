@@ -361,9 +361,9 @@ impl Egress {
                 return match want {
                     Want::Whole(_) => instead.map(Got::Whole),
                     // A head has a connection behind it, and here is none.
-                    Want::Head(_) => Err(instead.err().unwrap_or_else(|| {
-                        EgressError::Connection("the server failed (by --fault)".to_owned())
-                    })),
+                    Want::Head(_) => Err(instead
+                        .err()
+                        .unwrap_or_else(|| EgressError::Connection("the server failed (by --fault)".to_owned()))),
                 };
             }
             let (mut answer, secret) = self.start(policy, request, judged).await?;

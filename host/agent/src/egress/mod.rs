@@ -32,12 +32,12 @@ mod tries;
 mod unpack;
 
 pub use client::Egress;
-pub(crate) use secrets::forms as secret_forms;
 pub(crate) use client::{HEADER_BYTES_MAX, HEADERS_MAX};
 pub use ledger::{Account, Denial, Exchange, Lack, Ledger};
 pub use pauses::Pause;
 pub(crate) use redirect::REDIRECTS_MAX;
 pub(crate) use room::{Held, Room, fields_bytes};
+pub(crate) use secrets::forms as secret_forms;
 pub(crate) use stream::{Stream, StreamLimits};
 pub(crate) use tries::RETRIES_MAX;
 

@@ -189,6 +189,11 @@ impl Knock {
         self.witness.clone()
     }
 
+    /// Whether what the guest sees is recorded or played.
+    pub(super) fn is_taped(&self) -> bool {
+        self.tape.is_some()
+    }
+
     /// A part of the room, with nothing in it yet.
     pub(super) fn part(&self) -> Held {
         self.room.part()
@@ -298,11 +303,7 @@ impl Guest {
     }
 
     /// Waits until one of them has landed, or the time is over.
-    async fn any_landed(
-        &mut self,
-        pendings: &[Resource<PendingEntry>],
-        timeout_ms: u32,
-    ) -> wasmtime::Result<Vec<u32>> {
+    async fn any_landed(&mut self, pendings: &[Resource<PendingEntry>], timeout_ms: u32) -> wasmtime::Result<Vec<u32>> {
         let timeout = Duration::from_millis(u64::from(timeout_ms.min(*TIMEOUT_MS.end())));
         let deadline = tokio::time::Instant::now() + timeout;
         let told = Arc::clone(&self.flights.landed);

@@ -155,7 +155,7 @@ impl Guest {
 
     /// The way out by standard `wasi:http`: the same one.
     pub(crate) fn outgoing(&self) -> Outgoing {
-        Outgoing { knock: self.knock(), log: Arc::clone(&self.door.log) }
+        Outgoing { knock: self.knock(), log: Arc::clone(&self.door.log), line: wasi_http::Line::default() }
     }
 
     /// The run, or the refusal that a session call gets where nothing is exported.

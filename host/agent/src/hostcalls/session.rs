@@ -263,7 +263,9 @@ impl session::HostSession for Guest {
         let (run, id) = self.take_session(handle)?;
         let repeatable = self.door.witness.as_ref().is_some_and(|witness| witness.is_repeatable());
         let work = async {
-            if let Err(error) = length("the cursor", last_processed.as_deref().unwrap_or_default(), 0..=CURSOR_BYTES_MAX) {
+            if let Err(error) =
+                length("the cursor", last_processed.as_deref().unwrap_or_default(), 0..=CURSOR_BYTES_MAX)
+            {
                 return Ok(Err(error));
             }
             let ended = run.done(id, last_processed.as_deref()).await.map_err(types::Error::from);

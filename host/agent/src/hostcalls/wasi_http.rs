@@ -5,6 +5,7 @@
 //! What the standard has no place for stands in header fields that begin with `agent-`: the options of the contract's
 //! requests (`agent-auth: github`). They are taken out here and go nowhere.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::Guest;
@@ -30,6 +32,23 @@ const OPTION_PREFIX: &str = "agent-";
 pub(crate) struct Outgoing {
     pub(super) knock: Knock,
     pub(super) log: Arc<GuestLog>,
+    pub(super) line: Line,
+}
+
+/// Answers in the order of their requests, for a guest that is recorded or played: which of several has landed is asked of
+/// the engine here, and not of a host call whose answer could be noted.
+#[derive(Default)]
+pub(super) struct Line {
+    /// Ends with the exchange before.
+    last: Option<oneshot::Receiver<Infallible>>,
+}
+
+impl Line {
+    /// A place at the end: what to wait for, and what the next waits for.
+    fn join(&mut self) -> (Option<oneshot::Receiver<Infallible>>, oneshot::Sender<Infallible>) {
+        let (mine, next) = oneshot::channel();
+        (self.last.replace(next), mine)
+    }
 }
 
 /// What the standard calls the end of an exchange's input and output. Ours is over when the answer is there.
@@ -44,8 +63,14 @@ impl WasiHttpHooks for Outgoing {
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error>> + Send> {
         self.knock.enters("wasi:http.handle");
         let (knock, log) = (self.knock.clone(), Arc::clone(&self.log));
+        let place = knock.is_taped().then(|| self.line.join());
         Box::new(async move {
-            let answer = exchange(knock, request, options).await.map_err(|error| code(error, &log))?;
+            let answer = exchange(knock, request, options).await;
+            // Held until here, and let go of however this ends, so that the next is not kept for ever.
+            if let Some((Some(before), _mine)) = place {
+                let _ = before.await;
+            }
+            let answer = answer.map_err(|error| code(error, &log))?;
             Ok((answer, Box::new(async { Ok(()) }) as Io))
         })
     }

@@ -28,13 +28,13 @@ use crate::config::{CompileLimits, Limits};
 use crate::shutdown::{self, Shutdown};
 
 pub use crate::hostcalls::{Door, GitGrant, Seen, Witness};
-pub(crate) use wasi::seed;
 pub use anatomy::{Anatomy, CONTRACT_OFFERED, Import, Kind, Link};
 pub use cache::CacheError;
 pub use compile::{CompileError, CompileTask, Compiler, EXIT_MALFORMED, SUBCOMMAND, compile_component};
 pub use confine::keep_memory_private;
 pub use limits::ManualTime;
 pub use load::{COMPONENT_BYTES_MAX, LoadError};
+pub(crate) use wasi::seed;
 
 /// How long a guest has, after the end has been asked for, to reach its next checkpoint and return.
 pub const GRACE: Duration = Duration::from_secs(10);
