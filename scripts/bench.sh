@@ -2,7 +2,7 @@
 # Runs the benchmarks of one area, or of all. Each prints a table and writes target/bench/AREA.json. Argument: the area.
 set -euo pipefail
 area=$1
-areas=(runtime ripsrc github)
+areas=(runtime ripsrc egress github)
 cargo=${CARGO:-cargo}
 
 if [ "$area" != all ]; then

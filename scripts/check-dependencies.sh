@@ -20,7 +20,13 @@ without() {
 
 host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
 # TLS is rustls with ring, and libgit2 has neither TLS nor SSH of its own: nothing of the system's is linked.
-without agent "$host" openssl-sys native-tls aws-lc-rs aws-lc-sys libssh2-sys wasmtime-wasi-http
+without agent "$host" openssl-sys native-tls aws-lc-rs aws-lc-sys libssh2-sys
+# Guests' wasi:http is served by the agent's own client: of that crate there are the types, and no client beside ours.
+if ("$cargo" tree --locked --offline -p agent --target "$host" -e features -i wasmtime-wasi-http 2>/dev/null ||
+    "$cargo" tree --locked -p agent --target "$host" -e features -i wasmtime-wasi-http) | grep -q default-send-request; then
+    echo "error: agent builds wasmtime-wasi-http's own client; leave its feature default-send-request out" >&2
+    wrong=1
+fi
 # The history reader is a library of its own: synchronous, without a database, and it clones nothing.
 without ripsrc "$host" agent tokio reqwest wasmtime rusqlite git2
 # The simulator is built in seconds, and shares nothing with what is tested against it.

@@ -21,4 +21,5 @@ mod published;
 mod ripsrc;
 mod run_wasm;
 mod store;
+mod threats;
 mod tidy;

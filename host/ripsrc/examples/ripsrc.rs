@@ -1,10 +1,11 @@
 //! Tries the library: `ripsrc code|branches|validate REPO`. The agent's command is another.
 //!
-//! Options: `--no-blame`, `--all-branches`, `--threads N`, `--no-count`, `--checkpoint DIR`, `--quiet` (count the records instead of printing them); of
-//! `validate`, `--commits N` and `--seed N`.
+//! Options: `--no-blame`, `--all-branches`, `--threads N`, `--memory BYTES`, `--no-count`, `--checkpoint DIR`, `--quiet`
+//! (count the records instead of printing them), `--phases` (seconds of each phase, and the process' own memory); of `validate`, `--commits N` and `--seed N`.
 
 use ripsrc::{Options, Record, Repository, Scope};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -18,8 +19,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         count: (!has("--no-count")).then(ripsrc::count::Options::default),
         checkpoint: value("--checkpoint").map(Into::into),
         threads: value("--threads").map_or(Ok(0), |text| text.parse())?,
+        memory_max: value("--memory").map_or(Ok(1_000_000_000), |text| text.parse())?,
         ..Options::default()
     };
+    if has("--phases") {
+        let watch = options.watch.clone();
+        std::thread::spawn(move || phases(&watch));
+    }
     match command.as_str() {
         "code" => code(&repository, &options, has("--quiet")),
         "branches" => {
@@ -75,4 +81,22 @@ fn code(repository: &Repository, options: &Options, quiet: bool) -> Result<(), B
     );
     eprintln!("checkpoint: {:?}, {} recomputed, next {:?}", summary.checkpoint, summary.recomputed, summary.next);
     Ok(())
+}
+
+/// Tells when a phase ends, and what memory of its own the process was seen to use by then. What is mapped of files comes
+/// on top, which the system takes back when it needs it.
+fn phases(watch: &ripsrc::Watch) {
+    let (mut phase, mut since, mut most) = (watch.progress().phase, Instant::now(), 0u64);
+    loop {
+        std::thread::sleep(Duration::from_millis(2));
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kilobytes = own.and_then(|own| own.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default();
+        most = most.max(kilobytes);
+        let now = watch.progress().phase;
+        if now != phase {
+            eprintln!("{phase:?} {:.3} s, own memory up to {most} kB", since.elapsed().as_secs_f64());
+            (phase, since) = (now, Instant::now());
+        }
+    }
 }

@@ -35,17 +35,35 @@ enum Node {
 }
 
 impl State {
-    /// A map for paths with numbers below `paths`.
-    pub fn new(paths: usize) -> Self {
-        let mut levels = 0;
-        while paths > WIDTH << (WIDTH_BITS * levels) {
-            levels += 1;
+    /// Whether a path's number is too large for a map of this height.
+    fn is_beyond(&self, path: PathId) -> bool {
+        u64::from(path) >> (WIDTH_BITS * (self.levels + 1)) > 0
+    }
+
+    /// The same maps, all as high as the highest of them.
+    pub fn leveled(states: Vec<Self>) -> Vec<Self> {
+        let levels = states.iter().map(|state| state.levels).max().unwrap_or(0);
+        let raise = |mut state: Self| {
+            while state.levels < levels {
+                state.grow();
+            }
+            state
+        };
+        states.into_iter().map(raise).collect()
+    }
+
+    /// Adds a level above.
+    fn grow(&mut self) {
+        if let Some(root) = self.root.take() {
+            let mut below = std::array::from_fn(|_| None);
+            below[0] = Some(root);
+            self.root = Some(Rc::new(Node::Inner(below)));
         }
-        Self { root: None, levels }
+        self.levels += 1;
     }
 
     pub fn get(&self, path: PathId) -> Option<&Owners> {
-        let mut node = self.root.as_deref()?;
+        let mut node = self.root.as_deref().filter(|_| !self.is_beyond(path))?;
         let mut level = self.levels;
         loop {
             let at = (path >> (WIDTH_BITS * level)) as usize % WIDTH;
@@ -65,6 +83,9 @@ impl State {
                 Node::Inner(std::array::from_fn(|_| None))
             })
         };
+        while self.is_beyond(path) {
+            self.grow();
+        }
         let mut level = self.levels;
         let mut node = self.root.get_or_insert_with(|| new(level));
         loop {
@@ -83,6 +104,7 @@ impl State {
     }
 
     /// Paths that another map has differently, by path, with what this one has. What the two share isn't looked at.
+    /// They must be of one height (`leveled`).
     pub fn differences<'a>(&'a self, other: &'a Self) -> Vec<(PathId, Option<&'a Owners>)> {
         fn same(a: Option<&Rc<Node>>, b: Option<&Rc<Node>>) -> bool {
             match (a, b) {
@@ -151,14 +173,18 @@ impl State {
     }
 }
 
-/// The pass over the commits.
-pub(crate) struct Composer<'a> {
-    commits: &'a Commits,
-    changes: &'a Changes,
-    diffs: &'a [Option<Diff>],
+/// What is known of a window's commits.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub commits: &'a Commits,
+    pub changes: &'a Changes,
+    pub diffs: &'a [Option<Diff>],
     /// Lines of each content, None if it cannot be read.
-    lines: &'a dyn Fn(BlobId) -> Option<u32>,
-    paths: usize,
+    pub lines: &'a dyn Fn(BlobId) -> Option<u32>,
+}
+
+/// The pass over the commits, window by window.
+pub(crate) struct Composer {
     states: HashMap<CommitId, State>,
     /// Children of each commit that have not been composed.
     children: Vec<u32>,
@@ -166,22 +192,15 @@ pub(crate) struct Composer<'a> {
     keep: Vec<bool>,
 }
 
-impl<'a> Composer<'a> {
-    pub fn new(
-        commits: &'a Commits,
-        changes: &'a Changes,
-        diffs: &'a [Option<Diff>],
-        lines: &'a dyn Fn(BlobId) -> Option<u32>,
-        paths: usize,
-        keep: &[CommitId],
-    ) -> Self {
+impl Composer {
+    pub fn new(commits: &Commits, keep: &[CommitId]) -> Self {
         let mut children = vec![0; commits.list.len()];
         for parent in commits.list.iter().flat_map(|commit| &commit.parents) {
             children[*parent as usize] += 1;
         }
         let mut kept = vec![false; commits.list.len()];
         keep.iter().for_each(|commit| kept[*commit as usize] = true);
-        Self { commits, changes, diffs, lines, paths, states: HashMap::new(), children, keep: kept }
+        Self { states: HashMap::new(), children, keep: kept }
     }
 
     /// Gives a commit that was composed before its state.
@@ -194,11 +213,11 @@ impl<'a> Composer<'a> {
     }
 
     /// Composes a commit and gives the owners of each file that it changed, in the order of its steps.
-    pub fn compose(&mut self, number: CommitId) -> Vec<Option<Owners>> {
-        let commit = &self.commits.list[number as usize];
-        let steps = &self.changes.steps[number as usize];
-        let owners: Vec<Option<Owners>> = steps.iter().map(|step| self.owners(number, step)).collect();
-        let taken = self.changes.taken.get(&number).map_or(&[][..], |taken| taken);
+    pub fn compose(&mut self, number: CommitId, known: Known<'_>) -> Vec<Option<Owners>> {
+        let commit = &known.commits.list[number as usize];
+        let steps = known.changes.steps(number);
+        let owners: Vec<Option<Owners>> = steps.iter().map(|step| self.owners(number, step, known)).collect();
+        let taken = known.changes.taken.get(&number).map_or(&[][..], |taken| taken);
         let of =
             |(parent, path): (CommitId, PathId)| self.states.get(&parent).and_then(|state| state.get(path).cloned());
         let taken: Vec<(PathId, Option<Owners>)> =
@@ -212,7 +231,7 @@ impl<'a> Composer<'a> {
             Some(parent) => self.states.get(&parent).cloned(),
             None => None,
         }
-        .unwrap_or_else(|| State::new(self.paths));
+        .unwrap_or_default();
         for (step, owners) in steps.iter().zip(&owners) {
             state.set(step.path, owners.clone());
         }
@@ -232,22 +251,22 @@ impl<'a> Composer<'a> {
         owners
     }
 
-    fn owners(&self, number: CommitId, step: &Step) -> Option<Owners> {
+    fn owners(&self, number: CommitId, step: &Step, known: Known<'_>) -> Option<Owners> {
         let of = |parent: &CommitId, path: PathId| self.states.get(parent).and_then(|state| state.get(path).cloned());
         match &step.source {
             Source::Gone => None,
             Source::Same { parent, path } => Some(of(parent, *path).flatten()),
             Source::New => {
-                let lines = step.blob.and_then(|blob| (self.lines)(blob));
+                let lines = step.blob.and_then(|blob| (known.lines)(blob));
                 Some(lines.map(|count| own(number, count)))
             }
             Source::Parts(parts) => {
-                let (_, new) = self.changes.pairs[parts[0].pair as usize];
-                let Some(lines) = (self.lines)(new) else { return Some(None) };
+                let (_, new) = known.changes.pairs[parts[0].pair as usize];
+                let Some(lines) = (known.lines)(new) else { return Some(None) };
                 let all: Option<Vec<Parent<'_>>> = parts
                     .iter()
                     .map(|Part { parent, path, pair }| {
-                        Some((of(parent, *path).flatten()?, self.diffs[*pair as usize].as_ref()?))
+                        Some((of(parent, *path).flatten()?, known.diffs[*pair as usize].as_ref()?))
                     })
                     .collect();
                 Some(all.map(|all| match all.as_slice() {
@@ -377,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_state_keeps_what_it_is_told() {
-        let mut state = State::new(5000);
+        let mut state = State::default();
         for path in [0, 31, 32, 1023, 1024, 4999] {
             state.set(path, Some(Some(own(path, 1))));
         }
@@ -391,7 +410,13 @@ mod tests {
         state.set(1023, Some(None));
         state.set(31, before.get(31).cloned());
         assert_eq!(differences(&state, &before), [10_032, 1023]);
-        assert_eq!(differences(&before, &State::new(5000)), [0, 31, 32, 1023, 1024, 4999]);
+        let empty = State { levels: before.levels, ..State::default() };
+        assert_eq!(differences(&before, &empty), [0, 31, 32, 1023, 1024, 4999]);
+        let mut taller = before.clone();
+        taller.set(40_000, Some(None));
+        let both = State::leveled(vec![before.clone(), taller]);
+        assert_eq!(differences(&both[1], &both[0]), [40_000]);
+        assert!(before.get(40_000).is_none() && both[0].get(4999).is_some());
         let paths: Vec<_> = before.iter().into_iter().map(|(path, _)| path).collect();
         assert_eq!(paths, [0, 31, 32, 1023, 1024, 4999]);
     }

@@ -1,7 +1,8 @@
-//! What each commit changes, and from where each changed file takes its lines: the plan of a run, made of commits and
+//! What each commit changes, and from where each changed file takes its lines: the plan of a window, made of commits and
 //! trees before any file is read, except for those that may have been renamed. Reading files is `blobs`', composing
 //! owners `blame`'s.
 
+use crate::memory::Share;
 use crate::objects::forest::Forest;
 use crate::objects::{ObjId, Odb};
 use crate::rename::{Sides, SketchWorker, Sketches};
@@ -10,6 +11,7 @@ use crate::walk::{CommitId, Commits};
 use crate::watch::{Phase, Watch};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 /// Number of a file's content.
 pub(crate) type BlobId = u32;
@@ -20,6 +22,10 @@ pub(crate) type PairId = u32;
 const SKETCHES_MAX: usize = 40_000;
 /// Changed paths of a batch of commits: some ten megabytes.
 const BATCH_CHANGES_MAX: usize = 200_000;
+/// What a step costs in memory, in bytes: itself, its contents and its pair, tables included.
+const STEP_COST: usize = 240;
+/// What a path costs that a merge takes over, in bytes.
+const TAKEN_COST: usize = 24;
 
 /// Where a file's lines come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,14 +89,19 @@ pub(crate) struct Taken {
 /// The plan.
 #[derive(Default)]
 pub(crate) struct Changes {
-    /// What each commit does, by the commit's number.
-    pub steps: Vec<Box<[Step]>>,
+    /// The window's first commit.
+    first: CommitId,
+    /// What each of its commits does.
+    steps: Vec<Box<[Step]>>,
     /// What merges take over, by the commit's number.
     pub taken: HashMap<CommitId, Box<[Taken]>, RandomState>,
     pub blobs: Vec<ObjId>,
     /// A path that has each content, for whoever reads them path by path.
     pub blob_paths: Vec<PathId>,
     pub pairs: Vec<(BlobId, BlobId)>,
+    /// Commits whose files were too many or too large for the memory granted to look for renames among those that were
+    /// edited as well.
+    pub unsketched: u64,
     blob_ids: HashMap<ObjId, BlobId, RandomState>,
     pair_ids: HashMap<(BlobId, BlobId), PairId, RandomState>,
 }
@@ -101,6 +112,10 @@ pub(crate) struct Input<'a> {
     pub forest: &'a mut Forest,
     pub commits: &'a Commits,
     pub trees: &'a mut Trees,
+    /// The window.
+    pub range: Range<CommitId>,
+    /// What the window may take of memory.
+    pub share: &'a Share,
     pub threads: usize,
     pub rename_limit: usize,
     /// Without, files' lines are only counted.
@@ -116,36 +131,43 @@ struct Raw {
     others: Vec<Vec<Option<File>>>,
     /// What came and went since each parent, where it matters.
     sides: Vec<Sides>,
+    /// Files whose sketches are needed to tell renames.
+    needed: Vec<ObjId>,
 }
 
-/// Makes the plan.
+/// Makes the plan. If the window's share of memory doesn't suffice, it is full afterwards, and the plan is not whole.
 pub(crate) fn plan(input: &mut Input<'_>) -> Result<Changes, TreeError> {
-    let mut plan = Changes::default();
+    let range = input.range.clone();
+    let mut plan = Changes { first: range.start, ..Changes::default() };
     let mut batch = vec![];
     let mut needed: HashSet<ObjId> = HashSet::new();
     let mut changed = 0;
-    input.watch.begin(Phase::Changes, input.commits.list.len());
-    for (number, commit) in input.commits.list.iter().enumerate() {
+    input.watch.begin_at(Phase::Changes, range.start as usize, input.commits.list.len());
+    for number in range.clone() {
         if input.watch.stopped() {
             return Err(TreeError::Stopped);
         }
         input.watch.add(1);
-        if !commit.edge {
-            let raw = raw(input.trees, input.commits, number as CommitId)?;
-            needed.extend(raw.sides.iter().flat_map(Sides::needed));
+        if !input.commits.list[number as usize].edge {
+            let mut raw = raw(input.trees, input.commits, number)?;
+            raw.needed = raw.sides.iter().flat_map(Sides::needed).collect();
+            needed.extend(raw.needed.iter().copied());
             changed += raw.changes.len();
             batch.push(raw);
         }
         if needed.len() > SKETCHES_MAX || changed > BATCH_CHANGES_MAX {
             changed = 0;
             plan.finish(input, &mut batch, &mut needed);
+            if input.share.is_full() {
+                return Ok(plan);
+            }
         }
     }
     plan.finish(input, &mut batch, &mut needed);
     if input.watch.stopped() {
         return Err(TreeError::Stopped);
     }
-    plan.steps.resize(input.commits.list.len(), Box::default());
+    plan.steps.resize(range.len(), Box::default());
     Ok(plan)
 }
 
@@ -155,7 +177,7 @@ fn raw(trees: &mut Trees, commits: &Commits, number: CommitId) -> Result<Raw, Tr
     let tree_of = |parent: CommitId| commits.list[parent as usize].tree;
     let mut changes = vec![];
     trees.diff(commit.parents.first().map(|parent| tree_of(*parent)), Some(commit.tree), &mut changes)?;
-    let mut raw = Raw { commit: number, changes, others: vec![], sides: vec![] };
+    let mut raw = Raw { commit: number, changes, others: vec![], sides: vec![], needed: vec![] };
     if commit.parents.is_empty() {
         return Ok(raw);
     }
@@ -193,22 +215,61 @@ fn raw(trees: &mut Trees, commits: &Commits, number: CommitId) -> Result<Raw, Tr
     Ok(raw)
 }
 
+/// Sketches of the files of some commits that may have been renamed. None if they don't fit into memory together.
+fn sketches(input: &mut Input<'_>, batch: &[Raw]) -> Option<Sketches> {
+    let needed: HashSet<ObjId> = batch.iter().flat_map(|raw| raw.needed.iter().copied()).collect();
+    let mut wanted: Vec<ObjId> = needed.into_iter().collect();
+    wanted.sort_unstable();
+    let mut sketches = Sketches::default();
+    if !wanted.is_empty() {
+        let share = Share::new(input.forest.memory().sketches());
+        let new = |_| SketchWorker { made: vec![], share: &share };
+        let mut workers: Vec<SketchWorker<'_>> = (0..input.threads.max(1)).map(new).collect();
+        input.forest.walk(input.odb, &wanted, &[&share], &mut workers);
+        if share.is_full() {
+            return None;
+        }
+        sketches.extend(workers.into_iter().flat_map(|worker| worker.made));
+    }
+    Some(sketches)
+}
+
 impl Changes {
     /// Finds the renames of a batch of commits, and with them what the commits do.
     fn finish(&mut self, input: &mut Input<'_>, batch: &mut Vec<Raw>, needed: &mut HashSet<ObjId>) {
-        let mut wanted: Vec<ObjId> = needed.drain().collect();
-        wanted.sort_unstable();
-        let mut sketches = Sketches::default();
-        if !wanted.is_empty() {
-            let mut workers: Vec<SketchWorker> = (0..input.threads.max(1)).map(|_| SketchWorker::default()).collect();
-            input.forest.walk(input.odb, &wanted, &mut workers);
-            sketches.extend(workers.into_iter().flat_map(|worker| worker.made));
+        needed.clear();
+        let mut open = vec![std::mem::take(batch)];
+        while let Some(mut some) = open.pop() {
+            let sketches = match sketches(input, &some) {
+                Some(sketches) => sketches,
+                None if some.len() > 1 => {
+                    let rest = some.split_off(some.len() / 2);
+                    open.extend([rest, some]);
+                    continue;
+                }
+                None => {
+                    self.unsketched += 1;
+                    Sketches::default()
+                }
+            };
+            for raw in some {
+                self.steps.resize((raw.commit - self.first) as usize, Box::default());
+                let steps = self.steps_of(input, &raw, &sketches);
+                let taken = self.taken.get(&raw.commit).map_or(0, |taken| taken.len());
+                input.share.take(steps.len() * STEP_COST + taken * TAKEN_COST);
+                self.steps.push(steps);
+            }
         }
-        for raw in batch.drain(..) {
-            self.steps.resize(raw.commit as usize, Box::default());
-            let steps = self.steps_of(input, &raw, &sketches);
-            self.steps.push(steps);
-        }
+    }
+
+    /// What a commit does. Nothing is known of commits outside of the window.
+    pub fn steps(&self, number: CommitId) -> &[Step] {
+        &self.steps[(number - self.first) as usize]
+    }
+
+    /// The window's commits and what they do.
+    pub fn all(&self) -> impl Iterator<Item = (CommitId, &[Step])> {
+        self.steps.iter().enumerate().map(|(at, steps)| (self.first + at as CommitId, &**steps))
     }
 
     fn steps_of(&mut self, input: &Input<'_>, raw: &Raw, sketches: &Sketches) -> Box<[Step]> {

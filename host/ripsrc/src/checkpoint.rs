@@ -208,7 +208,7 @@ pub(crate) struct Parts<'a> {
     pub commits: &'a [Oid],
     /// Commits by the numbers that runs name them by.
     pub owners: &'a [Oid],
-    pub tips: Vec<(Oid, Option<&'a State>)>,
+    pub tips: Vec<(Oid, &'a State)>,
     pub path: &'a dyn Fn(u32) -> Vec<u8>,
 }
 
@@ -258,7 +258,7 @@ impl NextCheckpoint {
         let (mut paths, mut path_bytes) = (HashMap::new(), vec![]);
         let (mut lists, mut list_bytes): (HashMap<usize, u32>, _) = (HashMap::new(), vec![]);
         let mut tip_bytes = vec![];
-        let tips: Vec<(Oid, &State)> = parts.tips.iter().filter_map(|(oid, state)| Some((*oid, (*state)?))).collect();
+        let tips = &parts.tips;
         for (at, (oid, state)) in tips.iter().enumerate() {
             let files: Vec<_> = match at {
                 0 => state.iter().into_iter().map(|(path, owners)| (path, Some(owners))).collect(),

@@ -2,12 +2,12 @@
 //! below it.
 
 use crate::Repository;
-use crate::blame::{Composer, State};
+use crate::blame::{Composer, Known, State};
 use crate::blobs::{self, Blobs};
 use crate::changes::{self, BlobId, Changes, Stat, Step};
 use crate::checkpoint::{Checkpoint, CheckpointError, Files, NextCheckpoint, Parts};
 use crate::count;
-use crate::lines::Lines;
+use crate::memory::{Memory, Share};
 use crate::objects::forest::Forest;
 use crate::objects::{Inflater, ObjId, ObjectError, Oid};
 use crate::record::{BlameRecord, Classes, CommitRecord, FileRecord, Owners, Record, Run, Status};
@@ -15,17 +15,17 @@ use crate::refs::Head;
 use crate::trees::{PathId, TreeError, Trees};
 use crate::walk::{self, Commit, CommitId, Commits, Reader, WalkError};
 use crate::watch::{Phase, Watch};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io::Write;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Memory that a run may use unless told otherwise: 1 GB.
 pub const MEMORY_MAX_DEFAULT: u64 = 1_000_000_000;
 /// Renames are looked for among up to this many new and as many vanished files of a commit.
 pub const RENAME_LIMIT_DEFAULT: usize = 10_000;
-/// What a path costs in memory, in bytes, all tables together.
-const PATH_COST: u64 = 160;
 
 /// Which commits a run is about.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +49,9 @@ pub struct Options {
     pub blame: bool,
     /// How languages are told and lines counted; None for not at all. Only done together with owners.
     pub count: Option<count::Options>,
-    /// Bytes that the run tries not to exceed.
+    /// Bytes that the run doesn't exceed, mapped files aside; with less than 100 MB, it may. What doesn't fit makes it
+    /// read the history in several parts, which takes longer; contents that are too large for it come without owners, and
+    /// a history with too many commits or paths ends it.
     pub memory_max: u64,
     /// Threads; zero for as many as there are processors.
     pub threads: usize,
@@ -59,8 +61,9 @@ pub struct Options {
     /// Give out only what is not reachable from these commits, which an earlier run gave out. Those that the repository no
     /// longer has are passed over.
     pub known: Vec<Oid>,
-    /// End at a content that is missing or damaged, before anything is given out. Without, its files come without owners,
-    /// and the summary tells; as it does in any case for one that is too large.
+    /// End at a content that is missing or damaged, before anything is given out of the part of the history that is in
+    /// memory at a time, mostly all of it. Without, its files come without owners, and the summary tells; as it does in any
+    /// case for one that is too large.
     pub complete: bool,
     /// A folder with the checkpoint of the run before; only what it doesn't know is given out. The summary has the next.
     pub checkpoint: Option<PathBuf>,
@@ -134,7 +137,7 @@ pub struct Summary {
     pub commits: u64,
     /// Changed files that were given out.
     pub files: u64,
-    /// Contents that were not counted, under each path once, by the kind of reason.
+    /// Contents that were not counted, under each path once in a part of the history, by the kind of reason.
     pub skipped: BTreeMap<&'static str, u64>,
     /// Contents that cannot be read, with the reason; their files come without owners.
     pub unreadable: Vec<ObjectError>,
@@ -146,6 +149,11 @@ pub struct Summary {
     pub store_faults: Vec<ObjectError>,
     /// The clone left objects with its source; what is missing is among `unreadable`, or ended the run.
     pub partial_clone: bool,
+    /// Parts in which the history was read because all of it didn't fit into memory; one if it did.
+    pub windows: u64,
+    /// Commits that had more or larger files than fit into memory to look for renames among: only files that were not
+    /// edited as well were found again.
+    pub renames_limited: u64,
     /// Commits that were computed although they had been given out before.
     pub recomputed: u64,
     pub checkpoint: CheckpointUse,
@@ -168,6 +176,10 @@ pub enum RunError {
     Object(#[from] ObjectError),
     #[error("the checkpoint cannot be read")]
     Checkpoint(#[from] CheckpointError),
+    #[error("there are more than {most} commits, which is all that fits into the memory granted; grant more")]
+    TooManyCommits { most: usize },
+    #[error("what commit {0} changes does not fit into the memory granted; grant more")]
+    TooMuchInCommit(Oid),
     #[error("it was stopped")]
     Stopped,
     #[error("the records could not be taken")]
@@ -230,7 +242,7 @@ impl Repository {
             }
         }
         summary.abandoned = abandoned(&mut reader, &commits, &known, &kept)?;
-        let mut run = CodeRun::prepare(self, options, commits)?;
+        let mut run = CodeRun::new(self, options, commits)?;
         run.give(&mut summary, before, &tips, taker)?;
         Ok(summary)
     }
@@ -292,16 +304,19 @@ impl Repository {
         let mut reader = Reader::new(&self.odb, &self.layout).watched(&options.watch);
         let commits = reader.walk(&tips, &|_| false, false)?;
         let options = Options { blame: true, count: None, ..options.clone() };
-        let run = CodeRun::prepare(self, &options, commits)?;
+        let mut run = CodeRun::new(self, &options, commits)?;
         let keep: Vec<CommitId> = at.iter().filter_map(|oid| run.commits.by_oid.get(oid).copied()).collect();
-        let lines = run.line_counts();
-        let mut composer =
-            Composer::new(&run.commits, &run.changes, &run.blobs.diffs, &lines, run.trees.path_count(), &keep);
-        for number in 0..run.commits.list.len() as CommitId {
-            if options.watch.stopped() {
-                return Err(RunError::Stopped);
+        let mut composer = Composer::new(&run.commits, &keep);
+        while let Some(window) = run.window()? {
+            let lines = |blob: BlobId| window.blobs.lines(blob);
+            let known =
+                Known { commits: &run.commits, changes: &window.changes, diffs: &window.blobs.diffs, lines: &lines };
+            for number in window.range.clone() {
+                if options.watch.stopped() {
+                    return Err(RunError::Stopped);
+                }
+                composer.compose(number, known);
             }
-            composer.compose(number);
         }
         for number in keep {
             let commit = run.commits.list[number as usize].oid;
@@ -347,76 +362,140 @@ impl Repository {
     }
 }
 
-/// Everything that is known before the first record is given out.
+/// A run over the history, window by window. What is here is kept from one window to the next.
 struct CodeRun<'a> {
+    repository: &'a Repository,
     options: &'a Options,
     commits: Commits,
     owners: Vec<Oid>,
     trees: Trees,
+    forest: Forest,
+    memory: Memory,
+    paths: Vec<Option<Arc<[u8]>>>,
+    /// The first commit that has not been read.
+    next: CommitId,
+    /// Commits of a window.
+    width: CommitId,
+}
+
+/// What is known of a window's commits before their records are given out.
+struct Window {
+    range: Range<CommitId>,
     changes: Changes,
     blobs: Blobs,
-    paths: Vec<Option<Arc<[u8]>>>,
-    /// Bytes of a commit's name.
-    hash_len: usize,
 }
 
 impl<'a> CodeRun<'a> {
-    fn prepare(repository: &Repository, options: &'a Options, commits: Commits) -> Result<Self, RunError> {
-        let odb = &repository.odb;
+    fn new(repository: &'a Repository, options: &'a Options, commits: Commits) -> Result<Self, RunError> {
+        let memory = Memory::new(options.memory_max);
+        if commits.list.len() > memory.commits() {
+            return Err(RunError::TooManyCommits { most: memory.commits() });
+        }
+        let owners = commits.list.iter().map(|commit| commit.oid).collect();
+        let width = commits.list.len() as CommitId;
+        Ok(Self {
+            repository,
+            options,
+            commits,
+            owners,
+            trees: Trees::new(memory.paths()),
+            forest: Forest::watched(&options.watch, memory),
+            memory,
+            paths: vec![],
+            next: 0,
+            width,
+        })
+    }
+
+    /// Reads the next window, with as many commits as fit into memory together. None at the end.
+    fn window(&mut self) -> Result<Option<Window>, RunError> {
+        let end = self.commits.list.len() as CommitId;
+        while self.next < end {
+            let range = self.next..self.next.saturating_add(self.width).min(end);
+            let single = range.len() == 1;
+            let share = Share::new(if single { self.memory.commit() } else { self.memory.window() });
+            if let Some(window) = self.read(range.clone(), &share)? {
+                self.next = range.end;
+                return Ok(Some(window));
+            }
+            if single {
+                return Err(RunError::TooMuchInCommit(self.commits.list[range.start as usize].oid));
+            }
+            self.width = (range.len() / 2) as CommitId;
+        }
+        Ok(None)
+    }
+
+    /// Reads a window. None if it doesn't fit into its share of memory.
+    fn read(&mut self, range: Range<CommitId>, share: &Share) -> Result<Option<Window>, RunError> {
+        let (options, odb) = (self.options, &self.repository.odb);
+        let hash_len = self.repository.layout.hash_len;
         let threads = options.threads();
-        let mut forest = Forest::watched(&options.watch);
         options.watch.begin(Phase::Trees, 0);
-        let roots: Vec<ObjId> = commits.list.iter().map(|commit| commit.tree).collect();
-        let paths_max = usize::try_from(options.memory_max / PATH_COST).unwrap_or(usize::MAX);
-        let mut trees = Trees::read(odb, &mut forest, &roots, repository.layout.hash_len, threads, paths_max)?;
+        let list = &self.commits.list;
+        let inside = &list[range.start as usize..range.end as usize];
+        let computed = inside.iter().filter(|commit| !commit.edge);
+        let parents = computed.flat_map(|commit| &commit.parents).filter(|parent| !range.contains(parent));
+        let roots: Vec<ObjId> =
+            inside.iter().chain(parents.map(|parent| &list[*parent as usize])).map(|commit| commit.tree).collect();
+        self.trees.load(odb, &mut self.forest, &roots, (hash_len, threads), share)?;
+        if share.is_full() {
+            return Ok(None);
+        }
         let mut input = changes::Input {
             odb,
-            forest: &mut forest,
-            commits: &commits,
-            trees: &mut trees,
+            forest: &mut self.forest,
+            commits: &self.commits,
+            trees: &mut self.trees,
+            range: range.clone(),
+            share,
             threads,
             rename_limit: options.rename_limit,
             blame: options.blame,
             watch: &options.watch,
         };
         let changes = changes::plan(&mut input)?;
+        if share.is_full() {
+            return Ok(None);
+        }
+        self.trees.clear();
+        let counted = self.counted(&changes);
         let mut order: Vec<BlobId> = (0..changes.blobs.len() as BlobId).collect();
         order.sort_by_key(|blob| changes.blob_paths[*blob as usize]);
         let wanted = blobs::Wanted {
             blobs: &changes.blobs,
             order,
             pairs: &changes.pairs,
-            bytes_max: usize::try_from(options.memory_max / 8).unwrap_or(usize::MAX),
+            share,
             threads,
-            counted: &[],
+            counted: &counted,
             count: options.count.as_ref().filter(|_| options.blame),
         };
-        let mut paths: Vec<Option<Arc<[u8]>>> = vec![None; trees.path_count()];
-        let mut counted = vec![];
-        if options.count.is_some() && options.blame {
-            let listed = changes.steps.iter().zip(&commits.list).filter(|(_, commit)| !commit.known);
-            for step in listed.flat_map(|(steps, _)| steps.iter()) {
-                if let Some(blob) = step.blob {
-                    let path = paths[step.path as usize].get_or_insert_with(|| trees.path(step.path).into());
-                    counted.push((blob, step.path, Arc::clone(path)));
-                }
-            }
-            counted.sort_unstable_by_key(|(blob, path, _)| (*blob, *path));
-            counted.dedup_by_key(|(blob, path, _)| (*blob, *path));
-        }
-        let wanted = blobs::Wanted { counted: &counted, ..wanted };
-        let lines = Lines::new();
         options.watch.begin(Phase::Contents, 0);
-        let blobs = blobs::read(odb, &mut forest, &lines, &wanted);
+        let blobs = blobs::read(odb, &mut self.forest, &wanted);
         if options.watch.stopped() {
             return Err(RunError::Stopped);
         }
-        let owners = commits.list.iter().map(|commit| commit.oid).collect();
-        Ok(Self { options, commits, owners, trees, changes, blobs, paths, hash_len: repository.layout.hash_len })
+        Ok((!share.is_full()).then_some(Window { range, changes, blobs }))
     }
 
-    fn line_counts(&self) -> impl Fn(BlobId) -> Option<u32> {
-        |blob| self.blobs.lines(blob)
+    /// Under which paths each content is to be counted.
+    fn counted(&mut self, changes: &Changes) -> Vec<(BlobId, PathId, Arc<[u8]>)> {
+        if self.options.count.is_none() || !self.options.blame {
+            return vec![];
+        }
+        self.paths.resize(self.trees.path_count(), None);
+        let mut counted = vec![];
+        let listed = changes.all().filter(|(number, _)| !self.commits.list[*number as usize].known);
+        for step in listed.flat_map(|(_, steps)| steps) {
+            if let Some(blob) = step.blob {
+                let path = self.paths[step.path as usize].get_or_insert_with(|| self.trees.path(step.path).into());
+                counted.push((blob, step.path, Arc::clone(path)));
+            }
+        }
+        counted.sort_unstable_by_key(|(blob, path, _)| (*blob, *path));
+        counted.dedup_by_key(|(blob, path, _)| (*blob, *path));
+        counted
     }
 
     /// Puts the files of a checkpoint's tips where the run can use them. Commits of the checkpoint get numbers behind
@@ -440,7 +519,6 @@ impl<'a> CodeRun<'a> {
             .iter()
             .map(|runs| Some(runs.as_ref()?.iter().map(|run| Run { owner: run.owner + shift, ..*run }).collect()))
             .collect();
-        self.paths.resize(self.trees.path_count(), None);
         // Each tip is the first one with differences, and shares with it whatever is the same.
         let change = |state: &mut State, files: &Files| {
             for (path, list) in files {
@@ -448,7 +526,7 @@ impl<'a> CodeRun<'a> {
             }
         };
         let first = &before.tips[0].1;
-        let mut common = State::new(self.trees.path_count());
+        let mut common = State::default();
         change(&mut common, first);
         let state = |files: &Files| {
             let mut state = common.clone();
@@ -467,80 +545,139 @@ impl<'a> CodeRun<'a> {
         tips: &[Oid],
         taker: &mut dyn Taker,
     ) -> Result<(), RunError> {
-        let states = self.states(&before)?;
-        let Self { options, commits, owners, trees, changes, blobs, paths, hash_len } = self;
-        let mut path_of = |path: PathId| -> Arc<[u8]> {
-            Arc::clone(paths[path as usize].get_or_insert_with(|| trees.path(path).into()))
-        };
-        summary.unreadable = blobs.list.iter().filter_map(|blob| blob.fault.as_deref().cloned()).collect();
-        for skip in blobs.facts.values().filter_map(|facts| facts.facts.skipped.as_ref()) {
-            *summary.skipped.entry(skip.kind()).or_default() += 1;
-        }
-        let lost = |fault: &&ObjectError| !matches!(fault, ObjectError::TooLarge { .. });
-        if let Some(fault) = summary.unreadable.iter().find(lost).filter(|_| options.complete) {
-            return Err(fault.clone().into());
-        }
-        let lines = |blob: BlobId| blobs.lines(blob);
-        let tip_numbers: Vec<CommitId> = tips.iter().filter_map(|oid| commits.by_oid.get(oid).copied()).collect();
+        let options = self.options;
+        let tip_numbers: Vec<CommitId> = tips.iter().filter_map(|oid| self.commits.by_oid.get(oid).copied()).collect();
         let keep: &[CommitId] = if options.checkpoint.is_some() { &tip_numbers } else { &[] };
-        let mut composer = Composer::new(commits, changes, &blobs.diffs, &lines, trees.path_count(), keep);
+        let mut composer = Composer::new(&self.commits, keep);
+        let states = self.states(&before)?;
         states.into_iter().for_each(|(number, state)| composer.begin(number, state));
-        let view = View { commits, changes, blobs, owners, blame: options.blame };
-        let (mut batch, mut cost) = (vec![], 0);
-        options.watch.begin(Phase::Records, commits.list.len());
-        for number in 0..commits.list.len() as CommitId {
-            if options.watch.stopped() {
-                return Err(RunError::Stopped);
-            }
-            options.watch.add(1);
-            let commit = &commits.list[number as usize];
-            if commit.edge {
-                continue;
-            }
-            let found = if options.blame { composer.compose(number) } else { vec![] };
-            if commit.known {
-                continue;
-            }
-            let steps = &changes.steps[number as usize];
-            let listed = || steps.iter().enumerate();
-            summary.commits += 1;
-            let bundle = Bundle {
-                commit: number,
-                ordinal: summary.commits,
-                files: listed().map(|(_, step)| file(step, changes, blobs, &mut path_of)).collect(),
-                runs: listed().map(|(at, _)| found.get(at).cloned().flatten().flatten()).collect(),
+        let mut faulty = HashSet::new();
+        while let Some(window) = self.window()? {
+            summary.tell(&window, options, &mut faulty)?;
+            options.watch.begin_at(Phase::Records, window.range.start as usize, self.commits.list.len());
+            let view = View {
+                commits: &self.commits,
+                changes: &window.changes,
+                blobs: &window.blobs,
+                owners: &self.owners,
+                blame: options.blame,
             };
-            if options.blame {
-                summary.files += bundle.files.len() as u64;
-            }
-            cost += bundle.cost();
-            batch.push(bundle);
-            if cost > BATCH_COST {
-                taker.take(&view, &batch).map_err(RunError::Taken)?;
-                batch.clear();
-                cost = 0;
-            }
+            self.paths.resize(self.trees.path_count(), None);
+            let (trees, paths) = (&self.trees, &mut self.paths);
+            let mut path_of = |path: PathId| -> Arc<[u8]> {
+                Arc::clone(paths[path as usize].get_or_insert_with(|| trees.path(path).into()))
+            };
+            let mut range = window.range.clone();
+            let mut next = || -> Result<Option<Vec<Bundle>>, RunError> {
+                let (mut batch, mut cost) = (vec![], 0);
+                for number in range.by_ref() {
+                    if options.watch.stopped() {
+                        return Err(RunError::Stopped);
+                    }
+                    options.watch.add(1);
+                    if let Some(bundle) = bundle(number, &view, &mut composer, summary, &mut path_of) {
+                        cost += bundle.cost();
+                        batch.push(bundle);
+                    }
+                    if cost > BATCH_COST {
+                        break;
+                    }
+                }
+                Ok((!batch.is_empty()).then_some(batch))
+            };
+            taker.take(&view, &mut next)?;
         }
-        taker.take(&view, &batch).map_err(RunError::Taken)?;
         if let Some(folder) = &options.checkpoint {
-            let mut seen: HashSet<Oid> = before.commits.iter().copied().collect();
-            let mut given = before.commits;
-            given.extend(commits.list.iter().map(|commit| commit.oid).filter(|oid| seen.insert(*oid)));
-            // Without owners, only the tips' names are kept.
-            let none = State::new(0);
-            let state = |number: CommitId| if options.blame { composer.state(number) } else { Some(&none) };
-            let parts = Parts {
-                hash_len: *hash_len,
-                settings: &options.settings(),
-                commits: &given,
-                owners,
-                tips: tip_numbers.iter().map(|number| (commits.list[*number as usize].oid, state(*number))).collect(),
-                path: &|path| trees.path(path),
-            };
-            summary.next = Some(NextCheckpoint::new(folder, &parts));
+            summary.next = Some(self.next_checkpoint(folder, before, &tip_numbers, &composer));
         }
         Ok(())
     }
+
+    fn next_checkpoint(
+        &self,
+        folder: &Path,
+        before: Checkpoint,
+        tips: &[CommitId],
+        composer: &Composer,
+    ) -> NextCheckpoint {
+        let list = &self.commits.list;
+        let mut seen: HashSet<Oid> = before.commits.iter().copied().collect();
+        let mut given = before.commits;
+        given.extend(list.iter().map(|commit| commit.oid).filter(|oid| seen.insert(*oid)));
+        // Without owners, only the tips' names are kept.
+        let state = |number: CommitId| {
+            if self.options.blame { composer.state(number).cloned() } else { Some(State::default()) }
+        };
+        let (numbers, states): (Vec<CommitId>, Vec<State>) =
+            tips.iter().filter_map(|number| Some((*number, state(*number)?))).unzip();
+        let states = State::leveled(states);
+        let parts = Parts {
+            hash_len: self.repository.layout.hash_len,
+            settings: &self.options.settings(),
+            commits: &given,
+            owners: &self.owners,
+            tips: numbers.iter().map(|number| list[*number as usize].oid).zip(&states).collect(),
+            path: &|path| self.trees.path(path),
+        };
+        NextCheckpoint::new(folder, &parts)
+    }
+}
+
+impl Summary {
+    /// Adds what a window's contents are like. An error if the run is to end because of that. `faulty` are contents of
+    /// which it was told before.
+    fn tell(&mut self, window: &Window, options: &Options, faulty: &mut HashSet<ObjId>) -> Result<(), RunError> {
+        self.windows += 1;
+        self.renames_limited += window.changes.unsketched;
+        for skip in window.blobs.facts.values().filter_map(|facts| facts.facts.skipped.as_ref()) {
+            *self.skipped.entry(skip.kind()).or_default() += 1;
+        }
+        let faults = window.blobs.list.iter().filter_map(|blob| blob.fault.as_deref());
+        let lost =
+            |fault: &&ObjectError| !matches!(fault, ObjectError::TooLarge { .. } | ObjectError::TooManyLines { .. });
+        if let Some(fault) = { faults }.find(lost).filter(|_| options.complete) {
+            return Err(fault.clone().into());
+        }
+        let faults = window
+            .changes
+            .blobs
+            .iter()
+            .zip(&window.blobs.list)
+            .filter_map(|(id, blob)| Some((*id, blob.fault.as_deref()?)));
+        self.unreadable.extend(faults.filter(|(id, _)| faulty.insert(*id)).map(|(_, fault)| fault.clone()));
+        Ok(())
+    }
+}
+
+/// What a commit's records are put together of. None if it is not to be given out.
+fn bundle(
+    number: CommitId,
+    view: &View<'_>,
+    composer: &mut Composer,
+    summary: &mut Summary,
+    path_of: &mut dyn FnMut(PathId) -> Arc<[u8]>,
+) -> Option<Bundle> {
+    let commit = &view.commits.list[number as usize];
+    if commit.edge {
+        return None;
+    }
+    let lines = |blob: BlobId| view.blobs.lines(blob);
+    let known = Known { commits: view.commits, changes: view.changes, diffs: &view.blobs.diffs, lines: &lines };
+    let found = if view.blame { composer.compose(number, known) } else { vec![] };
+    if commit.known {
+        return None;
+    }
+    let steps = view.changes.steps(number);
+    summary.commits += 1;
+    if view.blame {
+        summary.files += steps.len() as u64;
+    }
+    Some(Bundle {
+        commit: number,
+        ordinal: summary.commits,
+        files: steps.iter().map(|step| file(step, view.changes, view.blobs, path_of)).collect(),
+        runs: (0..steps.len()).map(|at| found.get(at).cloned().flatten().flatten()).collect(),
+    })
 }
 
 /// Whether a commit to be computed has a parent at the edge whose owners nobody has kept.
@@ -578,8 +715,8 @@ struct Bundle {
     runs: Vec<Option<Arc<[Run]>>>,
 }
 
-/// What is put together before it is given out: bytes of JSON, roughly. Enough that threads pay.
-const BATCH_COST: usize = 8 << 20;
+/// What is put together before it is given out: bytes of JSON, roughly. Enough that a thread for it pays.
+const BATCH_COST: usize = 1 << 20;
 
 impl Bundle {
     fn cost(&self) -> usize {
@@ -604,7 +741,7 @@ impl View<'_> {
         if !self.blame {
             return Ok(());
         }
-        let steps = self.changes.steps[bundle.commit as usize].iter();
+        let steps = self.changes.steps(bundle.commit).iter();
         for ((step, file), runs) in steps.zip(&bundle.files).zip(&bundle.runs) {
             take(Record::Blame(blame_record(commit.oid, step, file, self.blobs, runs.as_deref(), self.owners)))?;
         }
@@ -612,9 +749,12 @@ impl View<'_> {
     }
 }
 
+/// Gives the next bundles in order; None at the end.
+type Next<'a> = dyn FnMut() -> Result<Option<Vec<Bundle>>, RunError> + 'a;
+
 /// Takes bundles in order.
 trait Taker {
-    fn take(&mut self, view: &View<'_>, batch: &[Bundle]) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+    fn take(&mut self, view: &View<'_>, next: &mut Next<'_>) -> Result<(), RunError>;
 }
 
 struct OneByOne<'a, 'b> {
@@ -622,54 +762,100 @@ struct OneByOne<'a, 'b> {
 }
 
 impl Taker for OneByOne<'_, '_> {
-    fn take(&mut self, view: &View<'_>, batch: &[Bundle]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        batch.iter().try_for_each(|bundle| view.records(bundle, self.take))
+    fn take(&mut self, view: &View<'_>, next: &mut Next<'_>) -> Result<(), RunError> {
+        while let Some(batch) = next()? {
+            batch.iter().try_for_each(|bundle| view.records(bundle, self.take)).map_err(RunError::Taken)?;
+        }
+        Ok(())
     }
+}
+
+/// Lines that were rendered, or why they could not be.
+type Rendered = Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Bundles to be rendered by another thread, the buffer to do it in, and where to tell. The bundles are given back: what
+/// one thread has allocated is best let go by the same.
+struct Job {
+    batch: Vec<Bundle>,
+    buffer: Vec<u8>,
+    done: SyncSender<(Rendered, Vec<Bundle>)>,
 }
 
 struct AsJson<'a> {
     to: &'a mut dyn Write,
     threads: usize,
+    /// Used again.
     buffers: Vec<Vec<u8>>,
 }
 
-impl Taker for AsJson<'_> {
-    fn take(&mut self, view: &View<'_>, batch: &[Bundle]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let total: usize = batch.iter().map(Bundle::cost).sum();
-        // Parts of about equal cost, one for each thread, in order.
-        let mut parts: Vec<&[Bundle]> = vec![];
-        let (mut rest, mut cost) = (0, 0);
-        for (at, bundle) in batch.iter().enumerate() {
-            cost += bundle.cost();
-            if cost * self.threads >= total * (parts.len() + 1) || at + 1 == batch.len() {
-                parts.push(&batch[rest..=at]);
-                rest = at + 1;
-            }
+impl AsJson<'_> {
+    fn write(&mut self, rendered: Rendered) -> Result<(), RunError> {
+        let mut lines = rendered.map_err(RunError::Taken)?;
+        self.to.write_all(&lines).map_err(|error| RunError::Taken(error.into()))?;
+        lines.clear();
+        self.buffers.push(lines);
+        Ok(())
+    }
+
+    /// Waits for the oldest of the jobs. That its thread ended without an answer is a panic, which the caller's scope
+    /// passes on.
+    fn write_next(&mut self, jobs: &mut VecDeque<Receiver<(Rendered, Vec<Bundle>)>>) -> Result<(), RunError> {
+        match jobs.pop_front().map(|job| job.recv()) {
+            Some(Ok((rendered, _))) => self.write(rendered),
+            Some(Err(_)) | None => Err(RunError::Stopped),
         }
-        self.buffers.resize_with(parts.len().max(self.buffers.len()), Vec::new);
-        let render = |part: &[Bundle], out: &mut Vec<u8>| {
-            out.clear();
-            part.iter()
-                .try_for_each(|bundle| view.records(bundle, &mut |record| Ok(crate::output::line(&record, out)?)))
+    }
+}
+
+fn render(view: &View<'_>, batch: &[Bundle], mut out: Vec<u8>) -> Rendered {
+    batch
+        .iter()
+        .try_for_each(|bundle| view.records(bundle, &mut |record| Ok(crate::output::line(&record, &mut out)?)))?;
+    Ok(out)
+}
+
+impl Taker for AsJson<'_> {
+    /// Composes here while other threads render, as many as there may be.
+    fn take(&mut self, view: &View<'_>, next: &mut Next<'_>) -> Result<(), RunError> {
+        if self.threads <= 1 {
+            while let Some(batch) = next()? {
+                let buffer = self.buffers.pop().unwrap_or_default();
+                self.write(render(view, &batch, buffer))?;
+            }
+            return Ok(());
+        }
+        let (give, given) = channel::<Job>();
+        let given = Mutex::new(given);
+        let worker = || loop {
+            let job = given.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(Job { batch, buffer, done }) = job else { return };
+            let rendered = render(view, &batch, buffer);
+            // Nobody waits any more only where the run ends early.
+            let _ = done.send((rendered, batch));
         };
         std::thread::scope(|scope| {
-            let mut jobs = vec![];
-            let mut pairs = parts.iter().zip(&mut self.buffers);
-            let first = pairs.next();
-            for (part, buffer) in pairs {
-                jobs.push(scope.spawn(move || render(part, buffer)));
+            // Dropped when this ends, in whichever way, and then the threads end.
+            let give = give;
+            let mut workers = 0;
+            let mut jobs = VecDeque::new();
+            while let Some(batch) = next()? {
+                if workers < self.threads {
+                    scope.spawn(worker);
+                    workers += 1;
+                }
+                let (done, wait) = sync_channel(1);
+                // The receiver lives as long as this function.
+                let _ = give.send(Job { batch, buffer: self.buffers.pop().unwrap_or_default(), done });
+                jobs.push_back(wait);
+                if jobs.len() > self.threads {
+                    self.write_next(&mut jobs)?;
+                }
             }
-            let mut result = first.map_or(Ok(()), |(part, buffer)| render(part, buffer));
-            for job in jobs {
-                // A thread that panicked has said so; its panic goes on here.
-                result = result.and(job.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            while !jobs.is_empty() {
+                self.write_next(&mut jobs)?;
             }
-            result
-        })?;
-        for buffer in &self.buffers[..parts.len()] {
-            self.to.write_all(buffer)?;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

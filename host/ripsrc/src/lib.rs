@@ -35,6 +35,7 @@ pub mod count;
 mod diff;
 mod fence;
 mod lines;
+mod memory;
 mod objects;
 pub mod output;
 mod record;

@@ -8,6 +8,7 @@
 //! A line includes its newline: the last line of a file is another one without it, as git sees it.
 
 use crate::count::Kept;
+use crate::memory::Share;
 use crate::objects::delta::Copied;
 use crate::trees::whole_units;
 use foldhash::fast::RandomState;
@@ -125,15 +126,27 @@ fn indent(line: &[u8]) -> i16 {
     BLANK
 }
 
+/// What a distinct line costs in memory besides the bytes of it that are kept: of slots there are up to four for each
+/// line while a table grows.
+const LINE_COST: usize = 64;
+
 /// All distinct lines, numbered; shared by threads.
 pub(crate) struct Lines {
     hasher: RandomState,
     shards: Vec<RwLock<Shard>>,
+    share: Share,
 }
 
 impl Lines {
-    pub fn new() -> Self {
-        Self { hasher: RandomState::default(), shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
+    /// No lines yet. Whoever cuts sees to it that no more are cut when the share is full.
+    pub fn new(share: Share) -> Self {
+        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
+        Self { hasher: RandomState::default(), shards, share }
+    }
+
+    /// What its lines take of memory.
+    pub fn share(&self) -> &Share {
+        &self.share
     }
 
     fn token(&self, line: &[u8]) -> u32 {
@@ -144,7 +157,10 @@ impl Lines {
         drop(shard);
         let place = found.unwrap_or_else(|| {
             let mut shard = self.shards[at].write().unwrap_or_else(PoisonError::into_inner);
-            shard.find(hash, line.len()).unwrap_or_else(|| shard.insert(hash, line))
+            shard.find(hash, line.len()).unwrap_or_else(|| {
+                self.share.take(LINE_COST + line.len().min(WHOLE_LINE_MAX));
+                shard.insert(hash, line)
+            })
         });
         place * SHARDS as u32 + at as u32
     }
@@ -220,7 +236,7 @@ mod tests {
 
     #[test]
     fn lines_copied_from_a_base_are_the_same_lines() {
-        let lines = Lines::new();
+        let lines = Lines::new(Share::endless());
         let base = b"one\ntwo\nthree\nfour";
         let text = lines.cut(base, None, &mut vec![]);
         // Copies that begin and end in the middle of lines, and the end without a newline moved to the middle.

@@ -4,6 +4,7 @@
 //! There are two questions. `git log -M` matches all new files of a commit with all that vanished, each of which is
 //! used once. `git blame` asks for one file alone, as if it were the only new one.
 
+use crate::memory::Share;
 use crate::objects::ObjId;
 use crate::objects::forest::{Object, Worker};
 use crate::objects::{Kind, ObjectError};
@@ -104,16 +105,21 @@ fn score(old: &Sketch, new: &Sketch, least: u64) -> u64 {
 }
 
 /// Makes sketches of files.
-#[derive(Default)]
-pub(crate) struct SketchWorker {
+pub(crate) struct SketchWorker<'a> {
     pub made: Vec<(ObjId, Sketch)>,
+    pub share: &'a Share,
 }
 
-impl Worker for SketchWorker {
+impl Worker for SketchWorker<'_> {
     type Made = ();
+    fn cost((): &()) -> usize {
+        0
+    }
     fn object(&mut self, object: Object<'_, ()>) {
         if object.wanted && object.kind == Kind::Blob {
-            self.made.push((object.id, Sketch::new(object.bytes)));
+            let sketch = Sketch::new(object.bytes);
+            self.share.take(sketch.pieces.len() * 8 + 256);
+            self.made.push((object.id, sketch));
         }
     }
     /// Files that cannot be read are like no others; that they cannot be read is told when their lines are wanted.

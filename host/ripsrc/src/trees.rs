@@ -1,7 +1,10 @@
 //! Trees as lists of numbers. Each distinct entry (mode, name, object) has a number of its own, so that a tree costs
 //! four bytes an entry and two trees are compared by comparing numbers; what a tree has in common with its delta base
 //! is copied from there.
+//!
+//! Trees are there for one window of the history at a time; the numbers of names and paths hold for a whole run.
 
+use crate::memory::Share;
 use crate::objects::delta::Copied;
 use crate::objects::forest::{Forest, Object, Worker};
 use crate::objects::{Kind, ObjId, ObjectError, Odb, Oid};
@@ -9,7 +12,7 @@ use foldhash::fast::RandomState;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Folders within folders: what git accepts.
 const DEPTH_MAX: usize = 2048;
@@ -89,10 +92,11 @@ struct Names {
 }
 
 impl Names {
-    fn number(&mut self, name: &[u8]) -> NameId {
+    fn number(&mut self, name: &[u8], share: &Share) -> NameId {
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }
+        share.take(ENTRY_COST + name.len());
         let name: Arc<[u8]> = name.into();
         let number = self.list.len() as NameId;
         self.numbers.insert(Arc::clone(&name), number);
@@ -106,6 +110,8 @@ struct Shard {
     /// Entries by the hash of their bytes; two with one hash stand one behind the other.
     tokens: Map<u64, Vec<u32>>,
     entries: Vec<Entry>,
+    /// The name of each entry.
+    names: Vec<Arc<[u8]>>,
 }
 
 /// Numbers entries while trees are read by several threads.
@@ -113,29 +119,46 @@ struct Interner<'a> {
     odb: &'a Odb,
     hasher: RandomState,
     shards: Vec<Mutex<Shard>>,
-    names: Mutex<Names>,
+    names: RwLock<Names>,
+    share: &'a Share,
 }
 
+/// What a distinct entry, or a distinct name, costs in memory, in bytes, tables included.
+const ENTRY_COST: usize = 80;
+
 impl Interner<'_> {
-    fn token(&self, mode: u32, name: &[u8], oid: &[u8]) -> u32 {
+    /// Most names are known after a few trees.
+    fn name(&self, name: &[u8]) -> (NameId, Arc<[u8]>) {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((bytes, number)) = names.numbers.get_key_value(name) {
+            return (*number, Arc::clone(bytes));
+        }
+        drop(names);
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        let number = names.number(name, self.share);
+        (number, Arc::clone(&names.list[number as usize]))
+    }
+
+    fn token(&self, mode: u32, name: &[u8], oid: &[u8], taken: &mut usize) -> u32 {
         let hash = self.hasher.hash_one((mode, name, oid));
         let at = (hash >> 58) as usize % SHARDS;
         let mut shard = self.shards[at].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tokens) = shard.tokens.get(&hash) {
             for &token in tokens {
-                let entry = shard.entries[token as usize / SHARDS];
-                let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-                let same = entry.file.mode == mode && *names.list[entry.name as usize] == *name;
-                drop(names);
+                let at = token as usize / SHARDS;
+                let entry = shard.entries[at];
+                let same = entry.file.mode == mode && *shard.names[at] == *name;
                 if same && self.odb.oid(entry.file.id).as_bytes() == oid {
                     return token;
                 }
             }
         }
-        let name = self.names.lock().unwrap_or_else(PoisonError::into_inner).number(name);
+        let (name, bytes) = self.name(name);
         let id = self.odb.id(&Oid::from_bytes(oid));
+        *taken += ENTRY_COST;
         let token = (shard.entries.len() * SHARDS + at) as u32;
         shard.entries.push(Entry { name, file: File { mode, id } });
+        shard.names.push(bytes);
         shard.tokens.entry(hash).or_default().push(token);
         token
     }
@@ -156,11 +179,13 @@ struct TreeWorker<'a> {
     /// Entries of wanted trees, except for those that a wanted base has told already.
     fresh: Vec<u32>,
     error: Option<TreeError>,
+    /// Bytes that were not yet taken from the share of memory.
+    taken: usize,
 }
 
 impl TreeWorker<'_> {
     /// The entry that begins the bytes: its length, or None if it is malformed.
-    fn entry(&self, bytes: &[u8]) -> Option<(u32, usize)> {
+    fn entry(&mut self, bytes: &[u8]) -> Option<(u32, usize)> {
         let zero = memchr::memchr(0, bytes)?;
         let end = zero + 1 + self.hash_len;
         let oid = bytes.get(zero + 1..end)?;
@@ -169,7 +194,7 @@ impl TreeWorker<'_> {
             b'0'..=b'7' if mode < 1 << 24 => Some(mode * 8 + u32::from(digit - b'0')),
             _ => None,
         })?;
-        Some((self.interner.token(canonical(mode), &bytes[space + 1..zero], oid), end))
+        Some((self.interner.token(canonical(mode), &bytes[space + 1..zero], oid, &mut self.taken), end))
     }
 }
 
@@ -185,6 +210,10 @@ fn canonical(mode: u32) -> u32 {
 
 impl Worker for TreeWorker<'_> {
     type Made = Cut;
+
+    fn cost(made: &Cut) -> usize {
+        made.tokens.len() * 4 + made.ends.capacity() * 4
+    }
 
     fn object(&mut self, object: Object<'_, Cut>) -> Cut {
         let (mut tokens, mut ends) = (vec![], vec![]);
@@ -226,6 +255,11 @@ impl Worker for TreeWorker<'_> {
             if object.kind != Kind::Tree {
                 self.error.get_or_insert(TreeError::Malformed(self.interner.odb.oid(object.id)));
             }
+            self.taken += size_of_val(&*tokens) + TREE_COST;
+            // Now and then: a number that all threads write is slow to write.
+            if self.taken > TAKEN_AT_ONCE {
+                self.interner.share.take(std::mem::take(&mut self.taken));
+            }
             self.made.push((object.id, Arc::clone(&tokens)));
         }
         Cut { tokens, ends, wanted: object.wanted }
@@ -249,7 +283,15 @@ pub(crate) fn whole_units(ends: &[u32], piece: &Copied, at: usize) -> std::ops::
     first..first + ends[first..].partition_point(|end| *end <= limit)
 }
 
-/// All trees of a run.
+/// So many trees are worth starting threads for; fewer are read in less time than those take.
+const THREADS_FROM: usize = 5000;
+/// Bytes that a thread takes of the share of memory at a time.
+const TAKEN_AT_ONCE: usize = 16 << 10;
+
+/// What a tree costs in memory besides its entries, in bytes, tables included.
+const TREE_COST: usize = 80;
+
+/// All trees of a window, and the names and paths of a run.
 pub(crate) struct Trees {
     entries: Vec<Vec<Entry>>,
     names: Names,
@@ -289,65 +331,95 @@ impl Paths {
 }
 
 impl Trees {
-    /// Reads the trees of these commits and all trees below them. At most `paths_max` paths are told apart,
-    /// fewer if they are long.
-    pub fn read(
+    /// No trees yet. At most `paths_max` paths will be told apart, fewer if they are long.
+    pub fn new(paths_max: usize) -> Self {
+        let mut names = Names::default();
+        let empty = names.number(b"", &Share::endless());
+        let most = paths_max.max(1);
+        let paths = Paths { numbers: Map::default(), list: vec![(ROOT, empty)], lens: vec![0], most, left: most };
+        Self { entries: vec![], names, trees: Map::default(), paths, nothing: Arc::new([]) }
+    }
+
+    /// Lets go of all trees; paths are kept.
+    pub fn clear(&mut self) {
+        self.entries = vec![];
+        self.trees = Map::default();
+    }
+
+    /// Reads the trees of these commits and all trees below them, in the place of those that were there. If their share
+    /// of memory doesn't suffice, it is full afterwards, and nothing is there.
+    pub fn load(
+        &mut self,
         odb: &Odb,
         forest: &mut Forest,
         roots: &[ObjId],
-        hash_len: usize,
-        threads: usize,
-        paths_max: usize,
-    ) -> Result<Self, TreeError> {
+        (hash_len, threads): (usize, usize),
+        share: &Share,
+    ) -> Result<(), TreeError> {
+        self.clear();
         let interner = Interner {
             odb,
             hasher: RandomState::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            names: Mutex::default(),
+            names: RwLock::new(std::mem::take(&mut self.names)),
+            share,
         };
-        let mut trees: Map<ObjId, Arc<[u32]>> = Map::default();
-        let mut known: HashSet<ObjId, RandomState> = HashSet::default();
-        let mut level: Vec<ObjId> = roots.iter().copied().filter(|id| known.insert(*id)).collect();
-        let mut depth = 0;
-        while !level.is_empty() {
-            depth += 1;
-            if depth > DEPTH_MAX {
-                return Err(TreeError::TooDeep);
+        let read = read_trees(&interner, forest, roots, hash_len, threads);
+        self.names = interner.names.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.trees = read?;
+        if share.is_full() {
+            self.clear();
+            return Ok(());
+        }
+        let entries = |shard: Mutex<Shard>| shard.into_inner().unwrap_or_else(PoisonError::into_inner).entries;
+        self.entries = interner.shards.into_iter().map(entries).collect();
+        Ok(())
+    }
+}
+
+/// Reads trees, level by level. Ends early when the share is full.
+fn read_trees(
+    interner: &Interner<'_>,
+    forest: &mut Forest,
+    roots: &[ObjId],
+    hash_len: usize,
+    threads: usize,
+) -> Result<Map<ObjId, Arc<[u32]>>, TreeError> {
+    let mut trees: Map<ObjId, Arc<[u32]>> = Map::default();
+    let mut known: HashSet<ObjId, RandomState> = HashSet::default();
+    let mut level: Vec<ObjId> = roots.iter().copied().filter(|id| known.insert(*id)).collect();
+    let mut depth = 0;
+    while !level.is_empty() && !interner.share.is_full() {
+        depth += 1;
+        if depth > DEPTH_MAX {
+            return Err(TreeError::TooDeep);
+        }
+        let new = || TreeWorker { interner, hash_len, made: vec![], fresh: vec![], error: None, taken: 0 };
+        let threads = if level.len() < THREADS_FROM { 1 } else { threads.max(1) };
+        let mut workers: Vec<_> = (0..threads).map(|_| new()).collect();
+        forest.walk(interner.odb, &level, &[interner.share], &mut workers);
+        if forest.stopped() {
+            return Err(TreeError::Stopped);
+        }
+        let mut fresh = vec![];
+        for worker in workers {
+            if let Some(error) = worker.error {
+                return Err(error);
             }
-            let new = || TreeWorker { interner: &interner, hash_len, made: vec![], fresh: vec![], error: None };
-            let mut workers: Vec<_> = (0..threads.max(1)).map(|_| new()).collect();
-            forest.walk(odb, &level, &mut workers);
-            if forest.stopped() {
-                return Err(TreeError::Stopped);
-            }
-            let mut fresh = vec![];
-            for worker in workers {
-                if let Some(error) = worker.error {
-                    return Err(error);
-                }
-                trees.extend(worker.made);
-                fresh.extend(worker.fresh);
-            }
-            level = vec![];
-            for token in fresh {
-                let shard = interner.shards[token as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
-                let entry = shard.entries[token as usize / SHARDS];
-                if entry.is_folder() && known.insert(entry.file.id) {
-                    level.push(entry.file.id);
-                }
+            interner.share.take(worker.taken);
+            trees.extend(worker.made);
+            fresh.extend(worker.fresh);
+        }
+        level = vec![];
+        for token in fresh {
+            let shard = interner.shards[token as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
+            let entry = shard.entries[token as usize / SHARDS];
+            if entry.is_folder() && known.insert(entry.file.id) {
+                level.push(entry.file.id);
             }
         }
-        let entries = interner
-            .shards
-            .into_iter()
-            .map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner).entries)
-            .collect();
-        let mut names = interner.names.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let empty = names.number(b"");
-        let most = paths_max.max(1);
-        let paths = Paths { numbers: Map::default(), list: vec![(ROOT, empty)], lens: vec![0], most, left: most };
-        Ok(Self { entries, names, trees, paths, nothing: Arc::new([]) })
     }
+    Ok(trees)
 }
 
 impl Trees {
@@ -475,7 +547,7 @@ impl Trees {
     pub fn path_number(&mut self, path: &[u8]) -> Result<PathId, TreeError> {
         let mut at = ROOT;
         for part in path.split(|byte| *byte == b'/') {
-            let name = self.names.number(part);
+            let name = self.names.number(part, &Share::endless());
             at = self.paths.number(at, name, part.len())?;
         }
         Ok(at)

@@ -1,6 +1,7 @@
 //! The commits of a run: found from where it begins, put in order. What they change is `changes`'.
 
 use crate::commit::{self, Moment, Person};
+use crate::objects::pack::Pack;
 use crate::objects::{Inflater, Kind, ObjId, ObjectError, Odb, Oid};
 use crate::refs::Layout;
 use crate::watch::{Phase, Watch};
@@ -11,6 +12,8 @@ use std::sync::Arc;
 pub(crate) type CommitId = u32;
 /// Tags may name tags; more than this many is somebody's joke.
 const TAG_DEPTH_MAX: usize = 64;
+/// After so many commits the packs' pages are let go: each may have touched 64 KiB.
+const RELEASE_EVERY: usize = 500;
 
 #[derive(Debug)]
 pub(crate) struct Commit {
@@ -171,6 +174,9 @@ impl<'a> Reader<'a> {
                 return Err(WalkError::Stopped);
             }
             self.watch.add(1);
+            if found.len() % RELEASE_EVERY == RELEASE_EVERY - 1 {
+                self.odb.packs().iter().for_each(Pack::release);
+            }
             let mut commit = self.read(oid, child)?;
             commit.known = known(&oid);
             commit.edge = commit.known && stop;

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-/// What a run is doing. Each is done once, in this order, but for `Comparing`, which only `validate` does.
+/// What a run is doing, in this order. Where the whole history doesn't fit into the memory granted, all but the first are
+/// done for one window of it after the other. `Comparing` is only done by `validate`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// Reading commits; how many there are shows at the end.
@@ -73,7 +74,11 @@ impl Watch {
     }
 
     pub(crate) fn begin(&self, phase: Phase, total: usize) {
-        self.0.done.store(0, Ordering::Relaxed);
+        self.begin_at(phase, 0, total);
+    }
+
+    pub(crate) fn begin_at(&self, phase: Phase, done: usize, total: usize) {
+        self.0.done.store(done as u64, Ordering::Relaxed);
         self.0.total.store(total as u64, Ordering::Relaxed);
         self.0.phase.store(phase as u8, Ordering::Relaxed);
     }
@@ -89,10 +94,10 @@ impl Watch {
         }
     }
 
-    /// An object was read. Those that are read while renames are looked for are not counted: commits are.
-    pub(crate) fn object(&self) {
+    /// Objects were read. Those that are read while renames are looked for are not counted: commits are.
+    pub(crate) fn objects(&self, count: usize) {
         if matches!(self.phase(), Phase::Trees | Phase::Contents) {
-            self.add(1);
+            self.add(count);
         }
     }
 

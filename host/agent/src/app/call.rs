@@ -12,7 +12,7 @@ use super::{AppError, OutcomeKind};
 use crate::command::manifest::{ConfigError, Manifest};
 use crate::command::outcome::{CallOutcome, Outcome, UNAUTHENTICATED};
 use crate::command::runner::{PrepareError, Prepared, Runner};
-use crate::config::{CompileLimits, Config, ConfigFault, Integration, nearest};
+use crate::config::{CompileLimits, Config, ConfigFault, EgressSettings, Integration, nearest};
 use crate::egress::Egress;
 use crate::error_chain;
 use crate::logs::Logs;
@@ -67,15 +67,17 @@ pub struct ValidateReport {
 pub(super) fn runner(
     root: &Path,
     compile: &CompileLimits,
+    egress: &EgressSettings,
     logs: &Logs,
     shutdown: &Shutdown,
 ) -> Result<Runner, AppError> {
     let options =
         sandbox::Options { compile: compile.clone(), shutdown: shutdown.clone(), ..sandbox::Options::default() };
+    let egress = Egress::open(egress, shutdown).map_err(AppError::Failed)?;
     let sandbox = Sandbox::new(&root.join("cache/components"), &options)
         .map_err(|error| AppError::Failed(error_chain(&error)))?;
     logs.open_file_for_all(&root.join("logs"));
-    Ok(Runner { sandbox, egress: Egress::new(), logs: logs.clone(), shutdown: shutdown.clone() })
+    Ok(Runner { sandbox, egress, logs: logs.clone(), shutdown: shutdown.clone() })
 }
 
 /// Has every configured integration try its configuration against the real system, all at the same time.
@@ -84,7 +86,7 @@ pub(super) fn runner(
 /// What keeps the calls from being made at all. An integration that fails is no error.
 pub async fn validate(config: Config, logs: Logs, shutdown: Shutdown) -> Result<ValidateReport, AppError> {
     let began = Instant::now();
-    let runner = runner(&config.root, &config.compile, &logs, &shutdown)?;
+    let runner = runner(&config.root, &config.compile, &config.egress, &logs, &shutdown)?;
     let config = Arc::new(config);
     let tasks: Vec<_> = config
         .integrations
@@ -146,7 +148,7 @@ pub async fn call(
     shutdown: Shutdown,
 ) -> Result<CallReport, AppError> {
     let began = Instant::now();
-    let runner = runner(&config.root, &config.compile, &logs, &shutdown)?;
+    let runner = runner(&config.root, &config.compile, &config.egress, &logs, &shutdown)?;
     let report = match prepare(&runner, &config, &integration).await {
         Ok(prepared) => match refusal(&request, &integration.name, &prepared.manifest) {
             Some(reason) => CallReport::refused(&integration.name, reason),

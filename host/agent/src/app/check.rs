@@ -53,7 +53,7 @@ pub struct IntegrationCheck {
 /// What keeps anything from being checked at all.
 pub async fn check(config: Config, live: bool, logs: Logs, shutdown: Shutdown) -> Result<CheckReport, AppError> {
     let began = Instant::now();
-    let runner = runner(&config.root, &config.compile, &logs, &shutdown)?;
+    let runner = runner(&config.root, &config.compile, &config.egress, &logs, &shutdown)?;
     let config = Arc::new(config);
     let tasks: Vec<_> = config
         .integrations

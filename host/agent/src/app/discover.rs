@@ -11,7 +11,7 @@ use super::call::runner;
 use crate::command::manifest::{Asks, Manifest};
 use crate::command::outcome::Outcome;
 use crate::command::runner::{PrepareError, Runner};
-use crate::config::{AGENT_CONFIG_SCHEMA, CompileLimits};
+use crate::config::{AGENT_CONFIG_SCHEMA, CompileLimits, EgressSettings};
 use crate::logs::Logs;
 use crate::shutdown::Shutdown;
 
@@ -85,7 +85,7 @@ pub async fn discover(
     logs: Logs,
     shutdown: Shutdown,
 ) -> Result<DiscoverReport, AppError> {
-    let runner = runner(root, compile, &logs, &shutdown)?;
+    let runner = runner(root, compile, &EgressSettings::default(), &logs, &shutdown)?;
     let tasks: Vec<_> = candidates
         .into_iter()
         .map(|candidate| {

@@ -8,13 +8,14 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::call::{NotRun, prepare};
+use super::pauses::Keeper;
 use super::{AppError, Backlog, backlog};
 use crate::command::exporter::Exporter;
 use crate::command::outcome::{ExportOutcome, Outcome, Repository};
 use crate::command::runner::Runner;
 use crate::config::{Compression, Config, ConfigFault, Integration, Sink};
 use crate::delivery::{Counters, Delivery};
-use crate::egress::Egress;
+use crate::egress::{Egress, Pause};
 use crate::error_chain;
 use crate::export::{ExportRun, ModelMisfits, Sample, SessionState, SessionSummary};
 use crate::git::GitMemory;
@@ -36,10 +37,13 @@ pub struct ExportOptions {
 /// be called ten times a second.
 pub type Snapshot = Arc<dyn Fn() -> Vec<(String, Vec<SessionSummary>)> + Send + Sync>;
 
+/// The pauses for spent budgets of servers that last, at the moment of the call. As cheap as [`Snapshot`].
+pub type PausesNow = Arc<dyn Fn() -> Vec<Pause> + Send + Sync>;
+
 /// Who watches an export. Its functions are called from any thread and must not block for long.
 pub trait ExportUi: Send + Sync {
-    /// The integrations begin to run; `snapshot` may be called until `export` has returned.
-    fn begun(&self, snapshot: Snapshot);
+    /// The integrations begin to run; `snapshot` and `pauses` may be called until `export` has returned.
+    fn begun(&self, snapshot: Snapshot, pauses: PausesNow);
     /// One integration has ended.
     fn ended(&self, integration: &IntegrationReport);
 }
@@ -60,7 +64,7 @@ pub async fn export(
     let began = Instant::now();
     let store = Arc::new(Store::open(&config.root, codec(&config.sink), config.outbox_bytes_max)?);
     logs.open_files(&config.root.join("logs"));
-    let egress = Egress::new();
+    let egress = Egress::open(&config.egress, &shutdown).map_err(AppError::Failed)?;
     let cache = config.root.join("cache");
     let sandbox_options =
         sandbox::Options { compile: config.compile.clone(), shutdown: shutdown.clone(), ..sandbox::Options::default() };
@@ -70,6 +74,7 @@ pub async fn export(
         kill::after(host_calls);
     }
     let delivery = Delivery::start(store.clone(), &config.sink, &shutdown);
+    let keeper = Keeper::start(&config.root, &egress, &shutdown);
     let exporter = Arc::new(Exporter {
         runner: Runner { sandbox, egress, logs: logs.clone(), shutdown: shutdown.clone() },
         store: store.clone(),
@@ -86,12 +91,16 @@ pub async fn export(
     if let Err(error) = &left {
         tracing::error!(error = error_chain(error), "not all records are delivered");
     }
+    let (pauses, pauses_left_out) = exporter.runner.egress.pauses();
+    keeper.end(&pauses).await;
     let report = ExportReport {
         integrations,
         delivered: delivered(delivery.counters()),
         dead_letters: Backlog { batches: delivery.counters().dead.load(Ordering::Relaxed), ..Backlog::default() },
         outbox_left: backlog(store.outbox_waiting()?),
         delivery_error: left.err().map(|e| error_chain(&e)),
+        pauses,
+        pauses_left_out,
         interrupted: shutdown.requested(),
         duration_ms: began.elapsed().as_millis() as u64,
     };
@@ -119,11 +128,14 @@ async fn run_all(
     type Begun = Vec<(String, Arc<OnceLock<Arc<ExportRun>>>)>;
     let begun: Begun = config.integrations.iter().map(|i| (i.name.clone(), Arc::default())).collect();
     let watched = begun.clone();
-    ui.begun(Arc::new(move || {
+    let snapshot = Arc::new(move || {
         let run =
             |(name, run): &(String, Arc<OnceLock<Arc<ExportRun>>>)| run.get().map(|run| (name.clone(), run.snapshot()));
         watched.iter().filter_map(run).collect()
-    }));
+    });
+    let egress = exporter.runner.egress.clone();
+    let lasting = move || egress.pauses().0.into_iter().filter(|pause| pause.resumed.is_none()).collect();
+    ui.begun(snapshot, Arc::new(lasting));
     let mut tasks = Vec::new();
     let shared = Arc::new(config.clone());
     for (integration, (_, run)) in config.integrations.iter().zip(begun) {
@@ -298,6 +310,10 @@ pub struct ExportReport {
     pub outbox_left: Backlog,
     /// Why something is left, where the sink would not take it.
     pub delivery_error: Option<String>,
+    /// The pauses because a server's budget was spent, oldest first.
+    pub pauses: Vec<Pause>,
+    /// Pauses beyond those that are kept.
+    pub pauses_left_out: u64,
     /// Whether the run was asked to end before it was done.
     pub interrupted: bool,
     pub duration_ms: u64,

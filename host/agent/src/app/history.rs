@@ -114,6 +114,10 @@ pub struct HistoryReport {
     pub store_faults: Listed,
     /// Known commits that were computed again for the sake of the new ones.
     pub recomputed: u64,
+    /// Parts in which the history was read; more than one where it did not fit into memory.
+    pub parts: u64,
+    /// Commits whose moved files were too many or too large to be compared in that memory.
+    pub renames_limited: u64,
     pub abandoned: Listed,
     pub checkpoint: Option<CheckpointReport>,
     pub interrupted: bool,
@@ -260,6 +264,8 @@ impl HistoryReport {
             partial_clone: false,
             store_faults: Listed::default(),
             recomputed: 0,
+            parts: 0,
+            renames_limited: 0,
             abandoned: Listed::default(),
             checkpoint: request.checkpoint.as_ref().map(|folder| CheckpointReport {
                 folder: folder.clone(),
@@ -285,6 +291,8 @@ impl HistoryReport {
         self.partial_clone = summary.partial_clone;
         self.store_faults = Listed::new(&summary.store_faults);
         self.recomputed = summary.recomputed;
+        self.parts = summary.windows;
+        self.renames_limited = summary.renames_limited;
         self.abandoned = Listed::new(&summary.abandoned);
         let (found, fault) = match summary.checkpoint {
             CheckpointUse::None | CheckpointUse::Absent => ("absent", String::new()),
@@ -465,7 +473,9 @@ fn meant(path: &Path) -> String {
 fn failed(repository: &Path, error: &RunError) -> AppError {
     let mend = match error {
         RunError::NoHead => "; `git symbolic-ref HEAD refs/heads/NAME` mends that, or name commits with --at",
-        RunError::Tree(ripsrc::TreeError::TooManyPaths(_)) => "; raise --memory-max",
+        RunError::Tree(ripsrc::TreeError::TooManyPaths(_))
+        | RunError::TooManyCommits { .. }
+        | RunError::TooMuchInCommit(_) => "; raise --memory-max",
         RunError::Walk(_) | RunError::Tree(_) | RunError::Object(_) => {
             "; the repository is damaged or a part of it was never fetched: `git fsck` says more"
         }

@@ -10,6 +10,7 @@ mod history;
 mod inspect;
 mod new;
 mod new_file;
+mod pauses;
 mod run_wasm;
 mod status;
 
@@ -25,7 +26,8 @@ pub use check::{CheckReport, IntegrationCheck, check};
 pub use discover::{Candidate, Described, DiscoverReport, Discovered, DiscoveredModel, discover, merged_schema};
 pub use doctor::{Check, CheckState, DoctorReport, doctor};
 pub use export::{
-    Delivered, ExportOptions, ExportReport, ExportUi, IntegrationReport, OutcomeKind, RepoReport, Snapshot, export,
+    Delivered, ExportOptions, ExportReport, ExportUi, IntegrationReport, OutcomeKind, PausesNow, RepoReport, Snapshot,
+    export,
 };
 pub use history::{
     AgreementReport, CheckpointReport, DifferenceReport, HistoryReport, HistoryRequest, HistoryRun, Listed,

@@ -232,7 +232,7 @@ pub async fn run_wasm(request: RunWasm, logs: Logs, shutdown: Shutdown) -> Resul
         ..sandbox::Options::default()
     };
     let sandbox = Sandbox::new(&request.cache, &options).map_err(|e| AppError::Failed(error_chain(&e)))?;
-    let (egress, ledger) = Egress::with_ledger();
+    let (egress, ledger) = Egress::with_ledger(&shutdown);
     let alone = Alone {
         runner: Runner { sandbox, egress, logs, shutdown },
         ledger,

@@ -227,6 +227,8 @@ mod tests {
             dead_letters: Backlog::default(),
             outbox_left: Backlog::default(),
             delivery_error: None,
+            pauses: Vec::new(),
+            pauses_left_out: 0,
             interrupted: false,
             duration_ms: 0,
         }

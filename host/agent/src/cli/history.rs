@@ -85,7 +85,7 @@ struct Common {
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZeroUsize>,
 
-    /// Memory to get by with, such as 500MB or 4GiB; with less, files are read several times [default: 1GB]
+    /// Memory to stay within, such as 500MB or 4GiB; a history that needs more is read in parts [default: 1GB]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory_max: Option<u64>,
 }

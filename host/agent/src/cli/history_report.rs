@@ -88,6 +88,13 @@ fn warnings(report: &HistoryReport) -> Vec<String> {
             named(&report.unreadable)
         ));
     }
+    if report.renames_limited > 0 {
+        out.push(format!(
+            "{} moved more or larger files than can be compared within --memory-max; those that were edited as well are \
+             told as new",
+            counted(report.renames_limited, "commit")
+        ));
+    }
     if report.unknown_heads.count > 0 {
         let heads = match report.unknown_heads.count {
             1 => "1 head of a pull request is".to_owned(),
@@ -126,6 +133,9 @@ fn notes(report: &HistoryReport) -> Vec<String> {
         let kinds: Vec<String> = report.not_counted.iter().map(|(kind, n)| format!("{kind} {}", count(*n))).collect();
         let all = report.not_counted.values().sum();
         out.push(format!("not counted: {} of files ({})", counted(all, "version"), kinds.join(", ")));
+    }
+    if report.parts > 1 {
+        out.push(format!("read in {} parts to stay within --memory-max; more memory is faster", count(report.parts)));
     }
     if let Some(checkpoint) = &report.checkpoint {
         out.push(checkpoint_note(checkpoint, report.recomputed));

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::table::{count, counted, shortened};
-use crate::app::{ExportUi, IntegrationReport, OutcomeKind, Snapshot};
+use crate::app::{ExportUi, IntegrationReport, OutcomeKind, PausesNow, Snapshot};
 use crate::config::{show_duration, show_size};
+use crate::egress::Pause;
 use crate::export::{SessionState, SessionSummary};
 use crate::logs::{Logs, escape};
 
@@ -45,7 +46,7 @@ pub(super) struct Progress {
 }
 
 struct Watch {
-    snapshot: Option<Snapshot>,
+    snapshot: Option<(Snapshot, PausesNow)>,
     ended: Vec<String>,
     begun: Instant,
     last: Instant,
@@ -85,9 +86,10 @@ impl Progress {
             return;
         }
         let mut watch = self.watch();
-        let Some(snapshot) = watch.snapshot.clone() else { return };
+        let Some((snapshot, pauses)) = watch.snapshot.clone() else { return };
         let now = Instant::now();
         let view = View {
+            pauses: pauses(),
             running: snapshot().into_iter().filter(|(name, _)| !watch.ended.contains(name)).collect(),
             before: &watch.before,
             since: now - watch.last,
@@ -139,8 +141,8 @@ impl Progress {
 }
 
 impl ExportUi for Progress {
-    fn begun(&self, snapshot: Snapshot) {
-        self.watch().snapshot = Some(snapshot);
+    fn begun(&self, snapshot: Snapshot, pauses: PausesNow) {
+        self.watch().snapshot = Some((snapshot, pauses));
     }
 
     fn ended(&self, report: &IntegrationReport) {
@@ -160,6 +162,7 @@ impl ExportUi for Progress {
 
 /// What there is to show at one moment.
 struct View<'a> {
+    pauses: Vec<Pause>,
     running: Vec<(String, Vec<SessionSummary>)>,
     before: &'a HashMap<(String, String), u64>,
     since: Duration,
@@ -172,6 +175,7 @@ impl View<'_> {
         let mut lines = Vec::new();
         for (name, sessions) in &self.running {
             lines.push(format!("● {}  {}  {}", escape(name), show_elapsed(self.elapsed), self.totals(name, sessions)));
+            lines.extend(self.waits(name).map(|wait| format!("    {wait}")));
             for session in self.most_active(name, sessions) {
                 lines.push(format!("    {}", session_line(session)));
             }
@@ -191,9 +195,18 @@ impl View<'_> {
             if let Some(session) = self.most_active(name, sessions).first() {
                 text.push_str(&format!("; in {}", session_line(session)));
             }
+            for wait in self.waits(name) {
+                text.push_str(&format!("; {wait}"));
+            }
             (name.clone(), text)
         };
         self.running.iter().map(summary).collect()
+    }
+
+    /// What an integration waits for at servers.
+    fn waits<'s>(&'s self, name: &'s str) -> impl Iterator<Item = String> + use<'s> {
+        let of = move |pause: &&Pause| pause.integrations.iter().any(|integration| integration == name);
+        self.pauses.iter().filter(of).map(wait)
     }
 
     fn totals(&self, name: &str, sessions: &[SessionSummary]) -> String {
@@ -226,6 +239,14 @@ impl View<'_> {
         };
         self.running.iter().flat_map(each).collect()
     }
+}
+
+/// A pause that lasts, in words.
+pub(super) fn wait(pause: &Pause) -> String {
+    let Pause { host, resource, until, .. } = pause;
+    // The name is the server's.
+    let resource = if resource.is_empty() { String::new() } else { format!(" ({})", escape(resource)) };
+    format!("waits until {} for the budget of {}{resource}", escape(until), escape(host))
 }
 
 /// Records of a session, committed or not.
@@ -289,6 +310,7 @@ mod tests {
             session("c", 100, SessionState::Open),
         ];
         let view = View {
+            pauses: Vec::new(),
             running: vec![("git".into(), sessions)],
             before: &before,
             since: Duration::from_secs(2),
@@ -307,9 +329,32 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_shown_with_its_end() {
+        let pause = Pause {
+            host: "https://api.github.com".into(),
+            resource: "core".into(),
+            until: "2026-11-21T10:00:00Z".into(),
+            integrations: vec!["github".into()],
+            resumed: None,
+        };
+        let running = vec![("github".to_owned(), Vec::new()), ("git".to_owned(), Vec::new())];
+        let (before, pauses) = (HashMap::new(), vec![pause]);
+        let view = View { pauses, running, before: &before, since: Duration::ZERO, elapsed: Duration::ZERO };
+        let waits = "waits until 2026-11-21T10:00:00Z for the budget of https://api.github.com (core)";
+        assert_eq!(view.lines()[1..], [format!("    {waits}"), view.lines()[2].clone()]);
+        assert!(view.summaries()[0].1.ends_with(waits) && !view.summaries()[1].1.contains("waits"));
+    }
+
+    #[test]
     fn many_integrations_fit_on_the_terminal() {
         let running: Vec<_> = (0..100).map(|index| (format!("i{index}"), Vec::new())).collect();
-        let view = View { running, before: &HashMap::new(), since: Duration::ZERO, elapsed: Duration::ZERO };
+        let view = View {
+            pauses: Vec::new(),
+            running,
+            before: &HashMap::new(),
+            since: Duration::ZERO,
+            elapsed: Duration::ZERO,
+        };
         let lines = view.lines();
         assert_eq!(lines.len(), LINES_MAX);
         assert_eq!(lines[LINES_MAX - 1], "  … 85 more lines");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::outcome::{ExportOutcome, Outcome, Repository};
 use super::policy::git_policy;
 use super::runner::{Prepared, Runner};
+use crate::egress::Class;
 use crate::export::{ExportRun, GitJob, RunSpec, Sample, SessionError};
 use crate::git::{self, GitContext, GitMemory, RepoOutcome};
 use crate::sandbox::{Call, GitGrant};
@@ -54,7 +55,8 @@ impl Exporter {
             (true, true) => GitGrant::Skipped,
             (true, false) => GitGrant::Granted,
         };
-        let door = self.runner.door(prepared).with_run(Arc::clone(run), git);
+        let class = if run.is_first() { Class::Backfill } else { Class::Incremental };
+        let door = self.runner.door(prepared).with_run(Arc::clone(run), git).with_class(class);
         let call = Call::Export { config: prepared.integration.config.to_string() };
         let (outcome, usage) = self.runner.call(prepared, door, call).await;
         let mut ended = ExportOutcome::without_run(&prepared.integration.name, outcome);

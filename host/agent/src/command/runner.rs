@@ -10,7 +10,7 @@ use super::permissions::Permissions;
 use super::policy::policy;
 use super::results;
 use crate::config::{Integration, Limits};
-use crate::egress::{Account, Egress, Policy};
+use crate::egress::{Account, Class, Egress, Policy};
 use crate::logs::Logs;
 use crate::sandbox::{Call, CallEnd, Door, LoadError, Loaded, Sandbox, Seen, Witness};
 use crate::shutdown::Shutdown;
@@ -143,7 +143,9 @@ impl Runner {
 
     /// Runs one call that exports nothing: validate, onboard, mutate, webhook.
     pub async fn run_call(&self, prepared: &Prepared, call: Call) -> CallOutcome {
-        let door = self.door(prepared);
+        // A person waits for most of these.
+        let class = if matches!(call, Call::Webhook { .. }) { Class::Webhook } else { Class::Mutation };
+        let door = self.door(prepared).with_class(class);
         let (outcome, usage) = self.call(prepared, door, call).await;
         CallOutcome { integration: prepared.integration.name.clone(), outcome, usage }
     }

@@ -10,8 +10,8 @@ use super::fault::{Faults, Place, nearest, quoted};
 use super::lift::{self, Names, Paths, Section, boolean, text};
 use super::read::{Node, Value};
 use super::{
-    CompileLimits, Config, ConfigFault, FolderOrigin, GIT_MEMORY_BYTES_DEFAULT, Grants, Integration, Limits,
-    Surroundings, Written, components,
+    CompileLimits, Config, ConfigFault, EgressSettings, FolderOrigin, GIT_MEMORY_BYTES_DEFAULT, Grants, Integration,
+    Limits, Surroundings, Written, components,
 };
 
 pub(super) const AGENT_KEYS: &[&str] =
@@ -121,6 +121,7 @@ pub(super) fn integrations(node: &Node, agent: Agent, around: &Surroundings, fau
         written,
         absent,
         compile: CompileLimits::default(),
+        egress: EgressSettings::default(),
     })
 }
 

@@ -11,12 +11,12 @@ use super::fault::{Faults, Place, nearest, quoted};
 use super::read::{Entry, Node, Value};
 use super::units;
 use super::{
-    CompileLimits, Compression, Config, ConfigFault, GIT_MEMORY_BYTES_DEFAULT, Integration, Limits, Sink, Surroundings,
-    Written, components, grants,
+    CompileLimits, Compression, Config, ConfigFault, EgressSettings, GIT_MEMORY_BYTES_DEFAULT, Integration, Limits,
+    Sink, Surroundings, Written, components, egress, grants,
 };
 
 // The keys of each mapping. `schemas/agent-config.json` has the same; a test holds the two together.
-pub(super) const ROOT_KEYS: &[&str] = &["root", "customer_id", "skip_git", "integrations", "sink", "limits"];
+pub(super) const ROOT_KEYS: &[&str] = &["root", "customer_id", "skip_git", "integrations", "sink", "limits", "egress"];
 pub(super) const SINK_KEYS: &[&str] = &["folder", "compression"];
 pub(super) const INTEGRATION_KEYS: &[&str] = &["name", "component", "config", "grants", "limits", "skip_git"];
 pub(super) const LIMIT_KEYS: &[&str] =
@@ -93,10 +93,14 @@ pub(super) fn lift(node: &Node, base: &Path, around: &Surroundings, faults: &mut
         }
         defaults = limits(&section, &defaults, faults);
     }
+    let egress = match top.get("egress") {
+        Some((node, path)) => egress::lift(node, &path, &place, faults),
+        None => Some(EgressSettings::default()),
+    };
     let mend = "list at least one: `integrations: [{name: git, component: git}]`";
     let (node, path) = top.require("integrations", mend, faults)?;
     let Entries { integrations, written, absent } = integrations(node, &path, &place, around, &defaults, faults)?;
-    let (root, sink) = (root?, sink?);
+    let (root, sink, egress) = (root?, sink?, egress?);
     Some(Config {
         root,
         customer_id,
@@ -106,6 +110,7 @@ pub(super) fn lift(node: &Node, base: &Path, around: &Surroundings, faults: &mut
         outbox_bytes_max,
         git_memory_bytes_max,
         compile,
+        egress,
         written,
         absent,
     })
@@ -512,7 +517,7 @@ pub(super) fn push_key(path: &mut String, key: &str) {
 }
 
 /// Names a value of the wrong kind. One whose fault is known already is passed over.
-fn expected(node: &Node, path: &str, what: &str, mend: &str, faults: &mut Faults) {
+pub(super) fn expected(node: &Node, path: &str, what: &str, mend: &str, faults: &mut Faults) {
     // Somebody may have put a secret itself where the way to it belongs: those are not repeated.
     let secret = path.contains(".credentials.");
     let found = match &node.value {
@@ -594,7 +599,7 @@ pub(super) fn choice<'w>(node: &Node, path: &str, words: &[&'w str], faults: &mu
     found
 }
 
-fn size(node: &Node, path: &str, range: RangeInclusive<u64>, faults: &mut Faults) -> Option<u64> {
+pub(super) fn size(node: &Node, path: &str, range: RangeInclusive<u64>, faults: &mut Faults) -> Option<u64> {
     let mend = "write a number with a unit, for example 512MiB";
     let Value::Text(text) = &node.value else {
         expected(node, path, "a size with a unit", mend, faults);
@@ -607,7 +612,12 @@ fn size(node: &Node, path: &str, range: RangeInclusive<u64>, faults: &mut Faults
     within(node, path, bytes, range, &text.shown(), units::show_size, faults)
 }
 
-fn duration(node: &Node, path: &str, range: RangeInclusive<Duration>, faults: &mut Faults) -> Option<Duration> {
+pub(super) fn duration(
+    node: &Node,
+    path: &str,
+    range: RangeInclusive<Duration>,
+    faults: &mut Faults,
+) -> Option<Duration> {
     let mend = "write a number with a unit, for example 90s, 30m or 1h30m";
     let Value::Text(text) = &node.value else {
         expected(node, path, "a duration with a unit", mend, faults);
@@ -620,7 +630,7 @@ fn duration(node: &Node, path: &str, range: RangeInclusive<Duration>, faults: &m
     within(node, path, duration, range, &text.shown(), units::show_duration, faults)
 }
 
-fn integer(node: &Node, path: &str, range: RangeInclusive<u64>, faults: &mut Faults) -> Option<u64> {
+pub(super) fn integer(node: &Node, path: &str, range: RangeInclusive<u64>, faults: &mut Faults) -> Option<u64> {
     let (number, shown) = match &node.value {
         Value::Number(number) => (number.as_u64(), quoted(&number.to_string())),
         // A variable can only ever be a text.

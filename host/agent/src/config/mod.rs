@@ -3,6 +3,7 @@
 
 mod alone;
 mod components;
+mod egress;
 mod fault;
 mod grants;
 mod interpolate;
@@ -57,6 +58,63 @@ pub struct Config {
     pub absent: BTreeMap<String, ConfigFault>,
     /// What compiling a component may use.
     pub compile: CompileLimits,
+    /// How requests leave this machine.
+    pub egress: EgressSettings,
+}
+
+/// How requests leave this machine, whatever integration they are of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EgressSettings {
+    /// Where all of them go through.
+    pub proxy: Option<ProxySettings>,
+    /// Files of PEM certificates that are trusted beside the system's. Absolute.
+    pub ca_files: Vec<PathBuf>,
+    /// How long a request may wait for a server's budget before the integration is told.
+    pub wait_max: Duration,
+    /// Requests under way to one server at a time.
+    pub per_host_max: usize,
+}
+
+impl Default for EgressSettings {
+    fn default() -> Self {
+        EgressSettings {
+            proxy: None,
+            ca_files: Vec::new(),
+            // Longer, and an integration does better to checkpoint and do something else.
+            wait_max: Duration::from_secs(5 * 60),
+            // Public APIs begin to refuse at a hundred, and ask for far fewer.
+            per_host_max: 16,
+        }
+    }
+}
+
+/// The operator's proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxySettings {
+    pub url: ProxyUrl,
+    /// What does not go through it: names (with all below them), addresses, networks, `*`.
+    pub no_proxy: Vec<String>,
+}
+
+/// A proxy's URL, which may hold a password: it has no `Display`, and its `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyUrl(String);
+
+impl ProxyUrl {
+    pub(crate) fn new(url: String) -> ProxyUrl {
+        ProxyUrl(url)
+    }
+
+    /// The URL, password and all.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for ProxyUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ProxyUrl")
+    }
 }
 
 /// What compiling one component may use, in a process of its own.

@@ -8,7 +8,7 @@ pub const AGENT_CONFIG: &str = include_str!("../../schemas/agent-config.json");
 mod tests {
     use serde_json::Value;
 
-    use super::super::{grants, lift};
+    use super::super::{egress, grants, lift};
 
     fn keys(schema: &Value, pointer: &str) -> Vec<String> {
         let object = schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is not in the schema"));
@@ -27,6 +27,7 @@ mod tests {
             ("/$defs/integration", lift::INTEGRATION_KEYS),
             ("/$defs/limits", lift::LIMIT_KEYS),
             ("/$defs/agent_limits", lift::ROOT_LIMIT_KEYS),
+            ("/$defs/egress", egress::EGRESS_KEYS),
             ("/$defs/grants", grants::GRANT_KEYS),
             ("/$defs/grants/properties/git", grants::GIT_KEYS),
             ("/$defs/network_rule", grants::RULE_KEYS),

@@ -1,42 +1,46 @@
-//! From a checked request to an answer: the clients behind the door, one for each policy, and what an answer may take.
-//! Connections are never shared between policies, so that no request rides on a connection that another was allowed.
+//! From a request to its answer: judged first, then sent as often as it takes. What a request must be and what an answer
+//! may take is here; who goes when is `gate`'s, which tries there are is `tries`'s, and the wire is `clients`'.
 
 use std::error::Error;
 use std::io;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
-use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, RANGE, USER_AGENT};
+use http::{Method, StatusCode};
+use sha2::{Digest, Sha256};
 use url::{Host, Url};
 
+use super::clients::{CONNECT_TIMEOUT, Clients};
+use super::clock::Clock;
+use super::gate::{Account, Gate, Kind, Pass, rfc3339};
 use super::ledger::{Entry, Ledger};
-use super::resolve::{self, AddressRefused, Checked, Lookup};
+use super::pauses::Pause;
+use super::resolve::AddressRefused;
+use super::revalidate::{self, Answers, Key};
 use super::room::{Held, Room};
 use super::secrets::{self, InUse};
-use super::{EgressError, Policy, Request, Response, address, policy};
+use super::tries::{Next, Tries};
+use super::unpack::Unpack;
+use super::{EgressError, Policy, Request, Response, address, policy, rates, redirect};
+use crate::config::EgressSettings;
+use crate::shutdown::Shutdown;
 
-/// A name that resolves to a host that does not answer is given up after this; a healthy one needs a fraction.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Servers close idle connections after a minute or so; ours go first, so that no request runs into a closing one.
-const POOL_IDLE: Duration = Duration::from_secs(30);
-/// Idle connections kept for one host. A guest has at most 32 requests under way.
-const POOL_IDLE_PER_HOST: usize = 8;
-/// Clients kept. An agent runs some tens of integrations; a client that is dropped is only made again.
-const CLIENTS_MAX: usize = 128;
 /// Bytes of a URL; servers refuse longer ones.
 const URL_BYTES_MAX: usize = 8 << 10;
 /// Header fields of a request, and their bytes in all.
 pub(crate) const HEADERS_MAX: usize = 128;
 pub(crate) const HEADER_BYTES_MAX: usize = 64 << 10;
-/// Header fields of an answer (HTTP/1) and bytes of them (HTTP/2).
-const ANSWER_HEADERS_MAX: usize = 256;
-const ANSWER_HEADER_BYTES_MAX: u32 = 128 << 10;
 /// Room made ahead for a body whose length is announced; what is announced and does not come costs no more than this.
 const BODY_RESERVED_MAX: u64 = 1 << 20;
 
 /// Header fields that are the host's own.
-const OWN_HEADERS: &[&str] = &["host", "connection", "transfer-encoding", "content-length", "expect", "upgrade"];
+const OWN_HEADERS: &[&str] =
+    &["host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "content-length", "expect", "upgrade"];
+/// Header fields in which guests send keys of their own, beside `Authorization` and `Cookie`.
+const KEY_HEADERS: [&str; 2] = ["private-token", "x-api-key"];
+/// Bytes of what tells two such keys apart: far more than there are keys.
+const KEY_MARK_BYTES: usize = 12;
 
 /// The door. Clones share it. Making one costs nothing: a client is built when the first request of its policy comes.
 #[derive(Clone)]
@@ -45,10 +49,53 @@ pub struct Egress {
 }
 
 struct Shared {
-    lookup: Lookup,
+    clients: Clients,
+    gate: Gate,
+    clock: Clock,
+    answers: Answers,
     ledger: Option<Arc<Ledger>>,
-    /// By policy and scheme, the one used last at the end.
-    clients: Mutex<Vec<(String, reqwest::Client)>>,
+}
+
+/// What is to come of a request.
+pub(super) enum Want<'a> {
+    /// The whole answer, counted as held.
+    Whole(&'a mut Held),
+    /// The answer's head; its body is read by who asked, within this time to the head.
+    Head(Duration),
+}
+
+/// What came of one try.
+pub(super) enum Got {
+    Whole(Response),
+    Head(Box<Head>),
+}
+
+/// An answer whose body has not come.
+pub(super) struct Head {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub answer: reqwest::Response,
+    pub unpack: Unpack,
+    pub secret: Option<InUse>,
+}
+
+impl Got {
+    /// Status, header fields, and as much of the body as is here.
+    fn parts(&self) -> (u16, &[(String, String)], &[u8]) {
+        match self {
+            Got::Whole(whole) => (whole.status, &whole.headers, &whole.body),
+            Got::Head(head) => (head.status, &head.headers, &[]),
+        }
+    }
+}
+
+/// A request that may go out.
+struct Judged {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    kind: Kind,
+    account: Account,
 }
 
 impl Default for Egress {
@@ -58,34 +105,65 @@ impl Default for Egress {
 }
 
 impl Egress {
-    /// The door, closed but for what each request's policy allows.
+    /// The door as it is without settings, closed but for what each request's policy allows.
     #[must_use]
     pub fn new() -> Egress {
-        Egress::with_lookup(resolve::system())
+        let settings = EgressSettings::default();
+        Egress::joined(Clients::plain(), &settings, &Shutdown::default(), Clock::Real, None)
     }
 
-    pub(super) fn with_lookup(lookup: Lookup) -> Egress {
-        Egress { shared: Arc::new(Shared { lookup, ledger: None, clients: Mutex::default() }) }
+    /// The door with the operator's settings. Waits end when the end of everything is asked for.
+    ///
+    /// # Errors
+    /// A file of certificates cannot be read or has none, or the proxy cannot be used: a sentence for the operator.
+    pub fn open(settings: &EgressSettings, shutdown: &Shutdown) -> Result<Egress, String> {
+        Ok(Egress::joined(Clients::open(settings)?, settings, shutdown, Clock::Real, None))
     }
 
     /// A door that writes down what goes out and what it refuses.
     #[must_use]
-    pub fn with_ledger() -> (Egress, Arc<Ledger>) {
-        let ledger = Arc::new(Ledger::default());
-        let shared = Shared { lookup: resolve::system(), ledger: Some(Arc::clone(&ledger)), clients: Mutex::default() };
-        (Egress { shared: Arc::new(shared) }, ledger)
+    pub fn with_ledger(shutdown: &Shutdown) -> (Egress, Arc<Ledger>) {
+        let (ledger, settings) = (Arc::new(Ledger::default()), EgressSettings::default());
+        (Egress::joined(Clients::plain(), &settings, shutdown, Clock::Real, Some(Arc::clone(&ledger))), ledger)
+    }
+
+    pub(super) fn joined(
+        clients: Clients,
+        settings: &EgressSettings,
+        shutdown: &Shutdown,
+        clock: Clock,
+        ledger: Option<Arc<Ledger>>,
+    ) -> Egress {
+        let gate = Gate::new(clock.clone(), shutdown.clone(), settings.per_host_max, settings.wait_max);
+        Egress { shared: Arc::new(Shared { clients, gate, clock, answers: Answers::default(), ledger }) }
+    }
+
+    /// The pauses because a server's budget was spent, oldest first, and how many there were beyond those.
+    #[must_use]
+    pub fn pauses(&self) -> (Vec<Pause>, u64) {
+        self.shared.gate.pauses()
+    }
+
+    /// Waits until pauses have begun, changed or ended since the last wait. For one listener.
+    pub async fn pauses_change(&self) {
+        self.shared.gate.pauses_change().await;
     }
 
     /// Begins to write a request down, where somebody wants that.
-    pub(super) fn entry(&self, policy: &Policy, request: &Request) -> Option<Entry> {
+    fn entry(&self, policy: &Policy, request: &Request) -> Option<Entry> {
         self.shared.ledger.as_ref().map(|ledger| ledger.begin(policy, request))
+    }
+
+    /// Writes down a request that was refused, where somebody wants that.
+    fn note_refused(&self, policy: &Policy, request: &Request, fault: &EgressError) {
+        if let Some(entry) = self.entry(policy, request) {
+            entry.end(&Err(fault.clone()));
+        }
     }
 
     /// Writes down a request that was refused before it came here, for a credential that is not granted.
     pub(crate) fn refused(&self, policy: &Policy, request: &Request, told: &str) {
-        if let Some(entry) = self.entry(policy, request) {
-            entry.end(&Err(EgressError::Denied(told.to_owned())));
-        }
+        self.note_refused(policy, request, &EgressError::Denied(told.to_owned()));
     }
 
     /// Writes down a repository that was refused ([`Policy::for_repository`]).
@@ -105,46 +183,169 @@ impl Egress {
     pub(crate) async fn send_within(
         &self,
         policy: &Policy,
-        request: Request,
+        mut request: Request,
         held: &mut Held,
     ) -> Result<Response, EgressError> {
-        let (timeout, bytes_max) = (request.timeout, request.body_bytes_max);
-        let entry = self.entry(policy, &request);
-        let exchange = async {
-            let (answer, secret) = self.start(policy, request).await?;
-            let mut response = read_answer(answer, bytes_max, held).await?;
-            if let Some(secret) = secret {
-                secret.redact(&mut response);
+        let mut hop = 0;
+        loop {
+            let answer = match self.tried(policy, &mut request, Want::Whole(&mut *held)).await {
+                Ok(Got::Whole(answer)) => answer,
+                Ok(Got::Head(_)) => {
+                    return Err(EgressError::Other("half an answer; this is a fault of the agent".into()));
+                }
+                Err(EgressError::Denied(why)) if hop > 0 => {
+                    return Err(EgressError::Denied(format!(
+                        "the answer redirects, and where it leads is refused: {why}"
+                    )));
+                }
+                Err(fault) => return Err(fault),
+            };
+            match redirect::next(&request, &answer)? {
+                Some(next) => request = next,
+                None => return Ok(answer),
             }
-            Ok(response)
-        };
-        let answer = tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(EgressError::Timeout(timeout)));
-        if let Some(entry) = entry {
-            entry.end(&answer);
+            hop += 1;
         }
-        answer
     }
 
-    /// Checks a request, puts the credential in and sends it; the answer's head has arrived, its body has not.
-    pub(super) async fn start(
+    /// Sends a request until there is an answer that counts, or none that will. What the exchange took is taken off the
+    /// request's timeout.
+    pub(super) async fn tried(
         &self,
         policy: &Policy,
-        request: Request,
-    ) -> Result<(reqwest::Response, Option<InUse>), EgressError> {
+        request: &mut Request,
+        mut want: Want<'_>,
+    ) -> Result<Got, EgressError> {
+        let mut judged = self.judge(policy, request).inspect_err(|fault| self.note_refused(policy, request, fault))?;
+        let key = self.key(request, &judged, &want);
+        let plain = judged.headers.clone();
+        let kept = key.as_ref().and_then(|key| self.shared.answers.ask(key, &mut judged.headers));
+        let mut tries = Tries::new(&judged.method, &judged.headers, &request.manner);
+        let timeout = request.timeout;
+        loop {
+            let pass = self.shared.gate.enter(&request.caller, &judged.account, judged.kind).await?;
+            let began = self.shared.clock.now();
+            let got = self.once(policy, request, &judged, &mut want).await;
+            let spent = self.shared.clock.now().saturating_duration_since(began);
+            request.timeout = request.timeout.saturating_sub(spent);
+            let (next, limited) = self.learn(&pass, &mut tries, &got);
+            drop(pass);
+            let again = match next {
+                Next::Give => false,
+                Next::Gate => true,
+                // What the server asks for is not the exchange's time.
+                Next::Asked(wait) => self.shared.gate.wait(wait).await,
+                Next::Again(wait) => {
+                    let fits = wait < request.timeout && self.shared.gate.wait(wait).await;
+                    request.timeout = request.timeout.saturating_sub(wait);
+                    fits
+                }
+            };
+            if again {
+                continue;
+            }
+            if let Some(wait) = limited {
+                return Err(EgressError::RateLimited(rfc3339(self.shared.clock.wall() + wait)));
+            }
+            let got = got.map_err(|fault| match fault {
+                // The time that was given, whatever was left of it.
+                EgressError::Timeout(_) if matches!(want, Want::Whole(_)) => EgressError::Timeout(timeout),
+                fault => fault,
+            })?;
+            return self.known(got, key.as_ref(), kept, &plain, want, request.body_bytes_max);
+        }
+    }
+
+    /// Judges a request; the credential is not in it yet.
+    fn judge(&self, policy: &Policy, request: &Request) -> Result<Judged, EgressError> {
         let url = checked_url(&request.url)?;
         let method = checked_method(&request.method)?;
         policy.check(method.as_str(), &url)?;
         check_literal(policy, &url)?;
-        let mut headers = checked_headers(&request.headers)?;
+        self.shared.clients.check_host(policy, &url)?;
+        let headers = checked_headers(&request.headers)?;
+        let host = url.origin().ascii_serialization();
+        let account = Account { host, who: account_of(policy, request, &headers) };
+        Ok(Judged { method, kind: Kind::of(url.path()), url, headers, account })
+    }
+
+    /// Under what the answer is kept; none if it is not to be.
+    #[allow(clippy::unused_self, reason = "what is kept belongs to this door")]
+    fn key(&self, request: &Request, judged: &Judged, want: &Want<'_>) -> Option<Key> {
+        let fits = request.manner.revalidate
+            && matches!(want, Want::Whole(_))
+            && revalidate::fits(&judged.method, &judged.headers);
+        fits.then(|| Key {
+            integration: Arc::clone(&request.caller.integration),
+            who: judged.account.who.clone(),
+            url: judged.url.to_string(),
+        })
+    }
+
+    /// One try: one exchange on the wire.
+    async fn once(
+        &self,
+        policy: &Policy,
+        request: &Request,
+        judged: &Judged,
+        want: &mut Want<'_>,
+    ) -> Result<Got, EgressError> {
+        let entry = self.entry(policy, request);
+        let timeout = match want {
+            Want::Whole(_) => request.timeout,
+            Want::Head(first_byte) => request.timeout.min(*first_byte),
+        };
+        let exchange = async {
+            let (mut answer, secret) = self.start(policy, request, judged).await?;
+            let unpack = Unpack::of(answer.headers_mut());
+            match want {
+                Want::Whole(held) => {
+                    // What a try before this one held is not held any more.
+                    held.clear();
+                    let mut whole = read_answer(answer, unpack, request.body_bytes_max, held).await?;
+                    if let Some(secret) = secret {
+                        secret.redact(&mut whole);
+                    }
+                    Ok(Got::Whole(whole))
+                }
+                Want::Head(_) => {
+                    let mut headers = header_pairs(answer.headers());
+                    if let Some(secret) = &secret {
+                        headers.iter_mut().for_each(|(_, value)| secret.redact_text(value));
+                    }
+                    let status = answer.status().as_u16();
+                    Ok(Got::Head(Box::new(Head { status, headers, answer, unpack, secret })))
+                }
+            }
+        };
+        let got = tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(EgressError::Timeout(timeout)));
+        if let Some(entry) = entry {
+            match &got {
+                Ok(Got::Whole(whole)) => entry.end(&Ok(whole)),
+                Ok(Got::Head(head)) => entry.end_with_head(Ok(head.status)),
+                Err(fault) => entry.end(&Err(fault.clone())),
+            }
+        }
+        got
+    }
+
+    /// Puts the credential in and sends a request; the answer's head has arrived, its body has not.
+    async fn start(
+        &self,
+        policy: &Policy,
+        request: &Request,
+        judged: &Judged,
+    ) -> Result<(reqwest::Response, Option<InUse>), EgressError> {
+        let mut headers = judged.headers.clone();
         // Last: whatever the guest supplied is fixed by now.
         let secret = match &request.credential {
-            Some(name) => Some(secrets::place(policy, name, &url, &mut headers).await?),
+            Some(name) => Some(secrets::place(policy, name, &judged.url, &mut headers).await?),
             None => None,
         };
-        let client = self.client(policy, url.scheme())?;
-        let mut outgoing = reqwest::Request::new(method, url);
+        let client = self.shared.clients.of(policy, judged.url.scheme(), &request.caller.integration)?;
+        let mut outgoing = reqwest::Request::new(judged.method.clone(), judged.url.clone());
         *outgoing.headers_mut() = headers;
-        *outgoing.body_mut() = request.body.map(reqwest::Body::from);
+        *outgoing.body_mut() = request.body.clone().map(reqwest::Body::from);
         match client.execute(outgoing).await {
             Ok(answer) => Ok((answer, secret)),
             Err(fault) => {
@@ -157,55 +358,72 @@ impl Egress {
         }
     }
 
-    /// The client of a policy. Its key is the policy itself, written out: nothing in it is a secret.
-    fn client(&self, policy: &Policy, scheme: &str) -> Result<reqwest::Client, EgressError> {
-        let key = format!("{scheme} {policy:?}");
-        let mut clients = self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = clients.iter().position(|(known, _)| *known == key) {
-            let found = clients.remove(at);
-            let client = found.1.clone();
-            clients.push(found);
-            return Ok(client);
+    /// Takes in what a try says: to the gate its budget, and to the caller what to do next, and how long there is none.
+    fn learn(&self, pass: &Pass, tries: &mut Tries, got: &Result<Got, EgressError>) -> (Next, Option<Duration>) {
+        let clock = &self.shared.clock;
+        match got {
+            Ok(got) => {
+                let (status, headers, body) = got.parts();
+                let wall = clock.wall();
+                let limited = rates::limited(status, headers, body, wall);
+                pass.answered(rates::told(headers, wall).as_ref(), limited);
+                let asked = rates::retry_after(headers, wall);
+                (tries.after_answer(status, limited.is_some(), asked, clock), limited)
+            }
+            Err(fault) => (tries.after_fault(fault, clock), None),
         }
-        let client = build(policy, scheme, self.shared.lookup.clone())?;
-        if clients.len() >= CLIENTS_MAX {
-            clients.remove(0);
+    }
+
+    /// An answer that counts: kept, or known from what is kept.
+    fn known(
+        &self,
+        got: Got,
+        key: Option<&Key>,
+        kept: Option<Arc<Response>>,
+        request_headers: &HeaderMap,
+        want: Want<'_>,
+        bytes_max: usize,
+    ) -> Result<Got, EgressError> {
+        let (Some(key), Got::Whole(answer), Want::Whole(held)) = (key, &got, want) else { return Ok(got) };
+        match kept {
+            Some(kept) if answer.status == StatusCode::NOT_MODIFIED.as_u16() => {
+                if kept.body.len() > bytes_max {
+                    return Err(EgressError::TooLarge(bytes_max));
+                }
+                held.grow(kept.body.len())?;
+                Ok(match got {
+                    Got::Whole(unchanged) => Got::Whole(revalidate::renewed(&kept, unchanged)),
+                    head @ Got::Head(_) => head,
+                })
+            }
+            _ => {
+                self.shared.answers.keep(key, request_headers, answer);
+                Ok(got)
+            }
         }
-        clients.push((key, client.clone()));
-        Ok(client)
     }
 }
 
-fn build(policy: &Policy, scheme: &str, lookup: Lookup) -> Result<reqwest::Client, EgressError> {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| {
-        // Fails only where one is installed already, and then that one serves.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-    let resolver = Checked { lookup, private_hosts: policy.private_hosts.clone() };
-    let mut builder = reqwest::Client::builder()
-        .dns_resolver(Arc::new(resolver))
-        .redirect(reqwest::redirect::Policy::none())
-        // A proxy would be connected to instead of the address that was checked.
-        .no_proxy()
-        .referer(false)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(POOL_IDLE)
-        .pool_max_idle_per_host(POOL_IDLE_PER_HOST)
-        .http1_max_headers(ANSWER_HEADERS_MAX)
-        .http2_max_header_list_size(ANSWER_HEADER_BYTES_MAX);
-    if scheme == "https" {
-        builder = builder.https_only(true);
-    } else {
-        // Plain HTTP needs no trusted certificates, and reading the system's takes milliseconds.
-        builder = builder.tls_certs_only([]);
+/// What tells apart the accounts that requests use: the place where a credential comes from, or a mark of what the guest
+/// sends itself. Never a secret, and nothing from which one could be had.
+fn account_of(policy: &Policy, request: &Request, headers: &HeaderMap) -> String {
+    if let Some(name) = &request.credential {
+        return match policy.credentials.get(name) {
+            Some(credential) => format!("{:?}", credential.source),
+            None => name.clone(),
+        };
     }
-    builder.build().map_err(|fault| {
-        EgressError::Tls(format!(
-            "no client can be made ({}); are the system's trusted certificates installed (often the package `ca-certificates`)?",
-            innermost(&fault)
-        ))
-    })
+    let own = [AUTHORIZATION.as_str(), COOKIE.as_str()].into_iter().chain(KEY_HEADERS);
+    let mut hash = Sha256::new();
+    let mut any = false;
+    for value in own.filter_map(|name| headers.get(name)) {
+        hash.update(value.as_bytes());
+        any = true;
+    }
+    if !any {
+        return String::new();
+    }
+    hash.finalize()[..KEY_MARK_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn checked_url(text: &str) -> Result<Url, EgressError> {
@@ -273,6 +491,10 @@ fn checked_headers(pairs: &[(String, String)]) -> Result<HeaderMap, EgressError>
     if !headers.contains_key(USER_AGENT) {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("agent/", env!("CARGO_PKG_VERSION"))));
     }
+    // A part of a packed body cannot be unpacked by itself.
+    if !headers.contains_key(ACCEPT_ENCODING) && !headers.contains_key(RANGE) {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     Ok(headers)
 }
 
@@ -306,25 +528,35 @@ pub(super) fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
 
 async fn read_answer(
     mut answer: reqwest::Response,
+    mut unpack: Unpack,
     bytes_max: usize,
     held: &mut Held,
 ) -> Result<Response, EgressError> {
     let status = answer.status();
-    // What is announced and what comes are two things; an announcement that is too large already saves the wait.
-    let announced = answer.content_length().unwrap_or(0);
-    if announced > bytes_max as u64 {
-        return Err(EgressError::TooLarge(bytes_max));
-    }
     let mut body = Vec::new();
-    held.reserve(&mut body, announced.min(BODY_RESERVED_MAX) as usize, bytes_max)?;
-    // The length is checked as it comes, after decompression: what is announced may be a lie, and small may grow large.
-    while let Some(chunk) = answer.chunk().await.map_err(classify)? {
-        if chunk.len() > bytes_max - body.len() {
+    if !unpack.is_packed() {
+        // What is announced and what comes are two things; an announcement that is too large already saves the wait.
+        let announced = answer.content_length().unwrap_or(0);
+        if announced > bytes_max as u64 {
             return Err(EgressError::TooLarge(bytes_max));
         }
-        held.reserve(&mut body, chunk.len(), bytes_max)?;
-        body.extend_from_slice(&chunk);
+        held.reserve(&mut body, announced.min(BODY_RESERVED_MAX) as usize, bytes_max)?;
     }
+    // The length is checked as it comes, after it is unpacked: what is announced may be a lie, and small may grow large.
+    let mut add = |piece: &[u8]| {
+        if piece.len() > bytes_max - body.len() {
+            return Err(EgressError::TooLarge(bytes_max));
+        }
+        held.reserve(&mut body, piece.len(), bytes_max)?;
+        body.extend_from_slice(piece);
+        Ok(())
+    };
+    while let Some(mut chunk) = answer.chunk().await.map_err(classify)? {
+        while let Some(piece) = unpack.piece(&mut chunk)? {
+            add(piece)?;
+        }
+    }
+    add(unpack.end()?)?;
     let response = Response {
         status: status.as_u16(),
         url: answer.url().to_string(),
@@ -344,7 +576,11 @@ impl EgressError {
             | EgressError::Dns(text)
             | EgressError::Connection(text)
             | EgressError::Other(text) => secret.redact_text(text),
-            EgressError::Timeout(_) | EgressError::TooLarge(_) | EgressError::NoRoom(_) => {}
+            EgressError::Timeout(_)
+            | EgressError::RateLimited(_)
+            | EgressError::TooLarge(_)
+            | EgressError::Grows(_)
+            | EgressError::NoRoom(_) => {}
         }
     }
 }
@@ -357,7 +593,7 @@ fn cause<'a>(fault: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     }
 }
 
-fn innermost(fault: &(dyn Error + 'static)) -> String {
+pub(super) fn innermost(fault: &(dyn Error + 'static)) -> String {
     let mut at = fault;
     while let Some(below) = cause(at) {
         at = below;

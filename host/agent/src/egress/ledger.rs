@@ -200,7 +200,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// The whole answer is there, or none will come.
-    pub(super) fn end(mut self, answer: &Result<Response, EgressError>) {
+    pub(super) fn end(mut self, answer: &Result<&Response, EgressError>) {
         match answer {
             Ok(response) => self.answered(response.status, Some(response.body.len() as u64)),
             Err(fault) => self.failed(fault),
@@ -315,10 +315,12 @@ mod tests {
             method: "GET".to_owned(),
             url: url.to_owned(),
             headers: Vec::new(),
-            body: Some(vec![0; 3]),
+            body: Some(vec![0; 3].into()),
             credential: credential.map(str::to_owned),
             timeout: std::time::Duration::from_secs(1),
             body_bytes_max: 1,
+            manner: Default::default(),
+            caller: Default::default(),
         }
     }
 
@@ -363,9 +365,9 @@ mod tests {
         let ledger = Arc::new(Ledger::default());
         drop(ledger.begin(&Policy::default(), &request("https://a.example/", None)));
         assert!(ledger.account().exchanges[0].error.as_deref().is_some_and(|why| why.contains("cancelled")));
-        let answer = Ok(Response { status: 200, url: String::new(), headers: vec![], body: vec![0; 5] });
+        let answer = Response { status: 200, url: String::new(), headers: vec![], body: vec![0; 5] };
         for _ in 0..EXCHANGES_MAX {
-            ledger.begin(&Policy::default(), &request("https://a.example/", None)).end(&answer);
+            ledger.begin(&Policy::default(), &request("https://a.example/", None)).end(&Ok(&answer));
         }
         let account = ledger.account();
         assert_eq!((account.exchanges.len(), account.exchanges_left_out), (EXCHANGES_MAX, 1));

@@ -1,27 +1,43 @@
 //! The one way out: every request of a guest, and all of git's, passes here once. Policy (`policy`), address check
 //! (`address`, `resolve`), credentials (`secrets`) and limits on answers (`client`) are decided here; nobody else holds
-//! a client. Redirects are not followed: who asked gets them as they are, and a new request is judged anew.
+//! a client. So is what makes a good client of it: budgets and fair shares (`gate`, `rates`), tries (`tries`), conditional
+//! requests (`revalidate`). A redirect is followed only where the request asks for it, and each hop is judged as a request
+//! of its own (`redirect`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Credential, NetworkRule};
 
 mod address;
-// The one place that may hold a client.
+// The two places that may hold a client.
 #[allow(clippy::disallowed_types)]
 mod client;
+#[allow(clippy::disallowed_types)]
+mod clients;
+mod clock;
+mod gate;
 mod ledger;
+mod pauses;
 mod policy;
+mod rates;
+mod redirect;
 mod resolve;
+mod revalidate;
 mod room;
 mod secrets;
 mod stream;
+mod tries;
+mod unpack;
 
 pub use client::Egress;
 pub(crate) use client::{HEADER_BYTES_MAX, HEADERS_MAX};
 pub use ledger::{Account, Denial, Exchange, Lack, Ledger};
+pub use pauses::Pause;
+pub(crate) use redirect::REDIRECTS_MAX;
 pub(crate) use room::{Held, Room, fields_bytes};
 pub(crate) use stream::{Stream, StreamLimits};
+pub(crate) use tries::RETRIES_MAX;
 
 /// What one integration may reach: asked ∩ granted, worked out before it runs.
 #[derive(Debug, Clone, Default)]
@@ -44,17 +60,78 @@ pub struct Request {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    pub body: Option<Vec<u8>>,
+    pub body: Option<bytes::Bytes>,
     /// The name of a credential to put in.
     pub credential: Option<String>,
-    /// Of the whole exchange.
+    /// Of the whole exchange: all its tries and hops together. Waiting for a budget does not count.
     pub timeout: Duration,
     /// Of the answer's body, decompressed.
     pub body_bytes_max: usize,
+    pub manner: Manner,
+    pub caller: Caller,
+}
+
+/// How a request is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manner {
+    /// It may be sent twice, whatever its method says.
+    pub idempotent: bool,
+    /// Tries after the first.
+    pub retries_max: u32,
+    /// Redirects followed; after these the redirect itself is the answer.
+    pub redirects_max: u32,
+    /// Answers are kept and asked for again only if they have changed.
+    pub revalidate: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Manner { idempotent: false, retries_max: tries::RETRIES_DEFAULT, redirects_max: 0, revalidate: true }
+    }
+}
+
+/// For whom a request is made. What is shared is shared between these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The integration's name.
+    pub integration: Arc<str>,
+    pub class: Class,
+}
+
+impl Default for Caller {
+    fn default() -> Self {
+        Caller { integration: Arc::from(""), class: Class::Incremental }
+    }
+}
+
+/// How urgent a request is; the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// A person waits for a change.
+    Mutation,
+    /// Somebody else's service waits for an answer.
+    Webhook,
+    /// What has changed since the last run.
+    Incremental,
+    /// Everything there is.
+    Backfill,
+}
+
+impl Class {
+    /// What this class leaves of a budget to those above it: enough for some changes by hand, and little enough that a
+    /// backfill alone does not miss it.
+    fn leaves(self, limit: u64) -> u64 {
+        match self {
+            Class::Mutation => 0,
+            Class::Webhook => limit / 100,
+            Class::Incremental => limit / 50,
+            Class::Backfill => limit / 10,
+        }
+    }
 }
 
 /// An answer, whatever its status.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
     pub url: String,
@@ -71,8 +148,13 @@ pub enum EgressError {
     Invalid(String),
     #[error("no answer within {} s", .0.as_secs_f64())]
     Timeout(Duration),
+    /// RFC 3339.
+    #[error("the server's budget is spent until {0}")]
+    RateLimited(String),
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
+    #[error("the answer grows to more than {0} times its size when it is unpacked")]
+    Grows(u64),
     /// The caller's requests and answers together.
     #[error("the requests and answers that are held take more than {0} bytes together")]
     NoRoom(usize),

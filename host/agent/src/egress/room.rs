@@ -51,6 +51,11 @@ impl Held {
         }
     }
 
+    /// Gives all of it back.
+    pub(super) fn clear(&mut self) {
+        self.room.held.fetch_sub(std::mem::take(&mut self.bytes), Ordering::SeqCst);
+    }
+
     /// Makes room in `body` for a piece, at most for `bytes_max` in all, and counts what that takes.
     pub(super) fn reserve(&mut self, body: &mut Vec<u8>, piece: usize, bytes_max: usize) -> Result<(), EgressError> {
         let (needed, has) = (body.len() + piece, body.capacity());

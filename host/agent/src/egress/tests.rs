@@ -7,9 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::clients::Clients;
+use super::clock::Clock;
 use super::resolve::Lookup;
 use super::*;
-use crate::config::{Placement, SecretSource};
+use crate::config::{EgressSettings, Placement, SecretSource};
+use crate::shutdown::Shutdown;
+
+mod good_client;
+mod hops;
 
 /// A server that answers each connection with the same bytes and keeps what it was asked.
 struct Server {
@@ -19,25 +25,37 @@ struct Server {
 
 impl Server {
     fn answering(answer: impl Into<Vec<u8>>) -> Server {
-        let answer = answer.into();
+        Server::scripted(vec![answer.into()])
+    }
+
+    /// Answers the first request with the first of these, and so on; the last for ever. An empty one is no answer.
+    fn scripted(answers: Vec<Vec<u8>>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
         let port = listener.local_addr().expect("it is bound").port();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = requests.clone();
         // Ends with the test's process; it waits in `accept` until then.
         std::thread::spawn(move || {
-            for connection in listener.incoming() {
+            for (number, connection) in listener.incoming().enumerate() {
                 let Ok(mut connection) = connection else { return };
+                let answer = &answers[number.min(answers.len() - 1)];
                 let mut head = Vec::new();
                 let mut byte = [0];
                 while !head.ends_with(b"\r\n\r\n") && connection.read(&mut byte).unwrap_or(0) == 1 {
                     head.push(byte[0]);
                 }
                 seen.lock().expect("no test panics while holding it").push(String::from_utf8_lossy(&head).into_owned());
-                let _ = connection.write_all(&answer);
+                let _ = connection.write_all(answer);
             }
         });
         Server { port, requests }
+    }
+
+    /// The same, and says that it closes each connection after its answer, as it does: whoever asks again makes a new one and
+    /// never meets one that is just being closed.
+    fn closing(answers: &[&str]) -> Server {
+        let closing = |answer: &&str| answer.replacen("\r\n", "\r\nConnection: close\r\n", 1).into_bytes();
+        Server::scripted(answers.iter().map(closing).collect())
     }
 
     fn url(&self, path: &str) -> String {
@@ -63,7 +81,7 @@ fn policy(host: &str, port: u16) -> Policy {
     }
 }
 
-fn get(url: &str) -> Request {
+pub(super) fn get(url: &str) -> Request {
     Request {
         method: "GET".to_owned(),
         url: url.to_owned(),
@@ -72,6 +90,9 @@ fn get(url: &str) -> Request {
         credential: None,
         timeout: Duration::from_secs(30),
         body_bytes_max: 1 << 20,
+        // Each test says itself what is tried again.
+        manner: Manner { retries_max: 0, ..Manner::default() },
+        caller: Caller::default(),
     }
 }
 
@@ -82,6 +103,12 @@ fn send(egress: &Egress, policy: &Policy, request: Request) -> Result<Response, 
         .build()
         .expect("a runtime can be made");
     runtime.block_on(egress.send(policy, request))
+}
+
+/// A door that looks names up in this way.
+fn with_lookup(lookup: Lookup) -> Egress {
+    let clients = Clients::with_lookup(lookup);
+    Egress::joined(clients, &EgressSettings::default(), &Shutdown::default(), Clock::Real, None)
 }
 
 /// A resolver that gives these addresses in turn, the last one for ever.
@@ -127,7 +154,7 @@ fn what_is_not_granted_never_leaves() {
 fn no_spelling_of_a_forbidden_address_connects() {
     // Any look-up or connection would be an error of another kind.
     let nowhere: Lookup = Arc::new(|name| panic!("{name} was looked up"));
-    let egress = Egress::with_lookup(nowhere);
+    let egress = with_lookup(nowhere);
     for host in [
         "127.0.0.1",
         "127.1",
@@ -176,7 +203,7 @@ fn a_name_that_turns_to_the_loopback_is_not_followed_there() {
     for turns in
         [vec!["127.0.0.1"], vec!["::1 127.0.0.1"], vec!["::ffff:127.0.0.1"], vec!["169.254.169.254", "127.0.0.1"]]
     {
-        let egress = Egress::with_lookup(answers(turns));
+        let egress = with_lookup(answers(turns));
         for _ in 0..3 {
             let result = send(&egress, &rebinding, get(&url));
             assert!(
@@ -188,7 +215,7 @@ fn a_name_that_turns_to_the_loopback_is_not_followed_there() {
     assert_eq!(server.seen(), Vec::<String>::new());
     // With the host listed, the loopback is reached, and of a mixed answer only what is allowed.
     let listed = policy("rebind.test", server.port);
-    let answer = send(&Egress::with_lookup(answers(vec!["169.254.169.254 127.0.0.1"])), &listed, get(&url));
+    let answer = send(&with_lookup(answers(vec!["169.254.169.254 127.0.0.1"])), &listed, get(&url));
     assert_eq!(answer.expect("the host is listed").status, 200);
 }
 
@@ -278,7 +305,7 @@ fn nobody_listening_and_nobody_known_are_told_apart() {
     let named = format!("127.0.0.1:{port}: ");
     assert!(matches!(&result, Err(EgressError::Connection(text)) if text.starts_with(&named)), "{result:?}");
     let unknown: Lookup = Arc::new(|_| Box::pin(async { Err(std::io::Error::other("no such name")) }));
-    let result = send(&Egress::with_lookup(unknown), &policy("a.test", 80), get("http://a.test/"));
+    let result = send(&with_lookup(unknown), &policy("a.test", 80), get("http://a.test/"));
     assert_eq!(result.expect_err("there is no such name"), EgressError::Dns("a.test:80: no such name".to_owned()));
     // A server that speaks plain HTTP where TLS is expected.
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");

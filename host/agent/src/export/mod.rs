@@ -226,6 +226,12 @@ impl ExportRun {
         }))
     }
 
+    /// Whether no run before this one has come to a cursor: it exports everything. Where that cannot be read, it is taken to
+    /// have come to one.
+    pub fn is_first(&self) -> bool {
+        !self.store.has_cursors(self.scope).unwrap_or(true)
+    }
+
     fn tree(&self) -> MutexGuard<'_, Tree> {
         self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }

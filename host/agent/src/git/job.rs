@@ -17,6 +17,7 @@ use super::records::{self, Ids, Owner, PullRequest};
 use super::transport::Door;
 use super::url::{self, Source};
 use super::{GitContext, RepoOutcome};
+use crate::egress::{Caller, Class};
 use crate::error_chain;
 use crate::export::{ExportRun, GitJob, SessionError, SessionId, SessionKind};
 
@@ -77,7 +78,9 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Stopped => Failure::Stopped,
-            RunError::Tree(TreeError::TooManyPaths(_)) => {
+            RunError::Tree(TreeError::TooManyPaths(_))
+            | RunError::TooManyCommits { .. }
+            | RunError::TooMuchInCommit(_) => {
                 Failure::Failed(format!("{}; raise `limits.git_memory` in agent.yaml", error_chain(&error)))
             }
             RunError::Checkpoint(_) => Failure::Checkpoint(error_chain(&error)),
@@ -147,13 +150,10 @@ impl<'a> Work<'a> {
                     self.ctx.egress.repository_refused(&self.ctx.policy, &url, &fault);
                     Failure::Failed(fault.to_string())
                 })?;
-                let door = Door::new(
-                    self.ctx.egress.clone(),
-                    policy,
-                    self.tokio.clone(),
-                    url,
-                    self.document.credential.clone(),
-                );
+                let class = if self.run.is_first() { Class::Backfill } else { Class::Incremental };
+                let caller = Caller { integration: self.ctx.integration.as_str().into(), class };
+                let (egress, credential) = (self.ctx.egress.clone(), self.document.credential.clone());
+                let door = Arc::new(Door::new(egress, policy, self.tokio.clone(), url, credential, caller));
                 let requests = &self.document.pull_requests;
                 let heads =
                     requests.iter().filter_map(|request| git2::Oid::from_str(&request.last_commit_sha).ok()).collect();
@@ -281,6 +281,10 @@ impl<'a> Work<'a> {
         if !unreadable.is_empty() {
             tracing::warn!(%integration, repository = %name, contents = summary.unreadable.len(), partial_clone = summary.partial_clone,
                 "files that cannot be read are exported without owners: {}", unreadable.join("; "));
+        }
+        if summary.renames_limited > 0 {
+            tracing::warn!(%integration, repository = %name, commits = summary.renames_limited,
+                "commits moved more or larger files than fit into `limits.git_memory`: those that were edited as well are told as new");
         }
         for fault in &summary.store_faults {
             tracing::warn!(%integration, repository = %name, "a part of the repository is passed over: {fault}");
@@ -418,9 +422,9 @@ impl<'a> Work<'a> {
         let asked = !document.pull_requests.is_empty();
         let requests = asked.then(|| self.open(tracking, records::PULL_REQUEST_BRANCH)).transpose()?;
         let owner = self.owner();
-        let mut by_head: HashMap<&str, Vec<&PullRequest>> = HashMap::new();
+        let mut by_head: HashMap<String, Vec<&PullRequest>> = HashMap::new();
         for request in &document.pull_requests {
-            by_head.entry(&request.last_commit_sha).or_default().push(request);
+            by_head.entry(request.last_commit_sha.to_ascii_lowercase()).or_default().push(request);
         }
         let heads = by_head.keys().filter_map(|sha| Oid::from_hex(sha.as_bytes())).collect();
         let options = ripsrc::Options { pull_requests: heads, ..options.clone() };
@@ -454,7 +458,8 @@ impl<'a> Work<'a> {
         self.send(branches, &mut lines)?;
         self.done(branches, None)?;
         let Some(session) = requests else { return Ok(()) };
-        for request in document.pull_requests.iter().filter(|request| by_head.contains_key(&*request.last_commit_sha)) {
+        let left = |request: &&PullRequest| by_head.contains_key(&request.last_commit_sha.to_ascii_lowercase());
+        for request in document.pull_requests.iter().filter(left) {
             request_lines.extend_from_slice(&owner.pull_request(request, None, compared));
         }
         self.send(session, &mut request_lines)?;

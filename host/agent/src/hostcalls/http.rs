@@ -2,6 +2,7 @@
 //! way are kept; where it may go, and everything about the wire, is `egress`'s.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -10,10 +11,13 @@ use tokio::task::JoinHandle;
 use url::Url;
 use wasmtime::component::Resource;
 
-use super::Guest;
+use super::{Guest, Witness};
 use crate::bindings::agent::integration::http as wit;
 use crate::bindings::agent::integration::http::HttpError;
-use crate::egress::{EgressError, HEADER_BYTES_MAX, HEADERS_MAX, Held, Policy, Request, Response, Room, fields_bytes};
+use crate::egress::{
+    Caller, Class, Egress, EgressError, HEADER_BYTES_MAX, HEADERS_MAX, Held, Manner, Policy, REDIRECTS_MAX,
+    RETRIES_MAX, Request, Response, Room, fields_bytes,
+};
 
 /// Requests under way, or answered and not yet taken: each may hold a body.
 const FLIGHTS_MAX: usize = 32;
@@ -22,23 +26,24 @@ const HELD_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a method; the longest that is registered has 17.
 const METHOD_BYTES_MAX: usize = 64;
 const URL_BYTES_MAX: usize = 8 << 10;
-const BODY_BYTES_MAX: usize = 16 << 20;
-const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 1..=600_000;
+pub(super) const BODY_BYTES_MAX: usize = 16 << 20;
+pub(super) const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 1..=600_000;
 const TIMEOUT_MS_DEFAULT: u32 = 60_000;
-const OPTIONS: &str = "auth, timeout-ms, max-body";
+const OPTIONS: &str = "auth, timeout-ms, max-body, retries, idempotent, redirects, conditional, class";
 
 /// Header fields that say how a message is framed or where it goes: the host's own.
-const HOST_HEADERS: [&str; 6] = ["host", "connection", "transfer-encoding", "content-length", "expect", "upgrade"];
+const HOST_HEADERS: [&str; 9] =
+    ["host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "content-length", "expect", "upgrade"];
 /// The same, by how they begin.
 const HOST_HEADER_PREFIX: &str = "proxy-";
 /// Methods that are not requests for a resource: a tunnel, and an echo of what the host put in.
 const HOST_METHODS: [&str; 2] = ["CONNECT", "TRACE"];
 
-type Answer = Result<Response, EgressError>;
+pub(super) type Answer = Result<Response, EgressError>;
 
 /// The requests of one instance that are under way.
 pub(super) struct Flights {
-    count: usize,
+    places: Arc<AtomicUsize>,
     room: Room,
     /// Told at each landing. There is one waiter at a time, the instance, so a permit is never taken by another.
     landed: Arc<Notify>,
@@ -46,14 +51,34 @@ pub(super) struct Flights {
 
 impl Default for Flights {
     fn default() -> Flights {
-        Flights { count: 0, room: Room::new(HELD_BYTES_MAX), landed: Arc::default() }
+        Flights { places: Arc::default(), room: Room::new(HELD_BYTES_MAX), landed: Arc::default() }
     }
+}
+
+/// A place among the requests under way; given back when it goes.
+pub(super) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What a request of one instance needs to get to the door, by whichever interface it comes.
+#[derive(Clone)]
+pub(super) struct Knock {
+    network: Option<(Egress, Arc<Policy>)>,
+    caller: Caller,
+    witness: Option<Arc<Witness>>,
+    places: Arc<AtomicUsize>,
+    room: Room,
 }
 
 /// What a guest's handle of a request stands for. Its end cancels the request.
 pub struct PendingEntry {
     state: Flight,
     task: JoinHandle<()>,
+    _place: Option<Place>,
 }
 
 /// A request on its way.
@@ -111,19 +136,21 @@ impl Drop for Landing {
 }
 
 /// A request that may go out, and what it needs for that.
-struct Admitted {
-    egress: crate::egress::Egress,
+pub(super) struct Admitted {
+    egress: Egress,
     policy: Arc<Policy>,
     request: Request,
     /// What the request itself holds of the room.
     held: Held,
     room: Room,
+    /// None where it is kept for longer than the exchange, by who waits for the answer.
+    place: Option<Place>,
 }
 
 impl Admitted {
     /// Sends it. What the answer holds comes with it; what the request held is given back.
-    async fn send(self) -> (Answer, Held) {
-        let Admitted { egress, policy, request, held, room } = self;
+    pub(super) async fn send(self) -> (Answer, Held) {
+        let Admitted { egress, policy, request, held, room, place: _place } = self;
         let mut answers = room.part();
         let answer = egress.send_within(&policy, request, &mut answers).await;
         drop(held);
@@ -133,20 +160,46 @@ impl Admitted {
 
 /// What a request holds until it is answered.
 fn request_bytes(request: &Request) -> usize {
-    request.body.as_ref().map_or(0, Vec::capacity) + request.url.len() + fields_bytes(&request.headers)
+    request.body.as_ref().map_or(0, bytes::Bytes::len) + request.url.len() + fields_bytes(&request.headers)
 }
 
-impl Guest {
-    /// Capability and limit of a request; gives what `egress` takes.
-    fn admit(&self, request: wit::Request) -> Result<Admitted, HttpError> {
-        let Some((egress, policy)) = &self.door.network else {
+impl Knock {
+    /// Notes a host call, where somebody looks on.
+    pub(super) fn enters(&self, name: &'static str) {
+        if let Some(witness) = &self.witness {
+            witness.enters(name);
+        }
+    }
+
+    pub(super) fn witness(&self) -> Option<Arc<Witness>> {
+        self.witness.clone()
+    }
+
+    /// A part of the room, with nothing in it yet.
+    pub(super) fn part(&self) -> Held {
+        self.room.part()
+    }
+
+    /// Capability, and a place among the requests under way.
+    pub(super) fn place(&self) -> Result<Place, HttpError> {
+        if self.network.is_none() {
+            return Err(HttpError::Denied("this call may not use the network: nothing is granted to it".to_owned()));
+        }
+        let free = |count: usize| (count < FLIGHTS_MAX).then_some(count + 1);
+        match self.places.fetch_update(Ordering::SeqCst, Ordering::SeqCst, free) {
+            Ok(_) => Ok(Place(Arc::clone(&self.places))),
+            Err(_) => Err(HttpError::Limit(format!(
+                "{FLIGHTS_MAX} requests are under way or not yet taken; take or drop some"
+            ))),
+        }
+    }
+
+    /// Judges a request; gives what `egress` takes.
+    pub(super) fn admit(&self, request: wit::Request, place: Place) -> Result<Admitted, HttpError> {
+        let Some((egress, policy)) = &self.network else {
             return Err(HttpError::Denied("this call may not use the network: nothing is granted to it".to_owned()));
         };
-        if self.flights.count >= FLIGHTS_MAX {
-            let why = format!("{FLIGHTS_MAX} requests are under way or not yet taken; take or drop some");
-            return Err(HttpError::Limit(why));
-        }
-        let request = judge(request)?;
+        let request = judge(request, self.caller.clone())?;
         if let Some(name) = request.credential.as_ref().filter(|name| !policy.credentials.contains_key(*name)) {
             let told = if policy.credentials_asked.contains(name) {
                 format!(
@@ -161,19 +214,35 @@ impl Guest {
             egress.refused(policy, &request, &told);
             return Err(HttpError::Denied(told));
         }
-        let mut held = self.flights.room.part();
+        let mut held = self.room.part();
         held.grow(request_bytes(&request)).map_err(http_error)?;
-        Ok(Admitted {
-            egress: egress.clone(),
-            policy: Arc::clone(policy),
-            request,
-            held,
+        let (egress, policy, room) = (egress.clone(), Arc::clone(policy), self.room.clone());
+        Ok(Admitted { egress, policy, request, held, room, place: Some(place) })
+    }
+}
+
+impl Guest {
+    /// What this instance's requests need.
+    pub(super) fn knock(&self) -> Knock {
+        Knock {
+            network: self.door.network.clone(),
+            caller: Caller { integration: Arc::clone(&self.door.integration), class: self.door.class },
+            witness: self.door.witness.clone(),
+            places: Arc::clone(&self.flights.places),
             room: self.flights.room.clone(),
-        })
+        }
+    }
+
+    fn admit(&self, request: wit::Request) -> Result<Admitted, HttpError> {
+        let knock = self.knock();
+        let place = knock.place()?;
+        knock.admit(request, place)
     }
 
     fn launch(&mut self, request: wit::Request) -> Result<Resource<PendingEntry>, HttpError> {
-        let admitted = self.admit(request)?;
+        let mut admitted = self.admit(request)?;
+        // The answer keeps the place until it is taken, and not only until it is there.
+        let place = admitted.place.take();
         let (sender, receiver) = oneshot::channel();
         let landed = Arc::clone(&self.flights.landed);
         let task = self.door.shutdown.spawn(async move {
@@ -184,19 +253,16 @@ impl Guest {
             // Nobody listens when the handle is gone, and then nobody misses it.
             let _ = sender.send(answer);
         });
-        let entry = PendingEntry { state: Flight::Under(receiver), task };
+        let entry = PendingEntry { state: Flight::Under(receiver), task, _place: place };
         let handle = self
             .table
             .push(entry)
             .map_err(|_| HttpError::Limit("handles_max: too many resources are alive; drop some".to_owned()))?;
-        self.flights.count += 1;
         Ok(handle)
     }
 
     fn take_pending(&mut self, handle: Resource<PendingEntry>) -> wasmtime::Result<PendingEntry> {
-        let entry = self.table.delete(handle)?;
-        self.flights.count -= 1;
-        Ok(entry)
+        Ok(self.table.delete(handle)?)
     }
 
     /// The indexes of those that have landed.
@@ -265,7 +331,7 @@ impl wit::HostPending for Guest {
 }
 
 /// Judges the form of a request: URL, method, header fields, body and options.
-fn judge(request: wit::Request) -> Result<Request, HttpError> {
+fn judge(request: wit::Request, mut caller: Caller) -> Result<Request, HttpError> {
     judge_url(&request.url)?;
     judge_method(&request.method)?;
     // Before they are looked at one by one, and before any is kept.
@@ -283,14 +349,20 @@ fn judge(request: wit::Request) -> Result<Request, HttpError> {
         return Err(HttpError::TooLarge(format!("a request's body may have {BODY_BYTES_MAX} bytes")));
     }
     let options = judge_options(request.options)?;
+    if options.backfill {
+        // An option can make a request less urgent than its call is, and never more.
+        caller.class = caller.class.max(Class::Backfill);
+    }
     Ok(Request {
         method: request.method,
         url: request.url,
         headers: request.headers,
-        body: request.body,
+        body: request.body.map(Into::into),
         credential: options.credential,
         timeout: options.timeout,
         body_bytes_max: options.body_bytes_max,
+        manner: options.manner,
+        caller,
     })
 }
 
@@ -343,33 +415,81 @@ struct Options {
     credential: Option<String>,
     timeout: Duration,
     body_bytes_max: usize,
+    manner: Manner,
+    backfill: bool,
 }
 
-fn judge_options(options: Vec<(String, String)>) -> Result<Options, HttpError> {
-    let (mut auth, mut timeout_ms, mut max_body) = (None, None, None);
+/// The options as they are written.
+#[derive(Default)]
+struct Written {
+    auth: Option<String>,
+    timeout_ms: Option<String>,
+    max_body: Option<String>,
+    retries: Option<String>,
+    idempotent: Option<String>,
+    redirects: Option<String>,
+    conditional: Option<String>,
+    class: Option<String>,
+}
+
+fn written(options: Vec<(String, String)>) -> Result<Written, HttpError> {
+    let mut written = Written::default();
     for (name, value) in options {
         let slot = match name.as_str() {
-            "auth" => &mut auth,
-            "timeout-ms" => &mut timeout_ms,
-            "max-body" => &mut max_body,
+            "auth" => &mut written.auth,
+            "timeout-ms" => &mut written.timeout_ms,
+            "max-body" => &mut written.max_body,
+            "retries" => &mut written.retries,
+            "idempotent" => &mut written.idempotent,
+            "redirects" => &mut written.redirects,
+            "conditional" => &mut written.conditional,
+            "class" => &mut written.class,
             _ => return Err(invalid(format!("there is no option {name:?}; there are: {OPTIONS}"))),
         };
         if slot.replace(value).is_some() {
             return Err(invalid(format!("the option `{name}` is given twice")));
         }
     }
-    if auth.as_deref() == Some("") {
+    Ok(written)
+}
+
+fn judge_options(options: Vec<(String, String)>) -> Result<Options, HttpError> {
+    let written = written(options)?;
+    if written.auth.as_deref() == Some("") {
         return Err(invalid("the option `auth` needs the name of a credential".to_owned()));
     }
-    let timeout = number("timeout-ms", timeout_ms, TIMEOUT_MS, TIMEOUT_MS_DEFAULT)?;
+    let timeout = number("timeout-ms", written.timeout_ms, TIMEOUT_MS, TIMEOUT_MS_DEFAULT)?;
     let body_max = u32::try_from(BODY_BYTES_MAX).unwrap_or(u32::MAX);
-    let body = number("max-body", max_body, 0..=body_max, body_max)?;
+    let body = number("max-body", written.max_body, 0..=body_max, body_max)?;
+    let usual = Manner::default();
+    let manner = Manner {
+        idempotent: yes_or_no("idempotent", written.idempotent, usual.idempotent)?,
+        retries_max: number("retries", written.retries, 0..=RETRIES_MAX, usual.retries_max)?,
+        redirects_max: number("redirects", written.redirects, 0..=REDIRECTS_MAX, usual.redirects_max)?,
+        revalidate: yes_or_no("conditional", written.conditional, usual.revalidate)?,
+    };
+    let backfill = match written.class.as_deref() {
+        None => false,
+        Some("backfill") => true,
+        Some(other) => return Err(invalid(format!("the option `class` is {other:?}; it takes backfill"))),
+    };
     Ok(Options {
-        credential: auth,
+        credential: written.auth,
         timeout: Duration::from_millis(u64::from(timeout)),
         // A number of 32 bits fits wherever this program runs; if not, the smaller limit is the safe one.
         body_bytes_max: usize::try_from(body).unwrap_or(BODY_BYTES_MAX),
+        manner,
+        backfill,
     })
+}
+
+fn yes_or_no(name: &str, value: Option<String>, usual: bool) -> Result<bool, HttpError> {
+    match value.as_deref() {
+        None => Ok(usual),
+        Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => Err(invalid(format!("the option `{name}` is {other:?}; it takes true or false"))),
+    }
 }
 
 fn number(
@@ -399,12 +519,14 @@ fn translate(answer: Answer) -> Result<wit::Response, HttpError> {
     }
 }
 
-fn http_error(error: EgressError) -> HttpError {
+pub(super) fn http_error(error: EgressError) -> HttpError {
     match error {
         EgressError::Denied(rule) => HttpError::Denied(rule),
         EgressError::Invalid(why) => HttpError::Invalid(why),
         EgressError::Timeout(_) => HttpError::Timeout,
+        EgressError::RateLimited(until) => HttpError::RateLimited(until),
         EgressError::TooLarge(bytes) => HttpError::TooLarge(format!("the answer's body may have {bytes} bytes")),
+        EgressError::Grows(_) => HttpError::TooLarge(error.to_string()),
         EgressError::NoRoom(bytes) => HttpError::Limit(format!(
             "requests and answers that are not yet taken may hold {bytes} bytes together (http_bytes_max); take or drop \
              some, or have fewer under way"
@@ -455,7 +577,7 @@ mod tests {
             options: Vec::new(),
         };
         let field = |bytes: usize| ("x".to_owned(), "v".repeat(bytes));
-        let said = |headers| why(judge(request(headers)).map(drop));
+        let said = |headers| why(judge(request(headers), Caller::default()).map(drop));
         assert_eq!(said(vec![field(1); HEADERS_MAX]), "accepted");
         assert!(said(vec![field(1); HEADERS_MAX + 1]).contains("129 header fields"));
         assert_eq!(said(vec![field(HEADER_BYTES_MAX - 1)]), "accepted");
@@ -531,7 +653,7 @@ mod tests {
             for pending in held {
                 guest.drop(pending).unwrap();
             }
-            assert_eq!((guest.flights.room.held(), guest.flights.count), (0, 0));
+            assert_eq!((guest.flights.room.held(), guest.flights.places.load(Ordering::SeqCst)), (0, 0));
         });
     }
 
@@ -574,11 +696,26 @@ mod tests {
             judge_options(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
         };
         let default = options(&[]).unwrap();
-        assert_eq!(default.timeout, Duration::from_secs(60));
-        assert_eq!(default.body_bytes_max, BODY_BYTES_MAX);
-        let all = options(&[("auth", "a"), ("timeout-ms", "1"), ("max-body", "0")]).unwrap();
-        let expected = Options { credential: Some("a".into()), timeout: Duration::from_millis(1), body_bytes_max: 0 };
-        assert_eq!(all, expected);
+        assert_eq!((default.timeout, default.body_bytes_max), (Duration::from_secs(60), BODY_BYTES_MAX));
+        assert_eq!((default.manner, default.backfill), (Manner::default(), false));
+        let all = options(&[
+            ("auth", "a"),
+            ("timeout-ms", "1"),
+            ("max-body", "0"),
+            ("retries", "8"),
+            ("idempotent", "true"),
+            ("redirects", "10"),
+            ("conditional", "false"),
+            ("class", "backfill"),
+        ]);
+        let expected = Options {
+            credential: Some("a".into()),
+            timeout: Duration::from_millis(1),
+            body_bytes_max: 0,
+            manner: Manner { idempotent: true, retries_max: 8, redirects_max: 10, revalidate: false },
+            backfill: true,
+        };
+        assert_eq!(all.unwrap(), expected);
         for (pairs, expected) in [
             (&[("timeout", "1")][..], "no option \"timeout\""),
             (&[("auth", "a"), ("auth", "a")][..], "twice"),
@@ -586,6 +723,10 @@ mod tests {
             (&[("timeout-ms", "0")][..], "from 1 to 600000"),
             (&[("timeout-ms", "-1")][..], "from 1 to 600000"),
             (&[("max-body", "16777217")][..], "from 0 to 16777216"),
+            (&[("retries", "9")][..], "from 0 to 8"),
+            (&[("redirects", "11")][..], "from 0 to 10"),
+            (&[("idempotent", "yes")][..], "true or false"),
+            (&[("class", "mutation")][..], "it takes backfill"),
         ] {
             assert!(why(options(pairs).map(drop)).contains(expected), "{pairs:?}");
         }

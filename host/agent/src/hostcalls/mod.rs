@@ -12,6 +12,7 @@ mod log;
 mod oauth;
 mod session;
 mod state;
+mod wasi_http;
 mod witness;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use wasmtime::component::{HasData, ResourceTable};
 
 use crate::bindings::agent::integration::types;
 use crate::config::Limits;
-use crate::egress::{Egress, Policy};
+use crate::egress::{Class, Egress, Policy};
 use crate::export::{ExportRun, SessionError};
 use crate::logs::Logs;
 use crate::shutdown::Shutdown;
@@ -28,6 +29,7 @@ use crate::shutdown::Shutdown;
 pub use http::PendingEntry;
 pub(crate) use log::{GuestLog, LastWords, Stream};
 pub(crate) use session::OutputSpent;
+pub(crate) use wasi_http::Outgoing;
 pub use witness::{Seen, Witness};
 
 /// Whether a guest may have git repositories exported.
@@ -43,6 +45,8 @@ pub enum GitGrant {
 
 /// What the host calls of one instance may reach.
 pub struct Door {
+    integration: Arc<str>,
+    class: Class,
     log: Arc<GuestLog>,
     shutdown: Shutdown,
     run: Option<Arc<ExportRun>>,
@@ -57,6 +61,8 @@ impl Door {
     #[must_use]
     pub fn nothing(integration: &str, logs: &Logs, shutdown: &Shutdown) -> Door {
         Door {
+            integration: Arc::from(integration),
+            class: Class::Incremental,
             log: Arc::new(GuestLog::new(integration, logs.clone())),
             shutdown: shutdown.clone(),
             run: None,
@@ -71,6 +77,13 @@ impl Door {
     #[must_use]
     pub fn with_network(mut self, egress: Egress, policy: Arc<Policy>) -> Door {
         self.network = Some((egress, policy));
+        self
+    }
+
+    /// How urgent its requests are.
+    #[must_use]
+    pub fn with_class(mut self, class: Class) -> Door {
+        self.class = class;
         self
     }
 
@@ -122,6 +135,11 @@ impl Guest {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles_max);
         Guest { door, table, flights: http::Flights::default(), quota: session::Quota::from(limits) }
+    }
+
+    /// The way out by standard `wasi:http`: the same one.
+    pub(crate) fn outgoing(&self) -> Outgoing {
+        Outgoing { knock: self.knock(), log: Arc::clone(&self.door.log) }
     }
 
     /// The run, or the refusal that a session call gets where nothing is exported.

@@ -80,6 +80,8 @@ const WASI: &[(&str, Link, &str)] = &[
     ("wasi:random/", Link::Offered, "real random numbers"),
     ("wasi:io/", Link::Offered, "streams of the others"),
     ("wasi:filesystem/", Link::Inert, "there are no files"),
+    ("wasi:http/types@0.2", Link::Offered, "requests and answers of the next"),
+    ("wasi:http/outgoing-handler@0.2", Link::Offered, "requests, by the rules asked and granted"),
     ("wasi:sockets/", Link::Inert, "every socket is refused; use agent:integration/http"),
     ("wasi:cli/", Link::Unknown, "the host does not have it"),
 ];
@@ -286,7 +288,8 @@ mod tests {
             (&[], &["agent:integration/integration@0.1.7"], None),
             (&[], &["agent:integration/integration@0.3.0"], Some("needs agent:integration 0.3, this agent offers 0.1")),
             (&["agent:integration/log@0.10.0"], &[], Some("needs agent:integration 0.10, this agent offers 0.1")),
-            (&["wasi:http/outgoing-handler@0.2.6"], &[integration], Some("wasi:http/outgoing-handler@0.2.6")),
+            (&["wasi:http/outgoing-handler@0.2.6", "wasi:http/types@0.2.6"], &[integration], None),
+            (&["wasi:http/outgoing-handler@0.3.0"], &[integration], Some("wasi:http/outgoing-handler@0.3.0")),
             (&["wasi:clocks/wall-clock@0.3.0"], &[integration], Some("wasi:clocks/wall-clock@0.3.0")),
             (&[], &["wasi:cli/run@0.2.6"], Some("another world: it exports wasi:cli/run@0.2.6")),
             (&[], &[], Some("it exports nothing")),

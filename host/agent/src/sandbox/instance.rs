@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::{Linker, ResourceTableError};
 use wasmtime::{CallHook, Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::limits::{Memory, Meter, Spent};
 use super::{Call, CallEnd, backtrace, engine, kill, limits, wasi};
@@ -14,12 +15,14 @@ use crate::bindings::exports::agent::integration::integration::{MutateError, Onb
 use crate::bindings::{AgentIntegration, AgentIntegrationPre};
 use crate::config::Limits;
 use crate::cut;
-use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords, OutputSpent, Witness};
+use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords, Outgoing, OutputSpent, Witness};
 
 /// What a store holds beside the instance.
 pub(super) struct Cell {
     guest: Guest,
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
     pub(super) memory: Memory,
     meter: Arc<Meter>,
     witness: Option<Arc<Witness>>,
@@ -44,10 +47,17 @@ impl WasiView for Cell {
     }
 }
 
+impl WasiHttpView for Cell {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.guest.table, ctx: &mut self.http }
+    }
+}
+
 /// The imports that every instance may have: WASI with nothing in it, and the host calls.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cell>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     // Each host call comes past here between the copying of its arguments and its work: the guest's clock stands.
     AgentIntegration::add_to_linker::<Cell, HasGuest>(&mut linker, |cell| {
         cell.meter.host_begins();
@@ -61,9 +71,12 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cell>> {
 pub(super) fn store(engine: &Engine, door: Door, limits: &Limits, meter: &Arc<Meter>, weight: u64) -> Store<Cell> {
     let wasi = wasi::context(door.log());
     let witness = door.witness().cloned();
+    let guest = Guest::new(door, limits);
     let cell = Cell {
-        guest: Guest::new(door, limits),
+        outgoing: guest.outgoing(),
+        guest,
         wasi,
+        http: WasiHttpCtx::new(),
         memory: Memory::new(limits.memory_bytes_max, weight),
         meter: Arc::clone(meter),
         witness,

@@ -27,7 +27,7 @@ const MODULE: [u8; 4] = [1, 0, 0, 0];
 /// The interface that an integration exports.
 const EXPORTED: &str = "agent:integration/integration";
 /// What an integration may import, as the names begin; after it stands a version.
-const IMPORTABLE: [&str; 14] = [
+const IMPORTABLE: [&str; 16] = [
     "agent:integration/types@0.1.",
     "agent:integration/log@0.1.",
     "agent:integration/http@0.1.",
@@ -39,6 +39,8 @@ const IMPORTABLE: [&str; 14] = [
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:filesystem/",
+    "wasi:http/types@0.2.",
+    "wasi:http/outgoing-handler@0.2.",
     "wasi:io/",
     "wasi:random/",
     "wasi:sockets/",

@@ -115,6 +115,14 @@ impl Store {
         })
     }
 
+    /// Whether any session has ever committed a cursor.
+    pub(crate) fn has_cursors(&self, scope: i64) -> Result<bool, StoreError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT EXISTS (SELECT 1 FROM session WHERE scope = ?1 AND cursor IS NOT NULL)")?
+                .query_row(params![scope], |r| r.get(0))
+        })
+    }
+
     /// The committed marks of a model; read once, then shared.
     pub(crate) fn mark_set(&self, scope: i64, model: &str) -> Result<Arc<MarkSet>, StoreError> {
         let mut sets = self.marks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -34,6 +34,11 @@ pub struct Beside<'a> {
 }
 
 impl Version {
+    /// Bytes of memory, roughly.
+    pub(crate) fn cost(&self) -> usize {
+        (self.outcomes.capacity() * 8) + (self.matched.capacity() * 4)
+    }
+
     /// The class of each line, four to a byte, the first in the lowest bits: 0 code, 1 comment, 2 blank.
     pub(crate) fn classes_packed(&self) -> Box<[u8]> {
         let class = |outcome: &u64| ((outcome & 3) as u8).wrapping_sub(1) & 3;

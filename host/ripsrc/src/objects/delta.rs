@@ -9,6 +9,9 @@ pub(crate) struct Copied {
     pub len: usize,
 }
 
+/// More stretches of one object are not told: a list that a few bytes of delta could make as long as they like.
+const COPIED_MAX: usize = 1 << 17;
+
 /// Reads one of the two sizes that a delta begins with.
 fn size(delta: &[u8], at: &mut usize) -> Result<u64, &'static str> {
     let (mut value, mut shift) = (0u64, 0);
@@ -33,7 +36,8 @@ pub(crate) fn result_size(delta: &[u8]) -> Result<u64, &'static str> {
     size(delta, &mut at)
 }
 
-/// Builds the result of a delta, of at most `most` bytes, in `out`, and lists in `copied` what came from the base.
+/// Builds the result of a delta, of at most `most` bytes, in `out`, and lists in `copied` what came from the base, as far
+/// as the list goes.
 pub(crate) fn apply(
     base: &[u8],
     delta: &[u8],
@@ -75,10 +79,12 @@ pub(crate) fn apply(
             if out.len() + len > size {
                 return Err("a delta makes more than it says");
             }
+            let listed = copied.len() < COPIED_MAX;
             match copied.last_mut() {
                 // Long copies come in pieces of 64 KiB or less; whoever reads the list wants one.
                 Some(last) if last.to + last.len == out.len() && last.from + last.len == from => last.len += len,
-                _ => copied.push(Copied { to: out.len(), from, len }),
+                _ if listed => copied.push(Copied { to: out.len(), from, len }),
+                _ => {}
             }
             out.extend_from_slice(piece);
         } else if op != 0 {

@@ -3,15 +3,17 @@
 //! who also sees which stretches came from the object's base.
 //!
 //! Memory: a base is let go as soon as its last child has been built, and the largest subtree is walked last, so a
-//! thread holds a number of objects that grows with the logarithm of a tree's size.
+//! thread holds a number of objects that grows with the logarithm of a tree's size. Where even these are more than their
+//! share, their children are built alone, from the whole object on; and of large objects one is built at a time.
 
 use super::delta::{self, Copied};
 use super::pack::Base;
-use super::{Inflater, Kind, OBJECT_BYTES_MAX, ObjId, ObjectError, Odb};
+use super::{Inflater, Kind, ObjId, ObjectError, Odb};
+use crate::memory::{Memory, Share};
 use crate::watch::Watch;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Base of an object that is whole.
 const WHOLE: u32 = u32::MAX;
@@ -19,10 +21,20 @@ const WHOLE: u32 = u32::MAX;
 const ALONE: u32 = u32::MAX - 1;
 /// Below this share of a pack's objects, reading each alone is cheaper than reading all headers.
 const ALONE_SHARE: usize = 64;
-/// After so many compressed bytes a thread lets the packs' pages go: a small part of the memory that a run may use.
-const RELEASE_BYTES: u64 = 48 << 20;
-/// Buffers that a thread keeps for reuse.
+/// Bytes that a thread builds before it takes them from what the run may build: all threads write this number.
+const SPENT_EVERY: u64 = 1 << 20;
+/// Smaller objects are kept without asking: there are not many of them at a time.
+const COUNTED_BYTES_MIN: usize = 16 << 10;
+/// Objects after which a thread tells how far it is.
+const TOLD_EVERY: usize = 64;
+/// Trees that a thread begins at a time, so that threads seldom meet.
+const ROOTS_AT_ONCE: usize = 8;
+/// A thread gives others what it has to do if that is worth waking them: this many objects, or one built on so many bytes.
+const WORTH_GIVING: u32 = 16;
+const WORTH_GIVING_BYTES: usize = 64 << 10;
+/// Buffers that a thread keeps for reuse, and bytes of each; larger ones are given back.
 const SPARE_BUFFERS_MAX: usize = 8;
+const SPARE_BYTES_MAX: usize = 1 << 20;
 
 /// An object as a worker sees it.
 pub(crate) struct Object<'a, D> {
@@ -39,17 +51,19 @@ pub(crate) struct Object<'a, D> {
 pub(crate) trait Worker: Send {
     /// What is made of an object and kept while its children are built.
     type Made: Send + Sync;
+    /// Bytes of memory of what was made, roughly.
+    fn cost(made: &Self::Made) -> usize;
     fn object(&mut self, object: Object<'_, Self::Made>) -> Self::Made;
     /// A wanted object that cannot be read.
     fn fault(&mut self, id: ObjId, error: ObjectError);
 }
 
 /// The delta trees of all packs, found once and kept.
-#[derive(Default)]
 pub(crate) struct Forest {
     /// For each pack, the base of each object as a position of the pack's index.
     bases: HashMap<usize, Vec<u32>>,
     watch: Watch,
+    memory: Memory,
 }
 
 struct Node {
@@ -60,6 +74,8 @@ struct Node {
     /// Children are `children[first..][..count]`.
     first: u32,
     count: u32,
+    /// Objects of its subtree, itself included.
+    weight: u32,
 }
 
 /// One walk's part of the forest: only what is wanted, and what that is built on.
@@ -79,6 +95,8 @@ struct Built<D> {
 struct Task<D> {
     node: u32,
     base: Option<Arc<Built<D>>>,
+    /// There was no room to keep its base.
+    alone: bool,
 }
 
 struct Queue<D> {
@@ -87,26 +105,41 @@ struct Queue<D> {
     working: usize,
 }
 
+/// What keeping an object costs, in bytes; zero if that is so little that nobody counts it.
+fn cost<W: Worker>(bytes: &Vec<u8>, made: &W::Made) -> usize {
+    let cost = bytes.capacity() + W::cost(made);
+    if cost < COUNTED_BYTES_MIN { 0 } else { cost }
+}
+
 struct Shared<D> {
     queue: Mutex<Queue<D>>,
     changed: Condvar,
     waiting: AtomicUsize,
+    /// What is kept for children to be built on.
+    bases: Share,
+    /// Held while a large object is worked on.
+    large: Mutex<()>,
 }
 
 impl Forest {
     /// Counts the objects that are read, and ends a walk early when it is asked to; what was made by then is not all.
-    pub fn watched(watch: &Watch) -> Self {
-        Self { watch: watch.clone(), ..Self::default() }
+    pub fn watched(watch: &Watch, memory: Memory) -> Self {
+        Self { bases: HashMap::new(), watch: watch.clone(), memory }
     }
 
-    /// Whether a walk may have ended early.
+    /// Whether a walk may have ended early because it was asked to.
     pub fn stopped(&self) -> bool {
         self.watch.stopped()
     }
 
+    pub fn memory(&self) -> Memory {
+        self.memory
+    }
+
     /// Reads the wanted objects and gives them to the workers, one thread each. They come in no particular order, but
-    /// trees are begun in the order in which their objects are first named in `wanted`.
-    pub fn walk<W: Worker>(&mut self, odb: &Odb, wanted: &[ObjId], workers: &mut [W]) {
+    /// trees are begun in the order in which their objects are first named in `wanted`. Ends early when one of the
+    /// workers' shares of memory is full.
+    pub fn walk<W: Worker>(&mut self, odb: &Odb, wanted: &[ObjId], shares: &[&Share], workers: &mut [W]) {
         let plan = self.plan(odb, wanted);
         self.watch.expect_objects(plan.nodes.len());
         for id in plan.lost() {
@@ -119,21 +152,25 @@ impl Forest {
             queue: Mutex::new(Queue { next_root: 0, given: vec![], working: 0 }),
             changed: Condvar::new(),
             waiting: AtomicUsize::new(0),
+            bases: Share::new(self.memory.bases()),
+            large: Mutex::new(()),
         };
+        let round = Round { odb, plan: &plan, watch: &self.watch, memory: self.memory, shares };
         if let [only] = workers {
-            Walker::new(odb, &plan, &shared, only, &self.watch).run();
+            Walker::new(round, &shared, only).run();
             return;
         }
         std::thread::scope(|scope| {
             for worker in workers {
-                let (plan, shared, watch) = (&plan, &shared, &self.watch);
-                scope.spawn(move || Walker::new(odb, plan, shared, worker, watch).run());
+                let shared = &shared;
+                scope.spawn(move || Walker::new(round, shared, worker).run());
             }
         });
     }
 
     /// The base of every object of a pack.
     fn bases(&mut self, odb: &Odb, pack: usize) -> &[u32] {
+        let release_bytes = self.memory.release_bytes();
         self.bases.entry(pack).or_insert_with(|| {
             let pack = &odb.packs()[pack];
             let mut by_offset: Vec<(u64, u32)> = (0..pack.count() as u32)
@@ -141,7 +178,13 @@ impl Forest {
                 .collect();
             by_offset.sort_unstable();
             let mut bases = vec![ALONE; pack.count()];
+            let mut released = 0;
             for &(offset, position) in &by_offset {
+                // Every page of the pack is touched.
+                if offset > released + release_bytes {
+                    pack.release();
+                    released = offset;
+                }
                 let Ok(entry) = pack.entry(offset) else { continue };
                 bases[position as usize] = match entry.base {
                     Base::Whole(_) => WHOLE,
@@ -177,7 +220,7 @@ impl Forest {
         for &id in wanted {
             let Some((pack, position)) = odb.place(id).filter(|(pack, _)| many[*pack]) else {
                 if alone.insert(id, ()).is_none() {
-                    plan.nodes.push(Node { id, wanted: true, alone: true, first: 0, count: 0 });
+                    plan.nodes.push(Node { id, wanted: true, alone: true, first: 0, count: 0, weight: 1 });
                     base_of.push(WHOLE);
                 }
                 continue;
@@ -196,7 +239,14 @@ impl Forest {
                 }
                 node_of[pack][at as usize] = node;
                 let base = bases[at as usize];
-                plan.nodes.push(Node { id: first + at, wanted: false, alone: base == ALONE, first: 0, count: 0 });
+                plan.nodes.push(Node {
+                    id: first + at,
+                    wanted: false,
+                    alone: base == ALONE,
+                    first: 0,
+                    count: 0,
+                    weight: 1,
+                });
                 base_of.push(WHOLE);
                 if base == WHOLE || base == ALONE {
                     break;
@@ -240,12 +290,12 @@ impl Plan {
             order.extend_from_slice(&self.children[node.first as usize..][..node.count as usize]);
             next += 1;
         }
-        let mut weight = vec![1u32; self.nodes.len()];
         for &node in order.iter().rev() {
             let (first, count) = (self.nodes[node as usize].first as usize, self.nodes[node as usize].count as usize);
             let children = &mut self.children[first..][..count];
-            children.sort_by_key(|child| std::cmp::Reverse(weight[*child as usize]));
-            weight[node as usize] += children.iter().map(|child| weight[*child as usize]).sum::<u32>();
+            children.sort_by_key(|child| std::cmp::Reverse(self.nodes[*child as usize].weight));
+            let weight: u32 = children.iter().map(|child| self.nodes[*child as usize].weight).sum();
+            self.nodes[node as usize].weight += weight;
         }
     }
 
@@ -268,12 +318,26 @@ impl Plan {
     }
 }
 
-struct Walker<'a, W: Worker> {
+/// What all threads of a walk look at.
+#[derive(Clone, Copy)]
+struct Round<'a> {
     odb: &'a Odb,
     plan: &'a Plan,
+    watch: &'a Watch,
+    memory: Memory,
+    shares: &'a [&'a Share],
+}
+
+impl Round<'_> {
+    fn ended(&self) -> bool {
+        self.watch.stopped() || self.shares.iter().any(|share| share.is_full())
+    }
+}
+
+struct Walker<'a, W: Worker> {
+    round: Round<'a>,
     shared: &'a Shared<W::Made>,
     worker: &'a mut W,
-    watch: &'a Watch,
     inflater: Inflater,
     delta: Vec<u8>,
     copied: Vec<Copied>,
@@ -281,60 +345,78 @@ struct Walker<'a, W: Worker> {
     stack: Vec<Task<W::Made>>,
     /// Counted in the queue's `working`.
     busy: bool,
+    /// Bytes of objects that were built and not yet taken from what the run may build.
+    spent: u64,
     /// Bytes of packs touched since pages were let go, roughly.
     read: u64,
 }
 
 impl<'a, W: Worker> Walker<'a, W> {
-    fn new(odb: &'a Odb, plan: &'a Plan, shared: &'a Shared<W::Made>, worker: &'a mut W, watch: &'a Watch) -> Self {
+    fn new(round: Round<'a>, shared: &'a Shared<W::Made>, worker: &'a mut W) -> Self {
         Self {
-            odb,
-            plan,
+            round,
             shared,
             worker,
-            watch,
             inflater: Inflater::new(),
             delta: vec![],
             copied: vec![],
             spare: vec![],
             stack: vec![],
             busy: false,
+            spent: 0,
             read: 0,
         }
     }
 
     fn run(&mut self) {
+        let mut built = 0;
         while let Some(task) = self.next() {
             self.build(task);
-            self.watch.object();
-            if self.stack.len() > 1 && self.shared.waiting.load(Ordering::Relaxed) > 0 {
-                let half = self.stack.len() / 2;
+            built += 1;
+            // Told now and then: a number that all threads write is slow to write.
+            if built == TOLD_EVERY {
+                self.round.watch.objects(std::mem::take(&mut built));
+            }
+            let half = self.stack.len() / 2;
+            if half > 0 && self.shared.waiting.load(Ordering::Relaxed) > 0 && self.is_worth_giving(half) {
                 let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
                 queue.given.extend(self.stack.drain(..half));
                 self.shared.changed.notify_all();
             }
         }
+        self.round.watch.objects(built);
     }
 
-    /// The next task: own, given by another thread, or the next tree. None when all is done, or stopped.
+    /// Whether the oldest so many of its tasks are worth waking another thread.
+    fn is_worth_giving(&self, count: usize) -> bool {
+        let weight = |task: &Task<W::Made>| self.round.plan.nodes[task.node as usize].weight;
+        let large = |task: &Task<W::Made>| task.base.as_ref().is_some_and(|base| base.bytes.len() > WORTH_GIVING_BYTES);
+        let tasks = &self.stack[..count];
+        tasks.iter().map(weight).sum::<u32>() >= WORTH_GIVING || tasks.iter().any(large)
+    }
+
+    /// The next task: own, given by another thread, or the next tree. None when all is done, or the walk is to end.
     fn next(&mut self) -> Option<Task<W::Made>> {
-        let stopped = self.watch.stopped();
-        if let Some(task) = self.stack.pop().filter(|_| !stopped) {
+        let ended = self.round.ended();
+        if let Some(task) = self.stack.pop().filter(|_| !ended) {
             return Some(task);
         }
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.working -= usize::from(std::mem::take(&mut self.busy));
         loop {
-            if stopped || self.watch.stopped() {
+            if ended || self.round.ended() {
                 // Who waits is woken, and sees it too.
                 self.shared.changed.notify_all();
                 return None;
             }
-            let root = self.plan.roots.get(queue.next_root);
-            let task = queue.given.pop().or_else(|| {
-                queue.next_root += usize::from(root.is_some());
-                root.map(|root| Task { node: *root, base: None })
-            });
+            let mut task = queue.given.pop();
+            if task.is_none() {
+                let roots = &self.round.plan.roots[queue.next_root..];
+                let roots = &roots[..roots.len().min(ROOTS_AT_ONCE)];
+                queue.next_root += roots.len();
+                self.stack.extend(roots.iter().rev().map(|root| Task { node: *root, base: None, alone: false }));
+                task = self.stack.pop();
+            }
             if task.is_some() {
                 queue.working += 1;
                 self.busy = true;
@@ -351,13 +433,14 @@ impl<'a, W: Worker> Walker<'a, W> {
     }
 }
 
-impl<W: Worker> Walker<'_, W> {
+impl<'a, W: Worker> Walker<'a, W> {
     fn build(&mut self, task: Task<W::Made>) {
-        let node = &self.plan.nodes[task.node as usize];
-        let children = &self.plan.children[node.first as usize..][..node.count as usize];
+        let plan = self.round.plan;
+        let node = &plan.nodes[task.node as usize];
+        let children = &plan.children[node.first as usize..][..node.count as usize];
         let mut bytes = self.spare.pop().unwrap_or_default();
-        let kind = match self.decode(node, task.base.as_deref(), &mut bytes) {
-            Ok(kind) => kind,
+        let (kind, _large) = match self.decode(node, &task, &mut bytes) {
+            Ok(decoded) => decoded,
             Err(error) => {
                 self.lose(task.node, &error);
                 return;
@@ -372,52 +455,88 @@ impl<W: Worker> Walker<'_, W> {
         };
         let made = self.worker.object(object);
         if let Some(base) = task.base.and_then(Arc::into_inner) {
+            self.shared.bases.give_back(cost::<W>(&base.bytes, &base.made));
             self.keep(base.bytes);
         }
         if children.is_empty() {
             self.keep(bytes);
             return;
         }
-        let built = Arc::new(Built { bytes, made, kind });
-        self.stack.extend(children.iter().map(|child| Task { node: *child, base: Some(Arc::clone(&built)) }));
+        let cost = cost::<W>(&bytes, &made);
+        let alone = cost > 0 && !self.shared.bases.try_take(cost);
+        let base = (!alone).then(|| Arc::new(Built { bytes, made, kind }));
+        self.stack.extend(children.iter().map(|child| Task { node: *child, base: base.clone(), alone }));
     }
 
     fn keep(&mut self, buffer: Vec<u8>) {
-        if self.spare.len() < SPARE_BUFFERS_MAX {
+        if self.spare.len() < SPARE_BUFFERS_MAX && buffer.capacity() <= SPARE_BYTES_MAX {
             self.spare.push(buffer);
         }
     }
 
-    fn decode(&mut self, node: &Node, base: Option<&Built<W::Made>>, bytes: &mut Vec<u8>) -> Result<Kind, ObjectError> {
-        let place = if node.alone { None } else { self.odb.place(node.id) };
+    /// Takes an object's bytes from what the run may build.
+    fn spend(&mut self, node: &Node, size: u64) -> Result<(), ObjectError> {
+        self.spent += size;
+        if self.spent < SPENT_EVERY { Ok(()) } else { self.round.odb.spend(node.id, std::mem::take(&mut self.spent)) }
+    }
+
+    /// Waits until no other thread works on a large object, if this one is.
+    fn large(&self, size: u64) -> Option<MutexGuard<'a, ()>> {
+        let lock = || self.shared.large.lock().unwrap_or_else(PoisonError::into_inner);
+        (size > self.round.memory.large_bytes()).then(lock)
+    }
+
+    /// Builds an object's bytes. Who works on a large one holds a lock.
+    fn decode(
+        &mut self,
+        node: &Node,
+        task: &Task<W::Made>,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(Kind, Option<MutexGuard<'a, ()>>), ObjectError> {
+        let odb = self.round.odb;
+        let most = self.round.memory.object_bytes();
+        let place = if node.alone || task.alone { None } else { odb.place(node.id) };
         let Some((pack, position)) = place else {
-            let (kind, read) = self.odb.read(node.id, &mut self.inflater)?;
+            // Only what is built on a large object comes here often, and most others are small: the size isn't known before.
+            let large = self.large(if task.alone { u64::MAX } else { 0 });
+            let (kind, read) = odb.read_up_to(node.id, &mut self.inflater, most)?;
             *bytes = read;
-            return Ok(kind);
+            return Ok((kind, large));
         };
-        let damaged = |what: &str| ObjectError::Damaged { oid: self.odb.oid(node.id), what: what.to_owned() };
-        let pack = &self.odb.packs()[pack];
+        let damaged = |what: &str| ObjectError::Damaged { oid: odb.oid(node.id), what: what.to_owned() };
+        let too_large = |size: u64| ObjectError::TooLarge { oid: odb.oid(node.id), size, most };
+        let pack = &odb.packs()[pack];
         let entry = pack.entry(pack.offset(position)?)?;
         // Compressed, an object takes about a third; and at least a page is touched.
         self.read += (entry.size / 3).max(4096);
-        if self.read > RELEASE_BYTES {
+        if self.read > self.round.memory.release_bytes() {
             self.read = 0;
             pack.release();
         }
-        if entry.size > OBJECT_BYTES_MAX {
-            return Err(ObjectError::TooLarge { oid: self.odb.oid(node.id), size: entry.size });
+        if entry.size > most {
+            return Err(too_large(entry.size));
         }
-        match (entry.base, base) {
+        let base_size = task.base.as_ref().map_or(0, |base| base.bytes.len() as u64);
+        let mut large = self.large(entry.size.max(base_size));
+        match (entry.base, &task.base) {
             (Base::Whole(kind), _) => {
-                self.odb.spend(node.id, entry.size)?;
+                self.spend(node, entry.size)?;
                 self.inflater.inflate(pack.from(entry.data_at), entry.size, bytes).map_err(damaged)?;
-                Ok(kind)
+                Ok((kind, large))
             }
             (_, Some(base)) => {
                 self.inflater.inflate(pack.from(entry.data_at), entry.size, &mut self.delta).map_err(damaged)?;
-                self.odb.spend(node.id, delta::result_size(&self.delta).map_err(damaged)?)?;
-                delta::apply(&base.bytes, &self.delta, OBJECT_BYTES_MAX, bytes, &mut self.copied).map_err(damaged)?;
-                Ok(base.kind)
+                let size = delta::result_size(&self.delta).map_err(damaged)?;
+                if size > most {
+                    return Err(too_large(size));
+                }
+                large = large.or_else(|| self.large(size));
+                self.spend(node, size)?;
+                delta::apply(&base.bytes, &self.delta, size, bytes, &mut self.copied).map_err(damaged)?;
+                if self.delta.capacity() > SPARE_BYTES_MAX {
+                    self.delta = vec![];
+                }
+                Ok((base.kind, large))
             }
             (_, None) => Err(damaged("its base has vanished")),
         }
@@ -427,8 +546,8 @@ impl<W: Worker> Walker<'_, W> {
     fn lose(&mut self, node: u32, error: &ObjectError) {
         let mut open = vec![node];
         while let Some(node) = open.pop() {
-            let node = &self.plan.nodes[node as usize];
-            open.extend_from_slice(&self.plan.children[node.first as usize..][..node.count as usize]);
+            let node = &self.round.plan.nodes[node as usize];
+            open.extend_from_slice(&self.round.plan.children[node.first as usize..][..node.count as usize]);
             if node.wanted {
                 self.worker.fault(node.id, error.clone());
             }

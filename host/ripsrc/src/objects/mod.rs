@@ -12,6 +12,7 @@ pub(crate) mod forest;
 pub(crate) mod pack;
 
 use crate::fence::Fence;
+use crate::memory::OBJECT_BYTES_MAX;
 use crate::refs::path_from;
 use pack::{Base, Pack};
 use sirocco::Format;
@@ -22,8 +23,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Objects larger than this are not read: 128 MiB. Line histories of such files tell nobody anything.
-pub(crate) const OBJECT_BYTES_MAX: u64 = 128 << 20;
 /// A loose object begins with its kind and size: 32 bytes at most.
 const LOOSE_HEAD_MAX: u64 = 64;
 /// No deflate stream expands more than this many times; what claims to is refused before memory is set aside.
@@ -110,8 +109,10 @@ pub enum ObjectError {
     Missing { oid: Oid },
     #[error("object {oid} is damaged: {what}")]
     Damaged { oid: Oid, what: String },
-    #[error("object {oid} has {size} bytes, more than the limit of {OBJECT_BYTES_MAX}")]
-    TooLarge { oid: Oid, size: u64 },
+    #[error("object {oid} has {size} bytes, more than the limit of {most}, which depends on the memory granted")]
+    TooLarge { oid: Oid, size: u64, most: u64 },
+    #[error("object {oid} has {lines} lines, more than the limit of {most}, which depends on the memory granted")]
+    TooManyLines { oid: Oid, lines: u64, most: u64 },
     #[error("pack {path} {what}")]
     Pack { path: PathBuf, what: String },
     #[error("object {oid} is not built: the repository's few bytes stand for more than {most} bytes of objects")]
@@ -338,17 +339,22 @@ impl Odb {
 
     /// Reads an object whole.
     pub fn read(&self, id: ObjId, inflater: &mut Inflater) -> Result<(Kind, Vec<u8>), ObjectError> {
+        self.read_up_to(id, inflater, OBJECT_BYTES_MAX)
+    }
+
+    /// Reads an object whole, if neither it nor anything that it is built on has more bytes than `most`.
+    pub fn read_up_to(&self, id: ObjId, inflater: &mut Inflater, most: u64) -> Result<(Kind, Vec<u8>), ObjectError> {
         let oid = self.oid(id);
         match self.place(id) {
             Some((pack, position)) => {
                 let offset = self.packs[pack].offset(position)?;
-                self.read_packed(pack, offset, inflater, id, 0).map_err(|error| match error {
+                self.read_packed(pack, offset, inflater, (id, most), 0).map_err(|error| match error {
                     ReadFault::Told(error) => error,
                     ReadFault::Bytes(what) => ObjectError::Damaged { oid, what: what.to_owned() },
-                    ReadFault::Large(size) => ObjectError::TooLarge { oid, size },
+                    ReadFault::Large(size) => ObjectError::TooLarge { oid, size, most },
                 })
             }
-            None => self.read_loose(&oid, inflater),
+            None => self.read_loose(&oid, inflater, most),
         }
     }
 
@@ -357,7 +363,7 @@ impl Odb {
         pack: usize,
         offset: u64,
         inflater: &mut Inflater,
-        wanted: ObjId,
+        (wanted, most): (ObjId, u64),
         depth: usize,
     ) -> Result<(Kind, Vec<u8>), ReadFault> {
         let data = &self.packs[pack];
@@ -368,7 +374,7 @@ impl Odb {
             if deltas.len() + depth > DELTA_DEPTH_MAX {
                 return Err(ReadFault::Bytes("its deltas never end"));
             }
-            if entry.size > OBJECT_BYTES_MAX {
+            if entry.size > most {
                 return Err(ReadFault::Large(entry.size));
             }
             match entry.base {
@@ -392,9 +398,9 @@ impl Odb {
                                 Some((other, position)) => {
                                     let offset = self.packs[other].offset(position)?;
                                     let depth = depth + deltas.len() + 1;
-                                    break self.read_packed(other, offset, inflater, wanted, depth)?;
+                                    break self.read_packed(other, offset, inflater, (wanted, most), depth)?;
                                 }
-                                None => break self.read_loose(&name, inflater)?,
+                                None => break self.read_loose(&name, inflater, most)?,
                             }
                         }
                     }
@@ -404,14 +410,18 @@ impl Odb {
         let (mut delta, mut out, mut copied) = (vec![], vec![], vec![]);
         for entry in deltas.iter().rev() {
             inflater.inflate(data.from(entry.data_at), entry.size, &mut delta).map_err(ReadFault::Bytes)?;
-            self.spend(wanted, delta::result_size(&delta).map_err(ReadFault::Bytes)?)?;
-            delta::apply(&bytes, &delta, OBJECT_BYTES_MAX, &mut out, &mut copied).map_err(ReadFault::Bytes)?;
+            let size = delta::result_size(&delta).map_err(ReadFault::Bytes)?;
+            if size > most {
+                return Err(ReadFault::Large(size));
+            }
+            self.spend(wanted, size)?;
+            delta::apply(&bytes, &delta, size, &mut out, &mut copied).map_err(ReadFault::Bytes)?;
             std::mem::swap(&mut bytes, &mut out);
         }
         Ok((kind, bytes))
     }
 
-    fn read_loose(&self, oid: &Oid, inflater: &mut Inflater) -> Result<(Kind, Vec<u8>), ObjectError> {
+    fn read_loose(&self, oid: &Oid, inflater: &mut Inflater, most: u64) -> Result<(Kind, Vec<u8>), ObjectError> {
         let path = self.loose_path(oid).ok_or(ObjectError::Missing { oid: *oid })?;
         let damaged = |what: &str| ObjectError::Damaged { oid: *oid, what: what.to_owned() };
         let io = |error: std::io::Error| ObjectError::Io { path: path.clone(), what: error.to_string() };
@@ -434,8 +444,8 @@ impl Odb {
             _ => return Err(damaged("it is of an unknown kind")),
         };
         let size: u64 = size.parse().map_err(|_| damaged("its header names no size"))?;
-        if size > OBJECT_BYTES_MAX {
-            return Err(ObjectError::TooLarge { oid: *oid, size });
+        if size > most {
+            return Err(ObjectError::TooLarge { oid: *oid, size, most });
         }
         let mut bytes = vec![];
         inflater.inflate(&raw, size + end as u64 + 1, &mut bytes).map_err(damaged)?;

@@ -153,13 +153,17 @@ fn sizes_that_lie() {
         let summary = run(repo.path(), &Options::default()).unwrap();
         assert_eq!((summary.unreadable.len(), summary.files), (1, 2), "{head}");
     }
-    // 128 MiB of zeros in 130 KiB, and one byte more: read as no text, and told as too large.
+    // 128 MiB of zeros in 130 KiB, and one byte more: read as no text, and told as too large. With less memory, less is.
     let zeros = vec![0u8; (128 << 20) + 1];
-    for (bytes, unreadable) in [(&zeros[1..], 0), (&zeros[..], 1)] {
+    let memory = |memory_max| Options { memory_max, threads: 1, ..Options::default() };
+    let (much, usual) = (memory(4_000_000_000), Options { threads: 1, ..Options::default() });
+    for (bytes, options, unreadable) in
+        [(&zeros[1..], &much, 0), (&zeros[..], &much, 1), (&zeros[1..], &usual, 1), (&zeros[..59 << 20], &usual, 0)]
+    {
         let blob = object(&repo, "blob", bytes);
         commit_of(&repo, &blob, None);
-        let summary = run(repo.path(), &Options { threads: 1, ..Options::default() }).unwrap();
-        assert_eq!((summary.unreadable.len(), summary.files), (unreadable, 1));
+        let summary = run(repo.path(), options).unwrap();
+        assert_eq!((summary.unreadable.len(), summary.files), (unreadable, 1), "{} bytes", bytes.len());
     }
 }
 

@@ -2,6 +2,7 @@
 //! and uses memory in proportion to what it was given. The same seed does the same; `FUZZ=100` does a hundred times as
 //! much, `FUZZ_SEED=7` other things. What failed is named by its number.
 
+mod memory;
 #[allow(dead_code)]
 #[path = "../all/random.rs"]
 mod random;
@@ -19,6 +20,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use store::{Base, Delta, Pack};
 
 /// Bytes that a run over a repository of a hundred kilobytes may use: one object may claim a thousand times what its
@@ -329,8 +331,19 @@ fn any_pack(victims: &Victims, rounds: usize, random: &mut Random, ends: &mut En
     }
 }
 
+/// Tests of which each counts what all threads allocate run one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn a_run_stays_within_its_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    memory::stays_within_its_memory();
+    memory::tells_what_is_too_large_for_it();
+}
+
 #[test]
 fn whatever_a_repository_holds() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let rounds = ROUNDS * number("FUZZ", 1);
     let seed = number("FUZZ_SEED", 1) as u64;
     let mut random = Random::new(seed);

@@ -1,0 +1,201 @@
+//! `make bench AREA=egress`: what fetching pages through a guest costs beside the same loop in native reqwest, measured in the
+//! same run and in turn. Prints a table and writes `target/bench/egress.json`. It judges no test: figures are for people.
+
+// The peer is the very client that the door is made of, without the door.
+#![allow(clippy::disallowed_types)]
+
+#[path = "report.rs"]
+#[allow(dead_code, reason = "benchmarks share it, and each uses a part of it")]
+mod report;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agent::command::outcome::Outcome;
+use agent::command::runner::{Prepared, Runner};
+use agent::config::{Grants, Integration, Limits, NetworkRule};
+use agent::egress::Egress;
+use agent::logs::Logs;
+use agent::sandbox::{self, Call, Compiler, Sandbox};
+use agent::shutdown::Shutdown;
+use report::{Report, Row, median};
+use serde_json::json;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const PAGES: u32 = 1_000;
+/// Of a page: a hundred small objects.
+const PAGE_BYTES: usize = 20 << 10;
+const ROUNDS: usize = 7;
+/// The bar of the ratio.
+const BAR: f64 = 1.3;
+
+fn main() -> Result<()> {
+    if let Some("--measure") = std::env::args().nth(1).as_deref() {
+        return report::measure_here(std::env::args().skip(2));
+    }
+    let server = Server::start()?;
+    let bench = Bench::new(server.port)?;
+    let mut report = Report::default();
+    for at_once in [1, 16] {
+        let (mut native, mut own, mut standard) = (vec![], vec![], vec![]);
+        for round in 0..=ROUNDS {
+            let times = [bench.native(at_once)?, bench.guest("own", at_once)?, bench.guest("wasi", at_once)?];
+            // The first connects and warms up.
+            if round > 0 {
+                for (kept, time) in [&mut native, &mut own, &mut standard].into_iter().zip(times) {
+                    kept.push(time.as_secs_f64() * 1e3);
+                }
+            }
+        }
+        let (native, own, standard) = (median(&mut native), median(&mut own), median(&mut standard));
+        let name = |what: &str| format!("{PAGES} pages, {at_once} at once, {what}");
+        report.add(Row::ratio(&name("through a guest against native"), own / native, BAR));
+        report.add(Row::new(&name("through a guest"), own, "ms").peer("native reqwest", native));
+        report.add(Row::new(&name("by wasi:http"), standard, "ms").peer("native reqwest", native));
+    }
+    report.finish("egress")
+}
+
+/// Pages over the loopback, on connections that stay open.
+struct Server {
+    port: u16,
+}
+
+impl Server {
+    fn start() -> Result<Server> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let mut answer =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {PAGE_BYTES}\r\n\r\n");
+        answer.push_str(&"x".repeat(PAGE_BYTES));
+        let answer: Arc<str> = Arc::from(answer);
+        // It ends with the process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let answer = Arc::clone(&answer);
+                std::thread::spawn(move || serve(stream, &answer));
+            }
+        });
+        Ok(Server { port })
+    }
+}
+
+fn serve(mut stream: TcpStream, answer: &str) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        if line == "\r\n" {
+            stream.write_all(answer.as_bytes())?;
+        }
+    }
+}
+
+struct Bench {
+    _folder: tempfile::TempDir,
+    tokio: tokio::runtime::Runtime,
+    runner: Runner,
+    client: reqwest::Client,
+    port: u16,
+}
+
+impl Bench {
+    fn new(port: u16) -> Result<Bench> {
+        let folder = tempfile::tempdir_in("target")?;
+        let (shutdown, logs) = (Shutdown::default(), Logs::none());
+        let options = sandbox::Options { compiler: Compiler::InProcess, ..sandbox::Options::default() };
+        let sandbox = Sandbox::new(&folder.path().join("cache"), &options)?;
+        let runner = Runner { sandbox, egress: Egress::new(), logs, shutdown };
+        // As the command line makes it; the native loop runs on the same.
+        let tokio = agent::shutdown::runtime()?;
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
+        Ok(Bench { _folder: folder, tokio, runner, client, port })
+    }
+
+    fn url(&self, page: &str) -> String {
+        format!("http://127.0.0.1:{}/pages/{page}", self.port)
+    }
+
+    fn native(&self, at_once: u32) -> Result<Duration> {
+        let began = Instant::now();
+        self.tokio
+            .block_on(async {
+                // A task, as a guest is one.
+                let (client, url) = (self.client.clone(), self.url("{}"));
+                Shutdown::default()
+                    .spawn(async move { native(&client, &url, at_once).await })
+                    .await?
+                    .map_err(Into::into)
+            })
+            .map(|()| began.elapsed())
+    }
+
+    fn guest(&self, interface: &str, at_once: u32) -> Result<Duration> {
+        let prepared = self.prepared(interface, at_once)?;
+        let config = prepared.integration.config.to_string();
+        let runner = self.runner.clone();
+        let began = Instant::now();
+        let call = Shutdown::default();
+        let ended = self.tokio.block_on(async {
+            call.spawn(async move { runner.run_call(&prepared, Call::ValidateConfig { config }).await }).await
+        })?;
+        let took = began.elapsed();
+        match ended.outcome {
+            Outcome::Ok { .. } => Ok(took),
+            other => Err(format!("the guest ended: {other:?}").into()),
+        }
+    }
+
+    fn prepared(&self, interface: &str, at_once: u32) -> Result<Prepared> {
+        let config = json!({"url": self.url("{}"), "interface": interface, "pages": PAGES, "at_once": at_once});
+        let rule = NetworkRule {
+            scheme: "http".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            methods: Vec::new(),
+            path: "/".to_owned(),
+        };
+        let grants = Grants { network: vec![rule], private_hosts: vec!["127.0.0.1".to_owned()], ..Grants::default() };
+        let component = Path::new("target/wasm32-wasip2/guest/guest_fetch.wasm").to_owned();
+        let limits = Limits::default();
+        let integration =
+            Integration { name: interface.to_owned(), component, config, grants, limits, skip_git: false };
+        Ok(self.tokio.block_on(self.runner.prepare(&integration))?)
+    }
+}
+
+/// The same loop without a guest and without a door.
+async fn native(client: &reqwest::Client, url: &str, at_once: u32) -> std::result::Result<(), String> {
+    async fn one(client: reqwest::Client, url: String) -> std::result::Result<usize, String> {
+        let told = |error: reqwest::Error| error.to_string();
+        let answer = client.get(url).send().await.map_err(told)?.error_for_status().map_err(told)?;
+        Ok(answer.bytes().await.map_err(told)?.len())
+    }
+    let page = |number: u32| url.replace("{}", &number.to_string());
+    if at_once == 1 {
+        for number in 0..PAGES {
+            one(client.clone(), page(number)).await?;
+        }
+        return Ok(());
+    }
+    let mut under_way = tokio::task::JoinSet::new();
+    for number in 0..PAGES {
+        if under_way.len() >= at_once as usize {
+            let landed = under_way.join_next().await.ok_or("nothing is under way")?;
+            landed.map_err(|error| error.to_string())??;
+        }
+        under_way.spawn(one(client.clone(), page(number)));
+    }
+    while let Some(landed) = under_way.join_next().await {
+        landed.map_err(|error| error.to_string())??;
+    }
+    Ok(())
+}
