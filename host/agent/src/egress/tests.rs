@@ -16,6 +16,7 @@ use crate::shutdown::Shutdown;
 
 mod good_client;
 mod hops;
+mod trust;
 
 /// A server that answers each connection with the same bytes and keeps what it was asked.
 struct Server {
