@@ -1,9 +1,14 @@
-//! `make bench AREA=egress`: what fetching pages through a guest costs beside the same loop in native reqwest, measured in the
-//! same run and in turn. Prints a table and writes `target/bench/egress.json`. It judges no test: figures are for people.
+//! `make bench AREA=egress`: what fetching pages through a guest costs beside the same loop in native reqwest, and what cloning
+//! costs beside git (`cloning.rs`), measured in the same run and in turn. Prints a table and writes `target/bench/egress.json`.
+//! It judges no test: figures are for people.
 
 // The peer is the very client that the door is made of, without the door.
 #![allow(clippy::disallowed_types)]
 
+#[path = "cloning.rs"]
+mod cloning;
+#[path = "history.rs"]
+mod history;
 #[path = "report.rs"]
 #[allow(dead_code, reason = "benchmarks share it, and each uses a part of it")]
 mod report;
@@ -57,6 +62,7 @@ fn main() -> Result<()> {
         report.add(Row::new(&name("through a guest"), own, "ms").peer("native reqwest", native));
         report.add(Row::new(&name("by wasi:http"), standard, "ms").peer("native reqwest", native));
     }
+    cloning::clones(&mut report, &bench.tokio)?;
     report.finish("egress")
 }
 
@@ -166,8 +172,15 @@ impl Bench {
         let grants = Grants { network: vec![rule], private_hosts: vec!["127.0.0.1".to_owned()], ..Grants::default() };
         let component = Path::new("target/wasm32-wasip2/guest/guest_fetch.wasm").to_owned();
         let limits = Limits::default();
-        let integration =
-            Integration { name: interface.to_owned(), component, config, grants, limits, skip_git: false };
+        let integration = Integration {
+            name: interface.to_owned(),
+            component,
+            sha256: None,
+            config,
+            grants,
+            limits,
+            skip_git: false,
+        };
         Ok(self.tokio.block_on(self.runner.prepare(&integration))?)
     }
 }

@@ -287,6 +287,7 @@ impl Alone {
         let integration = Integration {
             name: manifest.name.clone(),
             component: request.component.clone(),
+            sha256: None,
             config,
             grants: std::mem::take(&mut request.grants),
             limits: request.limits.clone(),

@@ -159,6 +159,7 @@ mod tests {
         let integration = Integration {
             name: "git".to_owned(),
             component: "git.wasm".into(),
+            sha256: None,
             config: json!({}),
             grants,
             limits: crate::config::Limits::default(),

@@ -81,8 +81,12 @@ pub enum PrepareError {
 impl Runner {
     /// Loads a component on the pool for blocking work.
     pub async fn load(&self, component: PathBuf) -> Result<Loaded, PrepareError> {
+        self.load_pinned(component, None).await
+    }
+
+    async fn load_pinned(&self, component: PathBuf, pinned: Option<String>) -> Result<Loaded, PrepareError> {
         let sandbox = self.sandbox.clone();
-        let loading = self.shutdown.spawn_blocking(move || sandbox.load(&component));
+        let loading = self.shutdown.spawn_blocking(move || sandbox.load_pinned(&component, pinned.as_deref()));
         Ok(loading.await.map_err(|_| PrepareError::Lost)??)
     }
 
@@ -136,7 +140,7 @@ impl Runner {
     }
 
     async fn prepare_in_peace(&self, integration: &Integration) -> Result<Prepared, PrepareError> {
-        let loaded = self.load(integration.component.clone()).await?;
+        let loaded = self.load_pinned(integration.component.clone(), integration.sha256.clone()).await?;
         let manifest = self.describe(&integration.name, &loaded).await?;
         Ok(Prepared::new(integration.clone(), loaded, manifest)?)
     }

@@ -144,6 +144,8 @@ pub struct Integration {
     pub name: String,
     /// The component's file. Absolute.
     pub component: PathBuf,
+    /// The file's SHA-256 in lower-case hexadecimal, where the operator pins it: no other file runs under this name.
+    pub sha256: Option<String>,
     /// Its own configuration, a JSON object, handed to it as it is.
     pub config: serde_json::Value,
     /// What the operator grants it.
