@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::call::{NotRun, prepare};
 use super::{AppError, Backlog, backlog};
+use crate::command::consent;
 use crate::command::exporter::Exporter;
 use crate::command::outcome::{ExportOutcome, Outcome, Repository};
 use crate::command::runner::Runner;
@@ -20,6 +21,7 @@ use crate::export::{ExportRun, ModelMisfits, Sample, SessionState, SessionSummar
 use crate::git::GitMemory;
 use crate::logs::Logs;
 use crate::sandbox::{self, Sandbox, kill};
+use crate::secrets::Sources;
 use crate::shutdown::Shutdown;
 use crate::store::{Codec, Store};
 
@@ -63,7 +65,8 @@ pub async fn export(
     let began = Instant::now();
     let store = Arc::new(Store::open(&config.root, codec(&config.sink), config.outbox_bytes_max)?);
     logs.open_files(&config.root.join("logs"));
-    let egress = Egress::open(&config.egress, &shutdown).map_err(AppError::Failed)?;
+    let sources = Sources::new(Some(&config.root), &shutdown);
+    let egress = Egress::open(&config.egress, sources, &shutdown).map_err(AppError::Failed)?;
     let cache = config.root.join("cache");
     let sandbox_options =
         sandbox::Options { compile: config.compile.clone(), shutdown: shutdown.clone(), ..sandbox::Options::default() };
@@ -74,7 +77,13 @@ pub async fn export(
     }
     let delivery = Delivery::start(store.clone(), &config.sink, &shutdown);
     let exporter = Arc::new(Exporter {
-        runner: Runner { sandbox, egress, logs: logs.clone(), shutdown: shutdown.clone() },
+        runner: Runner {
+            sandbox,
+            egress,
+            logs: logs.clone(),
+            shutdown: shutdown.clone(),
+            consents: Some(consent::folder(&config.root)),
+        },
         store: store.clone(),
         sink: config.sink.id(),
         skip_git: config.skip_git,
@@ -194,7 +203,7 @@ async fn run_one(
 
 /// The kinds of failure that mean: as it is configured, it cannot be run at all. Its file is no integration, the file's
 /// manifest has faults, or its configuration does not fit the manifest.
-const NOT_TO_BE_RUN: [&str; 3] = ["component", "manifest", "config"];
+const NOT_TO_BE_RUN: [&str; 4] = ["component", "manifest", "consent", "config"];
 
 fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
     let (outcome, reason) = match why_partial_if(&ended) {

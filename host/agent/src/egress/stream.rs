@@ -8,7 +8,6 @@ use reqwest::Response;
 use tokio::runtime::Handle;
 
 use super::client::{Got, Head, Want, classify};
-use super::secrets::InUse;
 use super::{Egress, EgressError, Policy, Request};
 
 /// Deadlines and sizes of a streamed answer, beside the request's own `timeout` (of the whole exchange).
@@ -33,7 +32,6 @@ pub(crate) struct Stream {
     deadline: Instant,
     timeout: Duration,
     received: u64,
-    secret: Option<InUse>,
 }
 
 /// The piece that is being read, without naming the crate that the client takes its buffers from.
@@ -77,7 +75,7 @@ impl Egress {
         let deadline = Instant::now() + timeout;
         let mut request = request;
         let got = tokio.block_on(self.tried(policy, &mut request, Want::Head(limits.first_byte)))?;
-        let Got::Head(Head { status, headers, answer, secret }) = got else {
+        let Got::Head(Head { status, headers, answer }) = got else {
             return Err(EgressError::Other("a whole answer came where its head was asked for".to_owned()));
         };
         Ok(Stream {
@@ -90,7 +88,6 @@ impl Egress {
             deadline,
             timeout,
             received: 0,
-            secret,
         })
     }
 }
@@ -99,13 +96,6 @@ impl Stream {
     /// The value of a header field, if there is one.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Strikes the credential of this exchange out of a text that the server had a part in.
-    pub(crate) fn redact(&self, text: &mut String) {
-        if let Some(secret) = &self.secret {
-            secret.redact_text(text);
-        }
     }
 
     fn next_piece(&mut self) -> Result<bool, EgressError> {

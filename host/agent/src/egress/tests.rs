@@ -331,6 +331,7 @@ fn with_secret(mut policy: Policy, hosts: &[&str], placement: Placement) -> (Pol
     file.write_all(b"canary-secret-1\n").expect("there is room for a small file");
     let credential = Credential {
         source: SecretSource::File(file.path().to_owned()),
+        exchange: None,
         placement,
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
     };
