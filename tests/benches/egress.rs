@@ -165,7 +165,8 @@ impl Bench {
         let grants = Grants { network: vec![rule], private_hosts: vec!["127.0.0.1".to_owned()], ..Grants::default() };
         let component = Path::new("target/wasm32-wasip2/guest/guest_fetch.wasm").to_owned();
         let limits = Limits::default();
-        let integration = Integration { name: interface.to_owned(), component, config, grants, limits };
+        let integration =
+            Integration { name: interface.to_owned(), component, config, grants, limits, skip_git: false };
         Ok(self.tokio.block_on(self.runner.prepare(&integration))?)
     }
 }

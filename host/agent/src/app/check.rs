@@ -189,7 +189,8 @@ impl IntegrationCheck {
     /// Whether each credential has a value now. The value goes nowhere.
     async fn credentials(&mut self, runner: &Runner, prepared: &Prepared) {
         let mut credentials = prepared.integration.grants.credentials.clone();
-        credentials.extend(prepared.policy.credentials.iter().map(|(name, credential)| (name.clone(), credential.clone())));
+        credentials
+            .extend(prepared.policy.credentials.iter().map(|(name, credential)| (name.clone(), credential.clone())));
         let mut faults = Vec::new();
         for (name, credential) in &credentials {
             let secret = match &credential.exchange {

@@ -193,8 +193,10 @@ pub fn agreed_file(root: &Path, name: &str) -> Result<PathBuf, AppError> {
 fn agreed(root: &Path, name: &str) -> Result<Consent, AppError> {
     let folder = consent::folder(root);
     Consent::read(&folder, name)?.ok_or_else(|| {
-        let names: Vec<String> = Consent::all(&folder).unwrap_or_default().into_iter().map(|known| known.name).collect();
-        let there = if names.is_empty() { "none was added".to_owned() } else { format!("there are: {}", names.join(", ")) };
+        let names: Vec<String> =
+            Consent::all(&folder).unwrap_or_default().into_iter().map(|known| known.name).collect();
+        let there =
+            if names.is_empty() { "none was added".to_owned() } else { format!("there are: {}", names.join(", ")) };
         AppError::Usage(format!(
             "no integration `{}` was added in {}; {there} (agent integrations add FILE)",
             crate::cut(name, 64).escape_debug(),
@@ -242,7 +244,8 @@ pub fn integrations_list(root: &Path, configured: &[Integration]) -> Result<Inte
     });
     let added = consents.iter().map(|consent| {
         // What would be run is the configured file.
-        let file = configured.iter().find(|one| one.name == consent.name).map_or(&consent.component, |one| &one.component);
+        let file =
+            configured.iter().find(|one| one.name == consent.name).map_or(&consent.component, |one| &one.component);
         Added {
             name: consent.name.clone(),
             state: match Sandbox::look(file) {

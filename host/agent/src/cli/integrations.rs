@@ -111,7 +111,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Comman
 }
 
 fn rules(texts: &[String]) -> Result<Vec<NetworkRule>, AppError> {
-    let rule = |text: &String| NetworkRule::parse(text).map_err(|fault| AppError::Usage(format!("--only {text}: {fault}")));
+    let rule =
+        |text: &String| NetworkRule::parse(text).map_err(|fault| AppError::Usage(format!("--only {text}: {fault}")));
     texts.iter().map(rule).collect()
 }
 
@@ -239,7 +240,11 @@ fn proposal_text(proposal: &Proposal) -> String {
         return out;
     };
     let version = escape(&before.integration_version);
-    out.push_str(&format!("You agreed to version {version} (sha256 {}…) at {}.\n", &before.digest[..12.min(before.digest.len())], before.agreed_at));
+    out.push_str(&format!(
+        "You agreed to version {version} (sha256 {}…) at {}.\n",
+        &before.digest[..12.min(before.digest.len())],
+        before.agreed_at
+    ));
     let difference = &proposal.difference;
     match (difference.more.is_empty(), difference.less.is_empty()) {
         _ if proposal.unchanged => out.push_str("It is the same file.\n"),
@@ -259,7 +264,10 @@ fn done_text(report: &ConsentReport) -> String {
 
 fn list_text(report: &IntegrationsReport) -> String {
     if report.integrations.is_empty() {
-        return format!("No integration was added in {}; add one with: agent integrations add FILE\n", report.root.display());
+        return format!(
+            "No integration was added in {}; add one with: agent integrations add FILE\n",
+            report.root.display()
+        );
     }
     let rows: Vec<Vec<String>> = report
         .integrations
@@ -282,7 +290,6 @@ fn list_text(report: &IntegrationsReport) -> String {
             ]
         })
         .collect();
-    let columns =
-        ["integration", "version", "state", "sha256", "since", "granted"].map(|name| (name, Align::Left));
+    let columns = ["integration", "version", "state", "sha256", "since", "granted"].map(|name| (name, Align::Left));
     format!("{}\n{} in {}.\n", table(&columns, &rows), counted(rows.len() as u64, "integration"), report.root.display())
 }

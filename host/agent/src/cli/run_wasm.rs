@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::signals::Interrupts;
-use super::{CommandError, Exit, Global, print, print_json, say, run_wasm_report};
+use super::{CommandError, Exit, Global, print, print_json, run_wasm_report, say};
 use crate::app::{self, AppError, AuthorCall, RecordsTo, RunWasm, RunWasmReport};
 use crate::config::{self, GrantFlags, Surroundings};
 use crate::delivery::{Lines, LinesTo, Showing};

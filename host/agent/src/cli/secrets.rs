@@ -50,9 +50,7 @@ enum Command {
     /// Name the secrets that are kept
     List,
     /// Forget a secret
-    Remove {
-        name: String,
-    },
+    Remove { name: String },
 }
 
 /// Runs the subcommand.
@@ -88,7 +86,11 @@ fn text(report: &SecretsReport) -> String {
     let rows: Vec<Vec<String>> =
         report.secrets.iter().map(|secret| vec![secret.name.clone(), secret.set_at.clone()]).collect();
     let count = counted(report.secrets.len() as u64, "secret");
-    format!("{}\n{count} in {}.\n", table(&[("secret", Align::Left), ("set", Align::Left)], &rows), report.root.display())
+    format!(
+        "{}\n{count} in {}.\n",
+        table(&[("secret", Align::Left), ("set", Align::Left)], &rows),
+        report.root.display()
+    )
 }
 
 /// The value: what standard input gives, to its end; from a terminal one line, which is not shown.

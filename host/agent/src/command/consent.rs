@@ -114,7 +114,9 @@ impl Wants {
         let rules = self.asks.network.iter().filter(|rule| how_much(&comparable(rule), &known) != Granted::Whole);
         let mut words: Vec<String> = rules.map(rule_words).collect();
         // What it is called and where it goes count; how it is described does not.
-        let same = |a: &AskedCredential, b: &AskedCredential| (&a.name, &a.setting, &a.place) == (&b.name, &b.setting, &b.place);
+        let same = |a: &AskedCredential, b: &AskedCredential| {
+            (&a.name, &a.setting, &a.place) == (&b.name, &b.setting, &b.place)
+        };
         let unknown = |asked: &&AskedCredential| !other.asks.credentials.iter().any(|known| same(asked, known));
         words.extend(self.asks.credentials.iter().filter(unknown).map(credential_words));
         if self.asks.git && !other.asks.git {
@@ -136,7 +138,9 @@ fn interface(name: &str) -> &str {
 /// What an interface lets a component do, where that is more than being there.
 fn import_words(interface: &str) -> Option<String> {
     let words = match interface {
-        "agent:integration/http" | "wasi:http/outgoing-handler" => "send requests, within the rules above and no others",
+        "agent:integration/http" | "wasi:http/outgoing-handler" => {
+            "send requests, within the rules above and no others"
+        }
         "agent:integration/session" => "export records",
         "agent:integration/git" => "have repositories exported, if that is asked for above",
         "agent:integration/state" => "keep small values from one run to the next",
@@ -151,7 +155,9 @@ fn import_words(interface: &str) -> Option<String> {
 fn rule_words(rule: &AskedRule) -> String {
     let methods = match rule.methods.as_slice() {
         [] => "requests of every kind".to_owned(),
-        methods if methods.iter().all(|method| method == "GET" || method == "HEAD") => format!("reading ({})", methods.join(", ")),
+        methods if methods.iter().all(|method| method == "GET" || method == "HEAD") => {
+            format!("reading ({})", methods.join(", "))
+        }
         methods => format!("requests ({})", methods.join(", ")),
     };
     let server = match rule.host.strip_prefix("{config:").and_then(|rest| rest.strip_suffix('}')) {
@@ -172,7 +178,8 @@ fn credential_words(asked: &AskedCredential) -> String {
         Some(AskedPlace::Header { name, .. }) => format!("in the header {name}"),
         Some(AskedPlace::Query { name }) => format!("in the query, as {name}"),
     };
-    let from = asked.setting.as_ref().map(|setting| format!(", from its setting {setting}, {place}")).unwrap_or_default();
+    let from =
+        asked.setting.as_ref().map(|setting| format!(", from its setting {setting}, {place}")).unwrap_or_default();
     let description = if asked.description.is_empty() { String::new() } else { format!(": {}", asked.description) };
     format!("the credential `{}`{from}, put in by the host{description}", asked.name)
 }
@@ -201,7 +208,14 @@ fn unreadable(path: &Path, why: impl ToString) -> ConsentError {
 impl Consent {
     /// A new one, of now.
     #[must_use]
-    pub fn new(name: &str, component: &Path, digest: &str, manifest: &Manifest, wants: Wants, network: Network) -> Consent {
+    pub fn new(
+        name: &str,
+        component: &Path,
+        digest: &str,
+        manifest: &Manifest,
+        wants: Wants,
+        network: Network,
+    ) -> Consent {
         let now = time::OffsetDateTime::now_utc();
         let now = now.replace_nanosecond(0).unwrap_or(now);
         Consent {
@@ -240,7 +254,10 @@ impl Consent {
         }
         let consent: Consent = serde_json::from_str(&text).map_err(|error| unreadable(&path, error))?;
         if consent.version != VERSION || consent.name != name {
-            return Err(unreadable(&path, "it is of another version, or of another integration; add the integration again"));
+            return Err(unreadable(
+                &path,
+                "it is of another version, or of another integration; add the integration again",
+            ));
         }
         Ok(Some(consent))
     }
@@ -297,7 +314,12 @@ impl Consent {
 ///
 /// # Errors
 /// It is another, or what was agreed to cannot be read.
-pub(super) fn check(folder: &Path, name: &str, component: &Path, digest: &str) -> Result<Option<Consent>, ConsentError> {
+pub(super) fn check(
+    folder: &Path,
+    name: &str,
+    component: &Path,
+    digest: &str,
+) -> Result<Option<Consent>, ConsentError> {
     let Some(consent) = Consent::read(folder, name)? else { return Ok(None) };
     if consent.digest == digest {
         return Ok(Some(consent));
@@ -341,12 +363,32 @@ mod tests {
         assert_eq!(difference.more, Vec::<String>::new());
         assert_eq!(difference.less.len(), 3, "{difference:?}");
         for (asks, import, said) in [
-            (json!({"network": [{"host": "api.example.com", "methods": ["GET", "DELETE"]}]}), "", "(GET, DELETE) at https://api.example.com"),
+            (
+                json!({"network": [{"host": "api.example.com", "methods": ["GET", "DELETE"]}]}),
+                "",
+                "(GET, DELETE) at https://api.example.com",
+            ),
             (json!({"network": [{"host": "evil.test"}]}), "", "requests of every kind at https://evil.test"),
-            (json!({"network": [{"host": "{config:/other}", "methods": ["GET"]}]}), "", "reading (GET) at the servers that its setting /other names"),
-            (json!({"network": [{"host": "api.example.com", "scheme": "http", "methods": ["GET"]}]}), "", "http://api.example.com"),
-            (json!({"credentials": [{"name": "admin", "description": "all"}]}), "", "the credential `admin`, put in by the host: all"),
-            (json!({"credentials": [{"name": "token", "setting": "/key", "place": {"query": {"name": "k"}}}]}), "", "in the query, as k"),
+            (
+                json!({"network": [{"host": "{config:/other}", "methods": ["GET"]}]}),
+                "",
+                "reading (GET) at the servers that its setting /other names",
+            ),
+            (
+                json!({"network": [{"host": "api.example.com", "scheme": "http", "methods": ["GET"]}]}),
+                "",
+                "http://api.example.com",
+            ),
+            (
+                json!({"credentials": [{"name": "admin", "description": "all"}]}),
+                "",
+                "the credential `admin`, put in by the host: all",
+            ),
+            (
+                json!({"credentials": [{"name": "token", "setting": "/key", "place": {"query": {"name": "k"}}}]}),
+                "",
+                "in the query, as k",
+            ),
             (json!({"git": true}), "", "git repositories"),
             (json!({}), "agent:integration/state", "keep small values"),
         ] {
@@ -367,7 +409,8 @@ mod tests {
     fn a_consent_is_kept_and_holds_a_file_to_its_digest() {
         let root = tempfile::tempdir().expect("a folder");
         let folder = folder(root.path());
-        let manifest = json!({"schema": 1, "name": "m", "version": "1.2.3", "ref_type": "m", "config": {"type": "object"}});
+        let manifest =
+            json!({"schema": 1, "name": "m", "version": "1.2.3", "ref_type": "m", "config": {"type": "object"}});
         let manifest = Manifest::parse(&manifest.to_string()).expect("a manifest");
         assert_eq!(check(&folder, "a", Path::new("a.wasm"), "d1"), Ok(None));
         let rules = vec!["https://api.example.com GET".to_owned()];

@@ -30,11 +30,14 @@ pub(super) struct Marked {
 /// # Errors
 /// A secret that is neither a text nor says where it is; the place and what to write, and never a value.
 pub(super) fn take(schema: &Value, name: &str, config: &mut Value) -> Result<Vec<Marked>, Vec<Fault>> {
-    let mut taking = Taking { looking: Looking { root: schema, left: STEPS_MAX }, name, found: Vec::new(), faults: Vec::new() };
+    let mut taking =
+        Taking { looking: Looking { root: schema, left: STEPS_MAX }, name, found: Vec::new(), faults: Vec::new() };
     let top = taking.looking.all(vec![schema]);
     taking.walk(config, &top, &mut String::new(), LEVELS_MAX);
     if taking.looking.left == 0 {
-        taking.faults.push(Fault::new("", "the schema of the configuration has too many parts to tell what in it is a secret"));
+        taking
+            .faults
+            .push(Fault::new("", "the schema of the configuration has too many parts to tell what in it is a secret"));
     }
     if taking.faults.is_empty() { Ok(taking.found) } else { Err(taking.faults) }
 }
@@ -143,7 +146,8 @@ fn below<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
     let member = schema.get("properties").and_then(|properties| properties.get(name));
     let patterns = schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|map| map.values());
     let index = name.parse::<usize>().ok();
-    let item = index.and_then(|index| schema.get("prefixItems").and_then(|items| items.get(index)).or_else(|| schema.get("items")));
+    let item = index
+        .and_then(|index| schema.get("prefixItems").and_then(|items| items.get(index)).or_else(|| schema.get("items")));
     let others = ["additionalProperties", "unevaluatedProperties"].into_iter().filter_map(|key| schema.get(key));
     let others = others.filter(|_| member.is_none());
     member.into_iter().chain(patterns).chain(item).chain(others).filter(|schema| schema.is_object()).collect()
@@ -203,7 +207,10 @@ mod tests {
         );
         let mut pointers: Vec<&str> = taken.iter().map(|marked| marked.pointer.as_str()).collect();
         pointers.sort_unstable();
-        assert_eq!(pointers, ["/auth/password", "/more/key", "/servers/0/pass~1word", "/servers/1/pass~1word", "/token"]);
+        assert_eq!(
+            pointers,
+            ["/auth/password", "/more/key", "/servers/0/pass~1word", "/servers/1/pass~1word", "/token"]
+        );
         assert!(!format!("{taken:?}{config}").contains("canary"));
         // From now on it is known, used or not.
         assert_eq!(crate::secrets::struck("marked-canary-4"), "[redacted]");
@@ -221,9 +228,14 @@ mod tests {
 
     #[test]
     fn whether_a_setting_is_marked() {
-        for (pointer, expected) in
-            [("/token", true), ("/url", false), ("/servers/*/pass~1word", true), ("/servers/*/name", false), ("/auth/password", true), ("", false)]
-        {
+        for (pointer, expected) in [
+            ("/token", true),
+            ("/url", false),
+            ("/servers/*/pass~1word", true),
+            ("/servers/*/name", false),
+            ("/auth/password", true),
+            ("", false),
+        ] {
             assert_eq!(is_marked(&schema(), pointer), expected, "{pointer}");
         }
     }

@@ -169,9 +169,12 @@ fn placement(credential: &Credential) -> String {
 fn exchanged(exchange: &Exchange) -> String {
     match exchange {
         Exchange::OAuth2(oauth2) => {
-            let mut members =
-                vec![format!("token_url: {}", quoted(&oauth2.token_url)), format!("client_id: {}", quoted(&oauth2.client_id))];
-            members.extend(oauth2.client_secret.as_ref().map(|secret| format!("client_secret: {{{}}}", source(secret))));
+            let mut members = vec![
+                format!("token_url: {}", quoted(&oauth2.token_url)),
+                format!("client_id: {}", quoted(&oauth2.client_id)),
+            ];
+            members
+                .extend(oauth2.client_secret.as_ref().map(|secret| format!("client_secret: {{{}}}", source(secret))));
             if !oauth2.scopes.is_empty() {
                 let scopes = oauth2.scopes.iter().map(quoted).collect::<Vec<_>>().join(", ");
                 members.push(format!("scopes: [{scopes}]"));

@@ -53,12 +53,7 @@ pub(super) fn policy(manifest: &Manifest, integration: &Integration, marked: &[M
 
 /// The credential that a setting holds. It may go where the manifest asks to go, and a request goes there only within what is
 /// granted too: who writes a secret into an integration's own configuration means it for that integration's servers.
-fn of_setting(
-    asked: &AskedCredential,
-    marked: &[Marked],
-    config: &Value,
-    rules: &[NetworkRule],
-) -> Option<Credential> {
+fn of_setting(asked: &AskedCredential, marked: &[Marked], config: &Value, rules: &[NetworkRule]) -> Option<Credential> {
     let setting = asked.setting.as_ref()?;
     let source = marked.iter().find(|marked| marked.pointer == *setting)?.source.clone();
     let placement = match asked.place.as_ref() {

@@ -105,7 +105,8 @@ fn short(name: &str, spec: &str, granted_hosts: &[String], faults: &mut Faults) 
         Some((source, hosts)) => (source, hosts.split(',').map(str::to_owned).collect()),
         None => (spec, granted_hosts.to_vec()),
     };
-    let Some((kind, value)) = source.split_once(':').filter(|(kind, _)| matches!(*kind, "env" | "file" | "secret")) else {
+    let Some((kind, value)) = source.split_once(':').filter(|(kind, _)| matches!(*kind, "env" | "file" | "secret"))
+    else {
         faults.add(Place::default(), name, "it does not say where the value comes from", CREDENTIAL_FORM);
         return None;
     };

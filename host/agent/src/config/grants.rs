@@ -11,9 +11,8 @@ use super::{Credential, Exchange, GitHubApp, Grants, NetworkRule, OAuth2, OAuth2
 pub(super) const GRANT_KEYS: &[&str] = &["network", "private_hosts", "git", "credentials"];
 pub(super) const GIT_KEYS: &[&str] = &["paths"];
 pub(super) const RULE_KEYS: &[&str] = &["scheme", "host", "port", "path", "methods"];
-pub(super) const CREDENTIAL_KEYS: &[&str] = &[
-    "secret", "env", "file", "command", "oauth2", "github_app", "bearer", "basic", "header", "query", "hosts",
-];
+pub(super) const CREDENTIAL_KEYS: &[&str] =
+    &["secret", "env", "file", "command", "oauth2", "github_app", "bearer", "basic", "header", "query", "hosts"];
 /// Where a value comes from: exactly one of these.
 pub(super) const SOURCE_KEYS: &[&str] = &["secret", "env", "file", "command"];
 pub(super) const BASIC_KEYS: &[&str] = &["username"];
@@ -141,12 +140,14 @@ fn credential(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -
     let placement = match section.any_of(&["bearer", "basic", "header", "query"]) {
         // What is exchanged for goes as nearly everybody takes it.
         false if matches!(exchange, Some(Some(_))) => Some(Placement::Bearer),
-        _ => section.one_of(&["bearer", "basic", "header", "query"], faults).and_then(|(node, path, which)| match which {
-            0 => bearer(node, &path, faults),
-            1 => basic(node, &path, faults),
-            2 => header(node, &path, faults),
-            _ => query(node, &path, faults),
-        }),
+        _ => section.one_of(&["bearer", "basic", "header", "query"], faults).and_then(
+            |(node, path, which)| match which {
+                0 => bearer(node, &path, faults),
+                1 => basic(node, &path, faults),
+                2 => header(node, &path, faults),
+                _ => query(node, &path, faults),
+            },
+        ),
     };
     let mend = "list the hosts it may be sent to: `hosts: [api.github.com]`; it goes nowhere else";
     let hosts = section.require("hosts", mend, faults).and_then(|(node, path)| {
@@ -191,7 +192,11 @@ fn command(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -> O
         return None;
     }
     let mut words = each(node, path, faults, |node, path, faults| text(node, path, faults).map(str::to_owned))?;
-    if words.is_empty() || words.len() > COMMAND_WORDS_MAX || words[0].is_empty() || words.iter().any(|word| word.contains('\0')) {
+    if words.is_empty()
+        || words.len() > COMMAND_WORDS_MAX
+        || words[0].is_empty()
+        || words.iter().any(|word| word.contains('\0'))
+    {
         faults.add(node.at, path, "it names no program", mend);
         return None;
     }
@@ -216,7 +221,11 @@ fn exchange(section: &Section<'_>, place: &Paths<'_>, faults: &mut Faults) -> Op
 fn oauth2(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -> Option<OAuth2> {
     let section = Section::open(node, path, OAUTH2_KEYS, faults)?;
     let token_url = section
-        .require("token_url", "give the URL where tokens are given out: `token_url: https://example.com/oauth/token`", faults)
+        .require(
+            "token_url",
+            "give the URL where tokens are given out: `token_url: https://example.com/oauth/token`",
+            faults,
+        )
         .and_then(|(node, path)| server_url(node, &path, faults));
     let client_id = section
         .require("client_id", "give the id that the client is registered under", faults)
@@ -231,16 +240,23 @@ fn oauth2(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -> Op
     };
     let client_secret = match section.get("client_secret") {
         Some((node, path)) if flow == Some(OAuth2Flow::ClientCredentials) => {
-            faults.add(node.at, &path, "with client_credentials the credential's own value is the client's secret", "remove it");
+            faults.add(
+                node.at,
+                &path,
+                "with client_credentials the credential's own value is the client's secret",
+                "remove it",
+            );
             None
         }
-        Some((node, path)) => {
-            Section::open(node, &path, SOURCE_KEYS, faults).and_then(|section| source(&section, place, faults)).map(Some)
-        }
+        Some((node, path)) => Section::open(node, &path, SOURCE_KEYS, faults)
+            .and_then(|section| source(&section, place, faults))
+            .map(Some),
         None => Some(None),
     };
     let scopes = match section.get("scopes") {
-        Some((node, path)) => each(node, &path, faults, |node, path, faults| text(node, path, faults).map(str::to_owned)),
+        Some((node, path)) => {
+            each(node, &path, faults, |node, path, faults| text(node, path, faults).map(str::to_owned))
+        }
         None => Some(Vec::new()),
     };
     Some(OAuth2 {
@@ -277,10 +293,18 @@ fn github_app(node: &Node, path: &str, faults: &mut Faults) -> Option<GitHubApp>
 /// A URL that secrets are sent to. Its text is not repeated: it may hold one.
 fn server_url(node: &Node, path: &str, faults: &mut Faults) -> Option<String> {
     let value = text(node, path, faults)?;
-    let url = url::Url::parse(value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
-    let bare = url.filter(|url| url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none());
+    let url =
+        url::Url::parse(value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    let bare = url.filter(|url| {
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
+    });
     if bare.is_none() {
-        faults.add(node.at, path, "it is not a server's URL", "write https://host/path, without user, query and fragment");
+        faults.add(
+            node.at,
+            path,
+            "it is not a server's URL",
+            "write https://host/path, without user, query and fragment",
+        );
     }
     bare.map(String::from)
 }
@@ -354,8 +378,7 @@ fn query(node: &Node, path: &str, faults: &mut Faults) -> Option<Placement> {
 }
 
 /// How a source is written where a configuration marks a secret, for mends.
-const MARKED_FORM: &str =
-    "write where it is: {secret: NAME} (kept with `agent secrets set NAME`), {env: VARIABLE}, {file: /whole/path} or {command: [program]}";
+const MARKED_FORM: &str = "write where it is: {secret: NAME} (kept with `agent secrets set NAME`), {env: VARIABLE}, {file: /whole/path} or {command: [program]}";
 
 /// The source that stands in an integration's own configuration in the place of a secret: a mapping with one of
 /// [`SOURCE_KEYS`], or the value itself. `place` names it in faults.
@@ -365,7 +388,10 @@ const MARKED_FORM: &str =
 pub fn marked_source(value: &serde_json::Value, place: &str) -> Result<SecretSource, String> {
     let members = match value {
         serde_json::Value::String(text) => {
-            return Ok(SecretSource::Written { place: place.to_owned(), value: super::WrittenSecret::new(text.clone()) });
+            return Ok(SecretSource::Written {
+                place: place.to_owned(),
+                value: super::WrittenSecret::new(text.clone()),
+            });
         }
         serde_json::Value::Object(members) => members,
         _ => return Err(format!("a secret is a text or says where it is; {MARKED_FORM}")),
@@ -398,7 +424,10 @@ mod tests {
         assert_eq!(source(json!({"env": "T"})), Ok(SecretSource::Env("T".into())));
         assert_eq!(source(json!({"secret": "t"})), Ok(SecretSource::Stored("t".into())));
         assert_eq!(source(json!({"file": "/etc/t"})), Ok(SecretSource::File("/etc/t".into())));
-        assert_eq!(source(json!({"command": ["pass", "t"]})), Ok(SecretSource::Command(vec!["pass".into(), "t".into()])));
+        assert_eq!(
+            source(json!({"command": ["pass", "t"]})),
+            Ok(SecretSource::Command(vec!["pass".into(), "t".into()]))
+        );
         let written = source(json!("hunter2-hunter2"));
         assert!(matches!(&written, Ok(SecretSource::Written { .. })) && !format!("{written:?}").contains("hunter2"));
         for wrong in [

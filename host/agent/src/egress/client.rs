@@ -13,16 +13,16 @@ use url::{Host, Url};
 
 use super::clients::{CONNECT_TIMEOUT, Clients};
 use super::clock::Clock;
+use super::credentials::{self, Ready};
 use super::gate::{Account, Gate, Kind, Pass, Pause, rfc3339};
 use super::ledger::{Entry, Ledger};
+use super::minted::Minted;
 use super::resolve::AddressRefused;
 use super::revalidate::{self, Answers, Key};
 use super::room::{Held, Room};
-use super::credentials::{self, Ready};
-use super::minted::Minted;
 use super::tries::{Next, Tries};
 use super::{EgressError, Policy, Request, Response, address, policy, rates, redirect};
-use crate::config::EgressSettings;
+use crate::config::{Credential, EgressSettings};
 use crate::secrets::{self, Sources};
 use crate::shutdown::Shutdown;
 
@@ -151,7 +151,7 @@ impl Egress {
         ledger: Option<Arc<Ledger>>,
     ) -> Egress {
         let gate = Gate::new(clock.clone(), shutdown.clone(), settings.per_host_max, settings.wait_max);
-                let (answers, minted, shutdown) = (Answers::default(), Minted::default(), shutdown.clone());
+        let (answers, minted, shutdown) = (Answers::default(), Minted::default(), shutdown.clone());
         Egress { shared: Arc::new(Shared { clients, gate, clock, answers, ledger, sources, minted, shutdown }) }
     }
 
@@ -465,6 +465,8 @@ impl Egress {
 fn account_of(policy: &Policy, request: &Request, headers: &HeaderMap) -> String {
     if let Some(name) = &request.credential {
         return match policy.credentials.get(name) {
+            // Two installations of one app, say, have budgets of their own.
+            Some(Credential { source, exchange: Some(exchange), .. }) => format!("{source:?} {exchange:?}"),
             Some(credential) => format!("{:?}", credential.source),
             None => name.clone(),
         };
@@ -601,12 +603,8 @@ async fn read_answer(
         held.reserve(&mut body, chunk.len(), bytes_max)?;
         body.extend_from_slice(&chunk);
     }
-    let response = Response {
-        status: status.as_u16(),
-        url: url.to_string(),
-        headers: header_pairs(answer.headers()),
-        body,
-    };
+    let response =
+        Response { status: status.as_u16(), url: url.to_string(), headers: header_pairs(answer.headers()), body };
     held.head(&response)?;
     Ok(response)
 }

@@ -35,8 +35,11 @@ impl Ready {
             Field::Header(name, value) => drop(headers.insert(name.clone(), value.clone())),
             Field::Query(name) => {
                 // A redirect of the same origin repeats what was put into the one before; it comes back struck out.
-                let others: Vec<(String, String)> =
-                    url.query_pairs().filter(|(known, _)| known != name.as_str()).map(|(n, v)| (n.into_owned(), v.into_owned())).collect();
+                let others: Vec<(String, String)> = url
+                    .query_pairs()
+                    .filter(|(known, _)| known != name.as_str())
+                    .map(|(n, v)| (n.into_owned(), v.into_owned()))
+                    .collect();
                 let repeated = url.query_pairs().any(|(known, _)| known == name.as_str());
                 if repeated {
                     url.query_pairs_mut().clear().extend_pairs(others);

@@ -101,7 +101,9 @@ impl Minted {
 /// becomes.
 fn key_of(credential: &Credential, exchange: &Exchange) -> String {
     let what = match exchange {
-        Exchange::OAuth2(oauth2) => format!("{:?} {} {} {:?}", oauth2.flow, oauth2.token_url, oauth2.client_id, oauth2.scopes),
+        Exchange::OAuth2(oauth2) => {
+            format!("{:?} {} {} {:?}", oauth2.flow, oauth2.token_url, oauth2.client_id, oauth2.scopes)
+        }
         Exchange::GitHubApp(app) => format!("{} {} {}", app.api_url, app.app_id, app.installation_id),
     };
     mark(&format!("{:?} {what}", credential.source))
@@ -306,7 +308,8 @@ impl Egress {
         let text = text.ok_or("the server's answer has no access token")?;
         let now = self.clock().wall();
         let seconds = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
-        let lasts = seconds(&answer["expires_in"]).map_or(LASTS_DEFAULT, |secs| time::Duration::seconds(secs.clamp(0, 86_400 * 365)));
+        let lasts = seconds(&answer["expires_in"])
+            .map_or(LASTS_DEFAULT, |secs| time::Duration::seconds(secs.clamp(0, 86_400 * 365)));
         Ok(Token { value: Secret::new(text.to_owned()), had_at: now, renew_at: now + lasts - EARLY.min(lasts / 2) })
     }
 
@@ -326,7 +329,8 @@ impl Egress {
             ("x-github-api-version".to_owned(), "2022-11-28".to_owned()),
         ];
         let answer = self.exchange(policy, caller.clone(), &url, headers, None).await?;
-        let text = answer["token"].as_str().filter(|text| !text.is_empty()).ok_or("the server's answer has no token")?;
+        let text =
+            answer["token"].as_str().filter(|text| !text.is_empty()).ok_or("the server's answer has no token")?;
         let now = self.clock().wall();
         let expires = answer["expires_at"].as_str().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
         let lasts = expires.map_or(LASTS_DEFAULT, |expires| (expires - now).max(time::Duration::ZERO));
@@ -356,7 +360,9 @@ impl Egress {
         let own = Policy { private_hosts: policy.private_hosts.clone(), ..only(&parsed) };
         let host = super::policy::host_of(&parsed);
         if parsed.scheme() != "https" && !own.is_private_host(&host) {
-            return Err(format!("it is not exchanged at {host} in clear text: use https, or list the host in `grants.private_hosts`"));
+            return Err(format!(
+                "it is not exchanged at {host} in clear text: use https, or list the host in `grants.private_hosts`"
+            ));
         }
         headers.push(("accept".to_owned(), "application/json".to_owned()));
         let mut request = Request {
@@ -372,16 +378,24 @@ impl Egress {
             ..Request::blank()
         };
         let mut held = Room::new(ANSWER_BYTES_MAX * 2).part();
-        let got = self.tried_apart(&own, &mut request, Want::Raw(&mut held)).await.map_err(|fault| format!("it cannot be exchanged at {host}: {fault}"))?;
+        let got = self
+            .tried_apart(&own, &mut request, Want::Raw(&mut held))
+            .await
+            .map_err(|fault| format!("it cannot be exchanged at {host}: {fault}"))?;
         let Got::Whole(answer) = got else { return Err("half an answer; this is a fault of the agent".to_owned()) };
         let body = Zeroizing::new(answer.body);
         let document = serde_json::from_slice::<Value>(&body).unwrap_or(Value::Null);
         // Some servers refuse with a status of 200.
-        let refused = document["error"].as_str().or_else(|| document["message"].as_str().filter(|_| answer.status >= 400));
+        let refused =
+            document["error"].as_str().or_else(|| document["message"].as_str().filter(|_| answer.status >= 400));
         if !(200..300).contains(&answer.status) || document["error"].is_string() {
             let more = document["error_description"].as_str().map(|text| format!(": {text}")).unwrap_or_default();
             let told = format!("{}{more}", refused.unwrap_or("no reason given"));
-            return Err(format!("{host} refuses to exchange it ({}): {}", answer.status, crate::cut(&told, TOLD_BYTES_MAX)));
+            return Err(format!(
+                "{host} refuses to exchange it ({}): {}",
+                answer.status,
+                crate::cut(&told, TOLD_BYTES_MAX)
+            ));
         }
         Ok(document)
     }
@@ -410,7 +424,8 @@ fn only(url: &Url) -> Policy {
 
 /// The token by which an app proves who it is: a JWT (RFC 7519), signed with its private key by RS256.
 fn app_token(key: &Secret, app_id: &str, now: OffsetDateTime) -> Result<Secret, String> {
-    let bad = || "its value is not a private key in PEM (`-----BEGIN RSA PRIVATE KEY-----`), as GitHub gives it".to_owned();
+    let bad =
+        || "its value is not a private key in PEM (`-----BEGIN RSA PRIVATE KEY-----`), as GitHub gives it".to_owned();
     let pair = match PrivateKeyDer::from_pem_slice(key.reveal().as_bytes()).map_err(|_| bad())? {
         PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
         PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),

@@ -11,7 +11,9 @@ impl oauth::Host for Guest {
     async fn refresh(&mut self, credential: String) -> wasmtime::Result<Result<(), types::Error>> {
         self.enters("oauth.refresh");
         let Some((egress, policy)) = self.door.network.clone() else {
-            return Ok(Err(types::Error::Denied("this call may not use the network: nothing is granted to it".to_owned())));
+            return Ok(Err(types::Error::Denied(
+                "this call may not use the network: nothing is granted to it".to_owned(),
+            )));
         };
         let caller = Caller { integration: Arc::clone(&self.door.integration), class: self.door.class };
         let witness = self.door.witness.clone();

@@ -83,7 +83,9 @@ fn read(file: &Path, judged: bool) -> Result<Option<Zeroizing<String>>, String> 
     };
     let mode = opened.metadata().map_err(|error| format!("the key {shown} cannot be read: {error}"))?.mode();
     if judged && mode & OTHERS != 0 {
-        return Err(format!("others than its owner may use the key {shown}: chmod 600 it, and make a new one if they may have read it"));
+        return Err(format!(
+            "others than its owner may use the key {shown}: chmod 600 it, and make a new one if they may have read it"
+        ));
     }
     let mut text = Zeroizing::new(String::new());
     opened
@@ -159,9 +161,11 @@ mod tests {
     fn a_key_that_is_none_or_anybodys_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("key");
-        for (text, mode, said) in
-            [("c".repeat(64), 0o644, "chmod 600"), ("c".repeat(63), 0o600, "64 hexadecimal"), ("x".repeat(64), 0o600, "64 hexadecimal")]
-        {
+        for (text, mode, said) in [
+            ("c".repeat(64), 0o644, "chmod 600"),
+            ("c".repeat(63), 0o600, "64 hexadecimal"),
+            ("x".repeat(64), 0o600, "64 hexadecimal"),
+        ] {
             std::fs::write(&file, text).expect("it can be written");
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("ours");
             let Err(why) = find_by(folder.path(), &|_| None) else { panic!("{said}") };

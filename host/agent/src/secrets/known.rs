@@ -138,6 +138,19 @@ mod tests {
     }
 
     #[test]
+    fn pages_spell_quotes_in_several_ways() {
+        let _held = Secret::new("page<s3cret'of\"it&all".to_owned());
+        for page in [
+            "page&lt;s3cret'of&quot;it&amp;all",
+            "page&lt;s3cret&#39;of&#34;it&amp;all",
+            "page&lt;s3cret&#x27;of\"it&amp;all",
+            "page&lt;s3cret&apos;of&quot;it&amp;all",
+        ] {
+            assert_eq!(struck(page), STRUCK, "{page}");
+        }
+    }
+
+    #[test]
     fn what_is_no_secret_stays_and_is_not_copied() {
         let _held = Secret::new("another-s3cret-value".to_owned());
         assert_eq!(strike_bytes(b"another-s3cret-valu and more"), None);

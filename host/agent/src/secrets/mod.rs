@@ -17,9 +17,9 @@ mod source;
 use zeroize::Zeroizing;
 
 pub use forms::STRUCK_BYTES_MIN;
-pub use known::{strike, strike_text, struck};
-pub(crate) use known::strike_bytes;
 pub(crate) use forms::{base64, base64_url};
+pub(crate) use known::strike_bytes;
+pub use known::{strike, strike_text, struck};
 pub use safe::{Listed, Safe, SafeError};
 pub use source::Sources;
 

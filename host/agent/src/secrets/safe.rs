@@ -99,6 +99,12 @@ impl Safe {
         Safe { folder: root.join("secrets") }
     }
 
+    /// Whether anything was ever kept in it.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.file().exists()
+    }
+
     fn file(&self) -> PathBuf {
         self.folder.join("safe")
     }
@@ -126,7 +132,9 @@ impl Safe {
         check_name(name)?;
         let bytes = value.reveal().len();
         if bytes == 0 || bytes > SECRET_BYTES_MAX {
-            return Err(SafeError::Refused(format!("the value has {bytes} bytes; a secret has 1 to {SECRET_BYTES_MAX}")));
+            return Err(SafeError::Refused(format!(
+                "the value has {bytes} bytes; a secret has 1 to {SECRET_BYTES_MAX}"
+            )));
         }
         self.lock()?.change(|contents| {
             if contents.secrets.len() >= SECRETS_MAX && !contents.secrets.contains_key(name) {
@@ -141,7 +149,7 @@ impl Safe {
     /// # Errors
     /// The safe cannot be changed.
     pub fn remove(&self, name: &str) -> Result<bool, SafeError> {
-        if !self.file().exists() {
+        if !self.is_there() {
             return Ok(false);
         }
         self.lock()?.change(|contents| Ok(contents.secrets.remove(name).is_some()))
@@ -202,7 +210,9 @@ impl Safe {
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(MAGIC), &mut sealed)
             .map_err(|_| random())?;
         if (MAGIC.len() + NONCE_LEN + sealed.len()) as u64 > FILE_BYTES_MAX {
-            return Err(SafeError::Refused(format!("the secrets have more than {FILE_BYTES_MAX} bytes together; remove some")));
+            return Err(SafeError::Refused(format!(
+                "the secrets have more than {FILE_BYTES_MAX} bytes together; remove some"
+            )));
         }
         let (new, path) = (self.folder.join("safe.new"), self.file());
         let put = || {
@@ -266,7 +276,9 @@ fn check_name(name: &str) -> Result<(), SafeError> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(good) {
         // What is no name may be the secret itself: it is not repeated.
-        let why = format!("it is not a name for a secret: use 1 to {NAME_BYTES_MAX} of a-z A-Z 0-9 - _ . (the value comes from standard input)");
+        let why = format!(
+            "it is not a name for a secret: use 1 to {NAME_BYTES_MAX} of a-z A-Z 0-9 - _ . (the value comes from standard input)"
+        );
         return Err(SafeError::Refused(why));
     }
     Ok(())
@@ -274,7 +286,7 @@ fn check_name(name: &str) -> Result<(), SafeError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 
@@ -333,6 +345,7 @@ mod tests {
         std::fs::remove_file(&key).expect("it was there");
         assert!(matches!(safe.set("b", &secret("another-value")), Err(SafeError::NoKey(_))));
         std::fs::write(&key, right).expect("it can be written");
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
         assert_eq!(value(&safe, "a").as_deref(), Some("sealed-value"));
     }
 
@@ -354,7 +367,10 @@ mod tests {
         let safe = Safe::of_root(root.path());
         safe.lock().expect("nobody has it").keep("oauth2/x", "rotated").expect("it is kept");
         safe.set("a", &secret("operators-own")).expect("it is kept");
-        assert_eq!(safe.lock().expect("nobody has it").kept("oauth2/x").expect("it opens").as_deref().map(String::as_str), Some("rotated"));
+        assert_eq!(
+            safe.lock().expect("nobody has it").kept("oauth2/x").expect("it opens").as_deref().map(String::as_str),
+            Some("rotated")
+        );
         assert_eq!(safe.list().expect("it opens").len(), 1);
     }
 
@@ -365,7 +381,9 @@ mod tests {
         std::thread::scope(|scope| {
             for number in 0..8 {
                 let safe = safe.clone();
-                scope.spawn(move || safe.set(&format!("s{number}"), &secret("one-of-eight")).map(drop).expect("it is kept"));
+                scope.spawn(move || {
+                    safe.set(&format!("s{number}"), &secret("one-of-eight")).map(drop).expect("it is kept")
+                });
             }
         });
         assert_eq!(safe.list().expect("it opens").len(), 8);

@@ -113,7 +113,9 @@ impl Sources {
 
     fn stored(&self, name: &str) -> Result<Secret, String> {
         let safe = self.safe.as_ref().ok_or_else(|| {
-            format!("there is no root whose secrets could hold `{name}`; name one with --root, or use env, file or command")
+            format!(
+                "there is no root whose secrets could hold `{name}`; name one with --root, or use env, file or command"
+            )
         })?;
         let found = safe.get(name).map_err(|fault| fault.to_string())?;
         found.ok_or_else(|| format!("there is no secret `{name}`; keep one with: agent secrets set {name}"))
@@ -157,7 +159,8 @@ fn place(source: &SecretSource) -> String {
 fn read_file(path: &PathBuf) -> Result<String, String> {
     let shown = path.display();
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
     read.map_err(|fault| format!("{shown} cannot be read: {fault}"))?;
     text(bytes, &shown.to_string())
 }
@@ -221,7 +224,9 @@ fn printed_by(child: &mut Child, deadline: Instant) -> Result<Vec<u8>, String> {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut waits = libc::pollfd { fd: output.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: the pointer is to one local that outlives the call, which fills it in.
-        let ready = unsafe { libc::poll(&raw mut waits, 1, libc::c_int::try_from(left.as_millis()).unwrap_or(libc::c_int::MAX)) };
+        let ready = unsafe {
+            libc::poll(&raw mut waits, 1, libc::c_int::try_from(left.as_millis()).unwrap_or(libc::c_int::MAX))
+        };
         if ready < 0 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted {
             continue;
         }
@@ -271,15 +276,23 @@ mod tests {
     fn a_value_comes_from_a_file_without_one_line_end() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("token");
-        for (bytes, expected) in
-            [("one-value\n", "one-value"), ("one-value\r\n", "one-value"), ("one\ntwo\n\n", "one\ntwo\n"), (" one ", " one ")]
-        {
+        for (bytes, expected) in [
+            ("one-value\n", "one-value"),
+            ("one-value\r\n", "one-value"),
+            ("one\ntwo\n\n", "one\ntwo\n"),
+            (" one ", " one "),
+        ] {
             std::fs::write(&file, bytes).expect("it can be written");
             assert_eq!(read(&sources(None), &SecretSource::File(file.clone())).as_deref(), Ok(expected));
         }
-        for (bytes, said) in [(vec![], "is empty"), (vec![0xff; 9], "UTF-8"), (vec![b'x'; SECRET_BYTES_MAX + 1], "more than")] {
+        for (bytes, said) in
+            [(vec![], "is empty"), (vec![0xff; 9], "UTF-8"), (vec![b'x'; SECRET_BYTES_MAX + 1], "more than")]
+        {
             std::fs::write(&file, bytes).expect("it can be written");
-            assert!(read(&sources(None), &SecretSource::File(file.clone())).is_err_and(|why| why.contains(said)), "{said}");
+            assert!(
+                read(&sources(None), &SecretSource::File(file.clone())).is_err_and(|why| why.contains(said)),
+                "{said}"
+            );
         }
         let gone = SecretSource::File(folder.path().join("gone"));
         assert!(read(&sources(None), &gone).is_err_and(|why| why.contains("gone cannot be read")));
