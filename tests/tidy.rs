@@ -44,6 +44,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("ring", &["secrets", "egress"], "ciphers and signatures are used where secrets are kept and proved"),
     ("aho_corasick", &["secrets"], "what is struck out is known in one place"),
     ("git2", &["git"], "only the git side reads repositories"),
+    ("libgit2_sys", &["git"], "only the git side reads repositories"),
     ("ripsrc", &["app", "git"], "histories are read below the command line"),
     ("clap", &["cli"], "the command line is read in one place"),
     ("indicatif", &["cli"], "only the command line draws"),

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_types)]
 
 #[path = "report.rs"]
+#[allow(dead_code, reason = "benchmarks share it, and each uses a part of it")]
 mod report;
 
 use std::io::{BufRead, BufReader, Write};

@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::call::{NotRun, prepare};
+use super::pauses::Keeper;
 use super::{AppError, Backlog, backlog};
 use crate::command::consent;
 use crate::command::exporter::Exporter;
@@ -76,6 +77,7 @@ pub async fn export(
         kill::after(host_calls);
     }
     let delivery = Delivery::start(store.clone(), &config.sink, &shutdown);
+    let keeper = Keeper::start(&config.root, &egress, &shutdown);
     let exporter = Arc::new(Exporter {
         runner: Runner {
             sandbox,
@@ -98,13 +100,16 @@ pub async fn export(
     if let Err(error) = &left {
         tracing::error!(error = error_chain(error), "not all records are delivered");
     }
+    let (pauses, pauses_left_out) = exporter.runner.egress.pauses();
+    keeper.end(&pauses).await;
     let report = ExportReport {
         integrations,
         delivered: delivered(delivery.counters()),
         dead_letters: Backlog { batches: delivery.counters().dead.load(Ordering::Relaxed), ..Backlog::default() },
         outbox_left: backlog(store.outbox_waiting()?),
         delivery_error: left.err().map(|e| error_chain(&e)),
-        pauses: exporter.runner.egress.pauses().0,
+        pauses,
+        pauses_left_out,
         interrupted: shutdown.requested(),
         duration_ms: began.elapsed().as_millis() as u64,
     };
@@ -314,8 +319,10 @@ pub struct ExportReport {
     pub outbox_left: Backlog,
     /// Why something is left, where the sink would not take it.
     pub delivery_error: Option<String>,
-    /// The pauses because a server's budget was spent.
+    /// The pauses because a server's budget was spent, oldest first.
     pub pauses: Vec<Pause>,
+    /// Pauses beyond those that are kept.
+    pub pauses_left_out: u64,
     /// Whether the run was asked to end before it was done.
     pub interrupted: bool,
     pub duration_ms: u64,

@@ -11,6 +11,7 @@ mod inspect;
 mod integrations;
 mod new;
 mod new_file;
+mod pauses;
 mod run_wasm;
 mod secrets;
 mod status;

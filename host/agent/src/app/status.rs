@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{AppError, Backlog, OutcomeKind, backlog};
+use super::{AppError, Backlog, OutcomeKind, backlog, pauses};
+use crate::egress::Pause;
 use crate::store::{Codec, Reader, RunRow, Store, disk_bytes, owner};
 
 /// Forgets exactly this integration's marks and cursors, for every sink, so that its next export is full.
@@ -48,6 +49,7 @@ pub fn status(root: &Path) -> Result<StatusReport, AppError> {
         root: root.to_owned(),
         running: owner(root).and_then(|pid| pid.parse().ok()),
         integrations: reader.integrations()?.into_iter().map(integration).collect(),
+        pauses: pauses::lasting(root)?,
         outbox: backlog(reader.outbox()?),
         dead_letters: Backlog {
             batches: dead.len() as u64,
@@ -90,6 +92,8 @@ pub struct StatusReport {
     /// The process that has the root.
     pub running: Option<u32>,
     pub integrations: Vec<IntegrationStatus>,
+    /// Servers whose budget is spent, and until when.
+    pub pauses: Vec<Pause>,
     pub outbox: Backlog,
     pub dead_letters: Backlog,
     /// Bytes of the store on disk.

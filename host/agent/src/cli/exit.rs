@@ -234,6 +234,7 @@ mod tests {
             outbox_left: Backlog::default(),
             delivery_error: None,
             pauses: Vec::new(),
+            pauses_left_out: 0,
             interrupted: false,
             duration_ms: 0,
         }

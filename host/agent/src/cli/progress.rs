@@ -206,11 +206,7 @@ impl View<'_> {
     /// What an integration waits for at servers.
     fn waits<'s>(&'s self, name: &'s str) -> impl Iterator<Item = String> + use<'s> {
         let of = move |pause: &&Pause| pause.integrations.iter().any(|integration| integration == name);
-        self.pauses.iter().filter(of).map(|pause| {
-            let Pause { host, resource, until, .. } = pause;
-            let resource = if resource.is_empty() { String::new() } else { format!(" ({})", escape(resource)) };
-            format!("waits until {until} for the budget of {host}{resource}")
-        })
+        self.pauses.iter().filter(of).map(wait)
     }
 
     fn totals(&self, name: &str, sessions: &[SessionSummary]) -> String {
@@ -243,6 +239,14 @@ impl View<'_> {
         };
         self.running.iter().flat_map(each).collect()
     }
+}
+
+/// A pause that lasts, in words.
+pub(super) fn wait(pause: &Pause) -> String {
+    let Pause { host, resource, until, .. } = pause;
+    // The name is the server's.
+    let resource = if resource.is_empty() { String::new() } else { format!(" ({})", escape(resource)) };
+    format!("waits until {} for the budget of {}{resource}", escape(until), escape(host))
 }
 
 /// Records of a session, committed or not.

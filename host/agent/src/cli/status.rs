@@ -36,6 +36,10 @@ fn text(report: &StatusReport) -> String {
     out.push_str(&format!("store         {}\n", show_size(report.store_bytes)));
     out.push_str(&format!("outbox        {}\n", backlog(report.outbox)));
     out.push_str(&format!("dead letters  {}\n", backlog(report.dead_letters)));
+    for pause in &report.pauses {
+        let for_whom = escape(&pause.integrations.join(", "));
+        out.push_str(&format!("paused        {for_whom}: {}\n", super::progress::wait(pause)));
+    }
     let columns = [
         ("integration", Align::Left),
         ("last run", Align::Left),
@@ -113,6 +117,7 @@ fn cursors(report: &StatusReport) -> String {
 mod tests {
     use super::*;
     use crate::app::{CursorStatus, LastRun, OutcomeKind};
+    use crate::egress::Pause;
 
     #[test]
     fn a_store_is_shown() {
@@ -120,6 +125,7 @@ mod tests {
             root: "/r".into(),
             running: Some(7),
             integrations: Vec::new(),
+            pauses: Vec::new(),
             outbox: Backlog { batches: 2, records: 1500, bytes: 2048 },
             dead_letters: Backlog::default(),
             store_bytes: 1 << 20,
@@ -140,7 +146,19 @@ mod tests {
             never.clone(),
             IntegrationStatus { name: "b".into(), cursors: vec![cursor], last_run: Some(run), ..never },
         ];
+        let pause = Pause {
+            host: "https://api.github.com".into(),
+            resource: "core".into(),
+            until: "2026-11-21T10:00:00Z".into(),
+            integrations: vec!["a".into(), "b\n".into()],
+            resumed: None,
+        };
+        let paused = super::text(&StatusReport { pauses: vec![pause], ..report.clone() });
+        let line =
+            "paused        a, b\\n: waits until 2026-11-21T10:00:00Z for the budget of https://api.github.com (core)\n";
+        assert!(paused.contains(line), "{paused}");
         let text = text(&report);
+        assert!(!text.contains("paused"), "{text}");
         assert!(text.contains("b: no luck") && text.contains("c\\n1") && text.contains("never"), "{text}");
     }
 }

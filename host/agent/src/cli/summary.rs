@@ -21,6 +21,9 @@ const CURSOR_CHARS_MAX: usize = 24;
 /// Failed repositories named for each integration.
 const REPOS_SHOWN_MAX: usize = 10;
 
+/// Pauses shown, the latest; the result as JSON has them all.
+const PAUSES_SHOWN_MAX: usize = 5;
+
 /// An outcome in a word.
 pub(super) fn word(outcome: OutcomeKind) -> &'static str {
     match outcome {
@@ -42,6 +45,7 @@ pub(super) fn text(report: &ExportReport, notes: &[String]) -> String {
     for integration in &report.integrations {
         out.push_str(&failures(integration, notes));
     }
+    out.push_str(&pauses(report));
     if !out.is_empty() {
         out.push('\n');
     }
@@ -104,6 +108,25 @@ fn row(integration: &str, session: &SessionSummary) -> Vec<String> {
 /// pass for one of the agent's.
 pub(super) fn indented(reason: &str) -> String {
     reason.lines().map(|line| escape(line.trim_end())).collect::<Vec<_>>().join("\n    ")
+}
+
+/// The pauses that were made, and those that last beyond the run.
+fn pauses(report: &ExportReport) -> String {
+    let mut out = String::new();
+    for pause in report.pauses.iter().rev().take(PAUSES_SHOWN_MAX).rev() {
+        let for_whom = escape(&pause.integrations.join(", "));
+        let text = match &pause.resumed {
+            Some(resumed) => format!("waited for the budget of {} until {resumed}", escape(&pause.host)),
+            None => super::progress::wait(pause),
+        };
+        out.push_str(&format!("\n{for_whom}: {text}\n"));
+    }
+    let shown = report.pauses.len().min(PAUSES_SHOWN_MAX) as u64;
+    let more = report.pauses.len() as u64 + report.pauses_left_out - shown;
+    if more > 0 {
+        out.push_str(&format!("\n… and {}\n", counted(more, "more pause")));
+    }
+    out
 }
 
 /// What went wrong in one integration, and what was left out; empty if nothing did and was.
@@ -262,6 +285,7 @@ mod tests {
             outbox_left: Backlog::default(),
             delivery_error: None,
             pauses: Vec::new(),
+            pauses_left_out: 0,
             interrupted: false,
             duration_ms: 1500,
         }

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, RANGE, USER_AGENT};
 use http::{Method, StatusCode};
 use sha2::{Digest, Sha256};
 use url::{Host, Url};
@@ -14,13 +14,15 @@ use url::{Host, Url};
 use super::clients::{CONNECT_TIMEOUT, Clients};
 use super::clock::Clock;
 use super::credentials::{self, Ready};
-use super::gate::{Account, Gate, Kind, Pass, Pause, rfc3339};
+use super::gate::{Account, Gate, Kind, Pass, rfc3339};
 use super::ledger::{Entry, Ledger};
 use super::minted::Minted;
+use super::pauses::Pause;
 use super::resolve::AddressRefused;
 use super::revalidate::{self, Answers, Key};
 use super::room::{Held, Room};
 use super::tries::{Next, Tries};
+use super::unpack::Unpack;
 use super::{EgressError, Policy, Request, Response, address, policy, rates, redirect};
 use crate::config::{Credential, EgressSettings};
 use crate::secrets::{self, Sources};
@@ -72,7 +74,7 @@ pub(super) enum Want<'a> {
 /// What came of one try.
 pub(super) enum Got {
     Whole(Response),
-    Head(Head),
+    Head(Box<Head>),
 }
 
 /// An answer whose body has not come.
@@ -80,6 +82,7 @@ pub(super) struct Head {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub answer: reqwest::Response,
+    pub unpack: Unpack,
 }
 
 impl Got {
@@ -177,6 +180,11 @@ impl Egress {
     #[must_use]
     pub fn pauses(&self) -> (Vec<Pause>, u64) {
         self.shared.gate.pauses()
+    }
+
+    /// Waits until pauses have begun, changed or ended since the last wait. For one listener.
+    pub async fn pauses_change(&self) {
+        self.shared.gate.pauses_change().await;
     }
 
     /// Begins to write a request down, where somebody wants that.
@@ -362,13 +370,15 @@ impl Egress {
             Want::Head(first_byte) => request.timeout.min(*first_byte),
         };
         let exchange = async {
-            let answer = self.start(policy, request, judged, ready).await?;
+            let mut answer = self.start(policy, request, judged, ready).await?;
+            let unpack = Unpack::of(answer.headers_mut());
             let strikes = !matches!(want, Want::Raw(_));
             match want {
                 Want::Whole(held) | Want::Raw(held) => {
                     // What a try before this one held is not held any more.
                     held.clear();
-                    let mut whole = read_answer(answer, &judged.url, request.body_bytes_max, held).await?;
+                    let bytes_max = request.body_bytes_max;
+                    let mut whole = read_answer(answer, unpack, &judged.url, bytes_max, held).await?;
                     if strikes {
                         credentials::strike_answer(&mut whole);
                     }
@@ -377,7 +387,8 @@ impl Egress {
                 Want::Head(_) => {
                     let mut headers = header_pairs(answer.headers());
                     credentials::strike_fields(&mut headers);
-                    Ok(Got::Head(Head { status: answer.status().as_u16(), headers, answer }))
+                    let status = answer.status().as_u16();
+                    Ok(Got::Head(Box::new(Head { status, headers, answer, unpack })))
                 }
             }
         };
@@ -549,6 +560,10 @@ fn checked_headers(pairs: &[(String, String)]) -> Result<HeaderMap, EgressError>
     if !headers.contains_key(USER_AGENT) {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("agent/", env!("CARGO_PKG_VERSION"))));
     }
+    // A part of a packed body cannot be unpacked by itself.
+    if !headers.contains_key(ACCEPT_ENCODING) && !headers.contains_key(RANGE) {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     Ok(headers)
 }
 
@@ -583,26 +598,36 @@ pub(super) fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
 /// Reads an answer to its end. `url` is what was asked for, without a credential.
 async fn read_answer(
     mut answer: reqwest::Response,
+    mut unpack: Unpack,
     url: &Url,
     bytes_max: usize,
     held: &mut Held,
 ) -> Result<Response, EgressError> {
     let status = answer.status();
-    // What is announced and what comes are two things; an announcement that is too large already saves the wait.
-    let announced = answer.content_length().unwrap_or(0);
-    if announced > bytes_max as u64 {
-        return Err(EgressError::TooLarge(bytes_max));
-    }
     let mut body = Vec::new();
-    held.reserve(&mut body, announced.min(BODY_RESERVED_MAX) as usize, bytes_max)?;
-    // The length is checked as it comes, after decompression: what is announced may be a lie, and small may grow large.
-    while let Some(chunk) = answer.chunk().await.map_err(classify)? {
-        if chunk.len() > bytes_max - body.len() {
+    if !unpack.is_packed() {
+        // What is announced and what comes are two things; an announcement that is too large already saves the wait.
+        let announced = answer.content_length().unwrap_or(0);
+        if announced > bytes_max as u64 {
             return Err(EgressError::TooLarge(bytes_max));
         }
-        held.reserve(&mut body, chunk.len(), bytes_max)?;
-        body.extend_from_slice(&chunk);
+        held.reserve(&mut body, announced.min(BODY_RESERVED_MAX) as usize, bytes_max)?;
     }
+    // The length is checked as it comes, after it is unpacked: what is announced may be a lie, and small may grow large.
+    let mut add = |piece: &[u8]| {
+        if piece.len() > bytes_max - body.len() {
+            return Err(EgressError::TooLarge(bytes_max));
+        }
+        held.reserve(&mut body, piece.len(), bytes_max)?;
+        body.extend_from_slice(piece);
+        Ok(())
+    };
+    while let Some(mut chunk) = answer.chunk().await.map_err(classify)? {
+        while let Some(piece) = unpack.piece(&mut chunk)? {
+            add(piece)?;
+        }
+    }
+    add(unpack.end()?)?;
     let response =
         Response { status: status.as_u16(), url: url.to_string(), headers: header_pairs(answer.headers()), body };
     held.head(&response)?;
@@ -622,6 +647,7 @@ impl EgressError {
             EgressError::Timeout(_)
             | EgressError::RateLimited(_)
             | EgressError::TooLarge(_)
+            | EgressError::Grows(_)
             | EgressError::NoRoom(_) => {}
         }
         self

@@ -17,12 +17,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
+use super::pauses::{News, Pause, Pauses};
 use super::rates::Told;
 use super::{Caller, Class, EgressError};
 use crate::shutdown::Shutdown;
@@ -33,8 +33,6 @@ const ACCOUNTS_MAX: usize = 1024;
 const BUDGETS_MAX: usize = 32;
 /// A wait that is shorter is not worth a line in the log.
 const PAUSE_TOLD_MIN: Duration = Duration::from_secs(2);
-/// Pauses kept for the report. One that waits for a budget by the hour has some a day.
-const PAUSES_MAX: usize = 200;
 
 /// A place of requests: a host, and the account on it that they use.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -65,20 +63,6 @@ impl Kind {
             Kind::Other
         }
     }
-}
-
-/// A pause of requests to a server because its budget was spent, and its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Pause {
-    pub host: String,
-    /// The server's name of the budget, if it has several.
-    pub resource: String,
-    /// RFC 3339: when the budget is there again.
-    pub until: String,
-    /// Integrations that waited, or were told to come back.
-    pub integrations: Vec<String>,
-    /// RFC 3339: when the first request went out after it; none while it lasts.
-    pub resumed: Option<String>,
 }
 
 /// One server's account.
@@ -186,8 +170,7 @@ struct State {
     numbers: u64,
     hosts: HashMap<String, Host>,
     accounts: HashMap<Account, Budgets>,
-    pauses: Vec<Pause>,
-    pauses_left_out: u64,
+    pauses: Pauses,
 }
 
 /// The gate of one [`super::Egress`]. Clones share it.
@@ -204,6 +187,7 @@ struct Shared {
     state: Mutex<State>,
     /// Told when a server says that its budget is short or spent: those that wait for a place look how long that is.
     changed: Notify,
+    pauses_changed: News,
 }
 
 /// Leave to be on the wire. Given back when it is dropped.
@@ -218,14 +202,19 @@ pub(super) struct Pass {
 impl Gate {
     pub(super) fn new(clock: Clock, stop: Shutdown, per_host_max: usize, wait_max: Duration) -> Gate {
         let per_host_max = per_host_max.max(1);
-        let shared = Shared { clock, stop, per_host_max, wait_max, state: Mutex::default(), changed: Notify::new() };
+        let (changed, pauses_changed) = (Notify::new(), News::default());
+        let shared = Shared { clock, stop, per_host_max, wait_max, state: Mutex::default(), changed, pauses_changed };
         Gate { shared: Arc::new(shared) }
     }
 
     /// The pauses so far, oldest first, and how many more there were.
     pub(super) fn pauses(&self) -> (Vec<Pause>, u64) {
-        let state = self.shared.lock();
-        (state.pauses.clone(), state.pauses_left_out)
+        self.shared.lock().pauses.list()
+    }
+
+    /// Waits until pauses have begun, changed or ended since the last wait. For one listener.
+    pub(super) async fn pauses_change(&self) {
+        self.shared.pauses_changed.wait().await;
     }
 
     /// Waits for leave to go. Dropping the future gives the place up.
@@ -326,32 +315,22 @@ impl Shared {
         Pass { shared: Arc::clone(self), account: of.0, kind: of.1, resource }
     }
 
-    /// Notes that requests wait, once for each pause.
+    /// Notes that requests wait, and says so where that is news.
     fn pause(&self, caller: &Caller, account: &Account, kind: Kind, until: Instant) {
         if until.saturating_duration_since(self.clock.now()) < PAUSE_TOLD_MIN {
             return;
         }
-        let until = rfc3339(self.clock.wall_at(until));
+        let until = self.clock.wall_at(until);
         let mut state = self.lock();
         let resource = state.accounts.get(account).map_or("", |budgets| budgets.resource(kind)).to_owned();
-        let name = caller.integration.to_string();
-        let host = account.host.clone();
-        let open = |pause: &&mut Pause| pause.resumed.is_none() && pause.host == host && pause.resource == resource;
-        if let Some(known) = state.pauses.iter_mut().find(open) {
-            known.until.clone_from(&until);
-            if known.integrations.contains(&name) {
-                return;
-            }
-            known.integrations.push(name);
-        } else if state.pauses.len() < PAUSES_MAX {
-            let integrations = vec![name];
-            let pause = Pause { host, resource: resource.clone(), until: until.clone(), integrations, resumed: None };
-            state.pauses.push(pause);
-        } else {
-            state.pauses_left_out += 1;
-        }
-        drop(state);
         let (integration, host) = (&*caller.integration, &account.host);
+        let news = state.pauses.note(host, &resource, until, integration);
+        drop(state);
+        if !news {
+            return;
+        }
+        self.pauses_changed.tell();
+        let until = rfc3339(until);
         tracing::info!(integration, host, resource, until, "the server's budget is spent: requests wait for it");
     }
 }
@@ -405,14 +384,6 @@ impl State {
         }
         self.accounts.entry(account.clone()).or_default()
     }
-
-    /// A request goes out to a host: a pause of it is over.
-    fn resume(&mut self, host: &str, resource: &str, at: &str) -> Option<Pause> {
-        let open = |pause: &&mut Pause| pause.resumed.is_none() && pause.host == host && pause.resource == resource;
-        let pause = self.pauses.iter_mut().find(open)?;
-        pause.resumed = Some(at.to_owned());
-        Some(pause.clone())
-    }
 }
 
 impl Pass {
@@ -440,9 +411,10 @@ impl Pass {
             return;
         }
         let at = rfc3339(self.shared.clock.wall());
-        let ended = state.resume(&self.account.host, &self.resource, &at);
+        let ended = state.pauses.end(&self.account.host, &self.resource, &at);
         drop(state);
         if let Some(pause) = ended {
+            self.shared.pauses_changed.tell();
             let (host, resource) = (pause.host, pause.resource);
             let integrations = pause.integrations.join(", ");
             tracing::info!(host, resource, integrations, "the server answers again: requests go on");

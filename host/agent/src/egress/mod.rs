@@ -20,6 +20,7 @@ mod credentials;
 mod gate;
 mod ledger;
 mod minted;
+mod pauses;
 mod policy;
 mod rates;
 mod redirect;
@@ -28,11 +29,12 @@ mod revalidate;
 mod room;
 mod stream;
 mod tries;
+mod unpack;
 
 pub use client::Egress;
 pub(crate) use client::{HEADER_BYTES_MAX, HEADERS_MAX};
-pub use gate::Pause;
 pub use ledger::{Account, Denial, Exchange, Lack, Ledger};
+pub use pauses::Pause;
 pub(crate) use redirect::REDIRECTS_MAX;
 pub(crate) use room::{Held, Room, fields_bytes};
 pub(crate) use stream::{Stream, StreamLimits};
@@ -169,6 +171,8 @@ pub enum EgressError {
     RateLimited(String),
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
+    #[error("the answer grows to more than {0} times its size when it is unpacked")]
+    Grows(u64),
     /// The caller's requests and answers together.
     #[error("the requests and answers that are held take more than {0} bytes together")]
     NoRoom(usize),

@@ -172,6 +172,9 @@ mod tests {
 
     const NOW: i64 = 1_795_253_400;
 
+    /// Header fields as they stand in a table.
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+
     fn now() -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp(NOW).unwrap()
     }
@@ -190,7 +193,7 @@ mod tests {
         let told = |resource: &str, limit, remaining, resets_in| {
             Some(Told { resource: resource.to_owned(), limit, remaining, resets_in })
         };
-        let table: &[(&[(&str, &str)], Option<Told>)] = &[
+        let table: &[(Pairs, Option<Told>)] = &[
             // GitHub
             (
                 &[
@@ -272,7 +275,7 @@ mod tests {
     #[test]
     fn a_refusal_that_means_later_is_told_from_one_that_means_no() {
         let json = ("content-type", "application/json; charset=utf-8");
-        let table: &[(u16, &[(&str, &str)], &str, Option<Duration>)] = &[
+        let table: &[(u16, Pairs, &str, Option<Duration>)] = &[
             (429, &[], "", Some(LIMIT_UNTOLD)),
             (429, &[("retry-after", "7")], "", secs(7)),
             (429, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "30")], "", secs(30)),

@@ -4,10 +4,12 @@
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use reqwest::Response;
 use tokio::runtime::Handle;
 
 use super::client::{Got, Head, Want, classify};
+use super::unpack::Unpack;
 use super::{Egress, EgressError, Policy, Request};
 
 /// Deadlines and sizes of a streamed answer, beside the request's own `timeout` (of the whole exchange).
@@ -26,7 +28,11 @@ pub(crate) struct Stream {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     answer: Response,
-    piece: bytes_of::Piece,
+    unpack: Unpack,
+    /// What has come and is not unpacked.
+    chunk: Bytes,
+    piece: Piece,
+    ended: bool,
     tokio: Handle,
     limits: StreamLimits,
     deadline: Instant,
@@ -34,31 +40,29 @@ pub(crate) struct Stream {
     received: u64,
 }
 
-/// The piece that is being read, without naming the crate that the client takes its buffers from.
-mod bytes_of {
-    #[derive(Default)]
-    pub(super) struct Piece {
-        bytes: Vec<u8>,
-        at: usize,
+/// The piece that is being read.
+#[derive(Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Piece {
+    fn refill(&mut self, bytes: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+        self.at = 0;
     }
 
-    impl Piece {
-        pub(super) fn refill(&mut self, bytes: &[u8]) {
-            self.bytes.clear();
-            self.bytes.extend_from_slice(bytes);
-            self.at = 0;
-        }
+    fn is_empty(&self) -> bool {
+        self.at == self.bytes.len()
+    }
 
-        pub(super) fn is_empty(&self) -> bool {
-            self.at == self.bytes.len()
-        }
-
-        pub(super) fn read(&mut self, into: &mut [u8]) -> usize {
-            let size = into.len().min(self.bytes.len() - self.at);
-            into[..size].copy_from_slice(&self.bytes[self.at..self.at + size]);
-            self.at += size;
-            size
-        }
+    fn read(&mut self, into: &mut [u8]) -> usize {
+        let size = into.len().min(self.bytes.len() - self.at);
+        into[..size].copy_from_slice(&self.bytes[self.at..self.at + size]);
+        self.at += size;
+        size
     }
 }
 
@@ -75,14 +79,18 @@ impl Egress {
         let deadline = Instant::now() + timeout;
         let mut request = request;
         let got = tokio.block_on(self.tried(policy, &mut request, Want::Head(limits.first_byte)))?;
-        let Got::Head(Head { status, headers, answer }) = got else {
+        let Got::Head(head) = got else {
             return Err(EgressError::Other("a whole answer came where its head was asked for".to_owned()));
         };
+        let Head { status, headers, answer, unpack } = *head;
         Ok(Stream {
             status,
             headers,
             answer,
-            piece: bytes_of::Piece::default(),
+            unpack,
+            chunk: Bytes::new(),
+            piece: Piece::default(),
+            ended: false,
             tokio: tokio.clone(),
             limits,
             deadline,
@@ -98,21 +106,36 @@ impl Stream {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    fn next_piece(&mut self) -> Result<bool, EgressError> {
+    /// Waits for what comes next; nothing at the end.
+    fn next_chunk(&mut self) -> Result<Option<Bytes>, EgressError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let wait = self.limits.between_bytes.min(left);
         let answer = &mut self.answer;
-        let piece = match self.tokio.block_on(async { tokio::time::timeout(wait, answer.chunk()).await }) {
-            Ok(piece) => piece.map_err(classify)?,
-            Err(_) if wait < self.limits.between_bytes => return Err(EgressError::Timeout(self.timeout)),
-            Err(_) => return Err(EgressError::Timeout(wait)),
-        };
-        let Some(piece) = piece else { return Ok(false) };
+        match self.tokio.block_on(async { tokio::time::timeout(wait, answer.chunk()).await }) {
+            Ok(chunk) => chunk.map_err(classify),
+            Err(_) if wait < self.limits.between_bytes => Err(EgressError::Timeout(self.timeout)),
+            Err(_) => Err(EgressError::Timeout(wait)),
+        }
+    }
+
+    /// Makes the next piece ready; false at the end.
+    fn next_piece(&mut self) -> Result<bool, EgressError> {
+        if self.ended {
+            return Ok(false);
+        }
+        if self.chunk.is_empty() {
+            match self.next_chunk()? {
+                Some(chunk) => self.chunk = chunk,
+                None => self.ended = true,
+            }
+        }
+        let piece =
+            if self.ended { self.unpack.end()? } else { self.unpack.piece(&mut self.chunk)?.unwrap_or_default() };
         self.received = self.received.saturating_add(piece.len() as u64);
         if self.received > self.limits.bytes_max {
             return Err(EgressError::TooLarge(usize::try_from(self.limits.bytes_max).unwrap_or(usize::MAX)));
         }
-        self.piece.refill(&piece);
+        self.piece.refill(piece);
         Ok(true)
     }
 }

@@ -51,6 +51,13 @@ impl Server {
         Server { port, requests }
     }
 
+    /// The same, and says that it closes each connection after its answer, as it does: whoever asks again makes a new one and
+    /// never meets one that is just being closed.
+    fn closing(answers: &[&str]) -> Server {
+        let closing = |answer: &&str| answer.replacen("\r\n", "\r\nConnection: close\r\n", 1).into_bytes();
+        Server::scripted(answers.iter().map(closing).collect())
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }

@@ -17,6 +17,7 @@ use super::records::{self, Ids, Owner, PullRequest};
 use super::transport::Door;
 use super::url::{self, Source};
 use super::{GitContext, RepoOutcome};
+use crate::egress::{Caller, Class};
 use crate::error_chain;
 use crate::export::{ExportRun, GitJob, SessionError, SessionId, SessionKind};
 
@@ -147,13 +148,10 @@ impl<'a> Work<'a> {
                     self.ctx.egress.repository_refused(&self.ctx.policy, &url, &fault);
                     Failure::Failed(fault.to_string())
                 })?;
-                let door = Door::new(
-                    self.ctx.egress.clone(),
-                    policy,
-                    self.tokio.clone(),
-                    url,
-                    self.document.credential.clone(),
-                );
+                let class = if self.run.is_first() { Class::Backfill } else { Class::Incremental };
+                let caller = Caller { integration: self.ctx.integration.as_str().into(), class };
+                let (egress, credential) = (self.ctx.egress.clone(), self.document.credential.clone());
+                let door = Arc::new(Door::new(egress, policy, self.tokio.clone(), url, credential, caller));
                 let requests = &self.document.pull_requests;
                 let heads =
                     requests.iter().filter_map(|request| git2::Oid::from_str(&request.last_commit_sha).ok()).collect();

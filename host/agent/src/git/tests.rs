@@ -20,10 +20,12 @@ use super::transport::{self, Door};
 use super::{GitContext, GitMemory, RepoOutcome};
 use crate::config::{Compression, Credential, Grants, NetworkRule, Placement, SecretSource, Sink};
 use crate::delivery::Delivery;
-use crate::egress::{Egress, Policy};
+use crate::egress::{Caller, Egress, Policy};
 use crate::export::{ExportRun, RunSpec, SessionKind};
 use crate::shutdown::Shutdown;
 use crate::store::{Codec, Store};
+
+mod hostile;
 
 fn git_is_here(test: &str) -> bool {
     let here = Command::new("git").arg("--version").output().is_ok_and(|output| output.status.success());
@@ -374,13 +376,12 @@ struct Client {
 
 impl Client {
     fn new(server: &HttpServer) -> Client {
-        let rule = NetworkRule {
-            scheme: "http".into(),
-            host: "127.0.0.1".into(),
-            port: server.port,
-            methods: vec![],
-            path: "/".into(),
-        };
+        Client::of(server.port)
+    }
+
+    fn of(port: u16) -> Client {
+        let rule =
+            NetworkRule { scheme: "http".into(), host: "127.0.0.1".into(), port, methods: vec![], path: "/".into() };
         let policy = Policy {
             asked: vec![rule.clone()],
             granted: vec![rule],
@@ -398,11 +399,18 @@ impl Client {
         }
     }
 
-    fn mirror(&self, url: &Url, credential: Option<&str>, heads: &[Oid]) -> Result<clone::Mirror, String> {
+    fn door(&self, url: &Url, credential: Option<&str>) -> Result<Door, String> {
         let policy = self.policy.for_repository(url).map_err(|fault| fault.to_string())?;
-        let door =
-            Door::new(Egress::new(), policy, self.runtime.handle().clone(), url.clone(), credential.map(str::to_owned));
-        clone::mirror(self.cache.path(), &door, &heads.iter().copied().collect(), &|| false).map_err(
+        let (tokio, credential) = (self.runtime.handle().clone(), credential.map(str::to_owned));
+        Ok(Door::new(Egress::new(), policy, tokio, url.clone(), credential, Caller::default()))
+    }
+
+    fn mirror(&self, url: &Url, credential: Option<&str>, heads: &[Oid]) -> Result<clone::Mirror, String> {
+        self.mirror_by(self.door(url, credential)?, heads)
+    }
+
+    fn mirror_by(&self, door: Door, heads: &[Oid]) -> Result<clone::Mirror, String> {
+        clone::mirror(self.cache.path(), &Arc::new(door), &heads.iter().copied().collect(), &|| false).map_err(
             |error| match error {
                 CloneError::Failed(text) => text,
                 CloneError::Stopped => "stopped".to_owned(),

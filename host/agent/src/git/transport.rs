@@ -40,6 +40,10 @@ pub(super) struct Door {
     pub tokio: Handle,
     pub url: Url,
     pub credential: Option<String>,
+    /// For whom it is fetched.
+    pub caller: Caller,
+    /// [`PACK_BYTES_MAX`]; tests have less.
+    pub pack_bytes_max: u64,
     found: Mutex<Found>,
 }
 
@@ -65,8 +69,10 @@ impl Door {
         tokio: Handle,
         url: Url,
         credential: Option<String>,
-    ) -> Arc<Door> {
-        Arc::new(Door { egress, policy, tokio, url, credential, found: Mutex::default() })
+        caller: Caller,
+    ) -> Door {
+        let pack_bytes_max = PACK_BYTES_MAX;
+        Door { egress, policy, tokio, url, credential, caller, pack_bytes_max, found: Mutex::default() }
     }
 
     /// The refs of the last connection.
@@ -102,6 +108,8 @@ impl Door {
             vec![("user-agent".to_owned(), USER_AGENT.to_owned()), ("accept".to_owned(), expected.clone())];
         if body.is_some() {
             headers.push(("content-type".to_owned(), format!("application/x-git-{service}-request")));
+            // A pack is packed already.
+            headers.push(("accept-encoding".to_owned(), "identity".to_owned()));
         }
         let request = Request {
             method: method.to_owned(),
@@ -113,7 +121,7 @@ impl Door {
             body_bytes_max: usize::MAX,
             // What is asked for is only read, also where it takes a POST.
             manner: Manner { idempotent: true, ..Manner::default() },
-            caller: Caller::default(),
+            caller: self.caller.clone(),
         };
         let limits = StreamLimits { first_byte: FIRST_BYTE_TIMEOUT, between_bytes: BETWEEN_BYTES_TIMEOUT, bytes_max };
         let stream = self
@@ -259,6 +267,29 @@ pub(super) fn prepare() -> Result<(), String> {
 /// Bytes of objects that libgit2 keeps in memory, over all repositories; its default is 256 MiB.
 const OBJECT_CACHE_BYTES: isize = 64 << 20;
 
+/// Objects of one pack. The largest public repositories have some twenty million; each takes a hundred bytes or so of memory
+/// while the pack is indexed.
+const PACK_OBJECTS_MAX: usize = 50_000_000;
+/// Bytes of an object that a pack describes by its difference to another: forty bytes can describe gigabytes, and it is
+/// whole in memory once. git describes nothing so that is larger than this (`core.bigFileThreshold`).
+const DELTA_OBJECT_BYTES_MAX: usize = 512 << 20;
+
+/// Sets the limits that `git2` has no words for.
+unsafe fn limit_packs() -> Result<(), git2::Error> {
+    let limits = [
+        (libgit2_sys::GIT_OPT_SET_PACK_MAX_OBJECTS, PACK_OBJECTS_MAX),
+        (libgit2_sys::GIT_OPT_SET_PACK_MAX_OBJECT_SIZE, DELTA_OBJECT_BYTES_MAX),
+    ];
+    for (option, limit) in limits {
+        // SAFETY: each of them takes one `size_t`; for the rest, as in `configure`.
+        let code = unsafe { libgit2_sys::git_libgit2_opts(option as std::ffi::c_int, limit) };
+        if code < 0 {
+            return Err(git2::Error::last_error(code));
+        }
+    }
+    Ok(())
+}
+
 fn configure() -> Result<(), git2::Error> {
     // SAFETY: these change libgit2's globals without synchronization. `prepare` runs this once, before it lets anybody
     // in this process open a repository or register a transport; nothing outside this module uses libgit2.
@@ -276,6 +307,7 @@ fn configure() -> Result<(), git2::Error> {
         // operator has granted the folder by name; in containers, owners differ as a matter of course.
         opts::set_verify_owner_validation(false)?;
         opts::set_cache_max_size(OBJECT_CACHE_BYTES)?;
+        limit_packs()?;
         for scheme in ["http", "https"] {
             git2::transport::register(scheme, |remote| Transport::smart(remote, true, Subtransport))?;
         }
@@ -336,7 +368,7 @@ impl Read for Exchange {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.answer.is_none() {
             let asked = std::mem::take(&mut self.asked);
-            let opened = self.door.open("upload-pack", Some(asked), PACK_BYTES_MAX);
+            let opened = self.door.open("upload-pack", Some(asked), self.door.pack_bytes_max);
             self.answer = Some(opened.map_err(|fault| io::Error::other(fault.message().to_owned()))?);
         }
         let Some(answer) = self.answer.as_mut() else { return Ok(0) };

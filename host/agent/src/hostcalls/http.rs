@@ -526,6 +526,7 @@ pub(super) fn http_error(error: EgressError) -> HttpError {
         EgressError::Timeout(_) => HttpError::Timeout,
         EgressError::RateLimited(until) => HttpError::RateLimited(until),
         EgressError::TooLarge(bytes) => HttpError::TooLarge(format!("the answer's body may have {bytes} bytes")),
+        EgressError::Grows(_) => HttpError::TooLarge(error.to_string()),
         EgressError::NoRoom(bytes) => HttpError::Limit(format!(
             "requests and answers that are not yet taken may hold {bytes} bytes together (http_bytes_max); take or drop \
              some, or have fewer under way"

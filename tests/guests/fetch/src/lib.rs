@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 struct Config {
     /// `{}` in it is the page's number.
     url: String,
+    /// Other servers that it asks for, where a redirect may lead.
+    #[serde(default)]
+    #[allow(dead_code, reason = "the manifest's rules are made of it")]
+    also: Vec<String>,
     #[serde(default)]
     interface: Interface,
     #[serde(default = "one")]
@@ -25,6 +29,9 @@ struct Config {
     body: usize,
     #[serde(default)]
     headers: Vec<(String, String)>,
+    /// Field names and values after the body, which only standard requests can have.
+    #[serde(default)]
+    trailers: Vec<(String, String)>,
     /// Of the contract's requests; standard requests carry them as header fields.
     #[serde(default)]
     options: Vec<(String, String)>,
@@ -108,6 +115,8 @@ impl Integration for Fetch {
             .config(json!({ "type": "object", "required": ["url"], "properties": { "url": { "type": "string" } } }))
             .model::<Page>()
             .network(NetworkRule::config("/url"))
+            .network(NetworkRule::config("/also/*"))
+            .credential("token", "Whatever the server wants to see")
     }
 
     /// The same without a record: what is left is what fetching costs.

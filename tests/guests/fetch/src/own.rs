@@ -1,4 +1,4 @@
-//! By the contract's own interface.
+//! Pages by the contract's own interface, through the SDK. What a page is, is `lib.rs`'s.
 
 use agent_sdk::Result;
 use agent_sdk::http::{HttpError, Pending, Request, Response, wait_any};

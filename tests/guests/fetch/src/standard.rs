@@ -1,4 +1,4 @@
-//! By standard `wasi:http`.
+//! Pages by standard `wasi:http`, as a program that knows nothing of the agent fetches them. What a page is, is `lib.rs`'s.
 
 use agent_sdk::Result;
 use wasip2::http::outgoing_handler::handle;
@@ -39,12 +39,8 @@ fn start(config: &Config, page: u32) -> Outcome<FutureIncomingResponse> {
     let url = config.url_of(page);
     let (scheme, rest) = url.split_once("://").ok_or("no scheme")?;
     let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
-    let fields = Fields::new();
     let options = config.options.iter().map(|(name, value)| (format!("agent-{name}"), value.clone()));
-    for (name, value) in config.headers.iter().cloned().chain(options) {
-        fields.append(&name, value.as_bytes()).map_err(|error| format!("{error:?}"))?;
-    }
-    let request = OutgoingRequest::new(fields);
+    let request = OutgoingRequest::new(fields(config.headers.iter().cloned().chain(options))?);
     let scheme = match scheme {
         "http" => Scheme::Http,
         "https" => Scheme::Https,
@@ -58,8 +54,20 @@ fn start(config: &Config, page: u32) -> Outcome<FutureIncomingResponse> {
     let timeouts = RequestOptions::new();
     let answer = handle(request, Some(timeouts)).map_err(told)?;
     write(&body, config.body)?;
-    OutgoingBody::finish(body, None).map_err(told)?;
+    let trailers = match &config.trailers[..] {
+        [] => None,
+        trailers => Some(fields(trailers.iter().cloned())?),
+    };
+    OutgoingBody::finish(body, trailers).map_err(told)?;
     Ok(answer)
+}
+
+fn fields(pairs: impl Iterator<Item = (String, String)>) -> Outcome<Fields> {
+    let fields = Fields::new();
+    for (name, value) in pairs {
+        fields.append(&name, value.as_bytes()).map_err(|error| format!("{error:?}"))?;
+    }
+    Ok(fields)
 }
 
 fn write(body: &OutgoingBody, bytes: usize) -> Outcome<()> {
@@ -118,10 +126,12 @@ pub fn fetch(config: &Config, keep: &mut impl FnMut(u32, Outcome<Came>) -> Resul
         if under_way.is_empty() {
             return Ok(());
         }
-        let ready = {
+        let mut ready = {
             let pollables: Vec<_> = under_way.iter().map(|(_, answer)| answer.subscribe()).collect();
             poll(&pollables.iter().collect::<Vec<_>>())
         };
+        // From the last, so that those before it keep their places; the standard gives them in any order.
+        ready.sort_unstable();
         for index in ready.into_iter().rev() {
             let (page, answer) = under_way.swap_remove(index as usize);
             keep(page, came(&answer))?;

@@ -41,7 +41,7 @@ impl Try {
 }
 
 fn script(answers: &[&str]) -> Server {
-    Server::scripted(answers.iter().map(|answer| answer.as_bytes().to_vec()).collect())
+    Server::closing(answers)
 }
 
 /// A request that is tried as usual.

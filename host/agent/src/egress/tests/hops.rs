@@ -8,11 +8,11 @@ fn door() -> Egress {
 }
 
 fn to(location: &str) -> Server {
-    Server::answering(format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"))
+    Server::closing(&[&format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")])
 }
 
 fn fine() -> Server {
-    Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    Server::closing(&["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"])
 }
 
 /// What both names may be reached at, on any of these ports.
@@ -69,14 +69,10 @@ fn nothing_of_who_asks_goes_to_another_origin() {
 
 #[test]
 fn on_the_same_origin_the_credential_is_put_in_anew() {
-    let server = Server::scripted(
-        [
-            "HTTP/1.1 307 Temporary Redirect\r\nLocation: /two\r\nContent-Length: 0\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-        ]
-        .map(|text| text.as_bytes().to_vec())
-        .to_vec(),
-    );
+    let server = Server::closing(&[
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: /two\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ]);
     let (policy, _file) = with_secret(both(&[&server]), &["a.test"], Placement::Bearer);
     let request = Request {
         method: "POST".to_owned(),

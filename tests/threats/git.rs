@@ -1,0 +1,203 @@
+//! Threat 20: what a repository, its server, or who names it may try. Nothing of a repository is ever run, and nothing is
+//! reached but the one place that was granted. Packs that are made to do harm are tested beside the transport.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use serde_json::Value;
+use tests::{Bench, HEAD};
+
+use super::server::Server;
+
+/// Runs a script of a shell where the bench is.
+#[track_caller]
+fn shell(bench: &Bench, script: &str) {
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", script]).current_dir(bench.path("")).env("GIT_CONFIG_GLOBAL", "/dev/null");
+    for role in ["AUTHOR", "COMMITTER"] {
+        shell.env(format!("GIT_{role}_NAME"), "Ann").env(format!("GIT_{role}_EMAIL"), "ann@example.org");
+    }
+    assert!(shell.status().unwrap().success());
+}
+
+/// Has the git integration export what this URL names; what it says of it, and the exit code.
+fn exported(bench: Bench, url: &str, grants: &str) -> (Bench, i32, String) {
+    let url = serde_json::to_string(url).unwrap();
+    let bench = bench.config(&format!(
+        "{HEAD}  - {{name: git, component: git, config: {{repos: [{{url: {url}, ref_id: one}}]}}, grants: {grants}}}\n"
+    ));
+    let output = bench.run(&["export", "--json"]);
+    let report = output.json();
+    let integration = &report["integrations"][0];
+    let repository = integration["repos"][0]["error"].as_str().unwrap_or_default();
+    let why = format!("{}{repository}", integration["reason"].as_str().unwrap_or_default());
+    (bench, output.code, why)
+}
+
+fn commits(bench: &Bench) -> usize {
+    bench.sink().records.get("git/sourcecode.Commit").map_or(0, Vec::len)
+}
+
+/// git's own server for the repositories in the bench.
+fn git_server(bench: &Bench) -> Server {
+    let root = bench.path("");
+    let root = Arc::new(root);
+    Server::new(move |request, stream| {
+        let (head, body) = request.split_once("\r\n\r\n").unwrap_or((request, ""));
+        let mut words = head.split(' ');
+        let (method, target) = (words.next().unwrap(), words.next().unwrap_or_default());
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let kind = head.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap_or_default();
+        let mut child = Command::new("git")
+            .args(["-c", "safe.directory=*", "http-backend"])
+            .env("GIT_PROJECT_ROOT", root.as_path())
+            .env("GIT_HTTP_EXPORT_ALL", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("PATH_INFO", path)
+            .env("QUERY_STRING", query)
+            .env("REQUEST_METHOD", method)
+            .env("CONTENT_TYPE", kind)
+            .env("CONTENT_LENGTH", body.len().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap().stdout;
+        drop(stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n"));
+        drop(stream.write_all(&output));
+    })
+}
+
+/// The integration refuses most of these before the host has to; what the host says is tested beside `git/url.rs`.
+#[test]
+fn threat_20_only_http_and_granted_folders_are_repositories() {
+    for url in [
+        "ext::sh -c touch% marker",
+        "fd::17/x",
+        "file:///etc",
+        "/etc",
+        "ssh://git@example.com/a.git",
+        "git@example.com:a.git",
+        "-oProxyCommand=touch marker",
+        "--upload-pack=touch marker",
+        "git://example.com/a",
+        "https://me:token@example.com/a",
+    ] {
+        let (bench, code, why) = exported(Bench::new(), url, "{}");
+        assert!(code != 0 && !why.is_empty(), "{url}: {code}: {why}");
+        assert!(!bench.path("marker").exists() && commits(&bench) == 0, "{url}: {why}");
+        assert!(!why.contains("me:token@"), "{url}: {why}");
+    }
+}
+
+#[test]
+fn threat_20_a_redirect_is_told_and_not_followed() {
+    let target = Server::fine();
+    for to in [target.url("/a.git/info/refs?service=git-upload-pack"), "file:///etc".to_owned(), "ext::sh".to_owned()] {
+        let server = Server::saying(format!(
+            "HTTP/1.1 301 Moved Permanently\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        ));
+        let network = [server.port, target.port].map(|port| format!("'http://127.0.0.1:{port}/'")).join(", ");
+        let grants = format!("{{network: [{network}], private_hosts: [127.0.0.1]}}");
+        let (_, code, why) = exported(Bench::new(), &server.url("/a.git"), &grants);
+        assert!(code != 0 && why.contains("has moved (301)"), "{code}: {why}");
+    }
+    assert_eq!(target.connections(), 0);
+}
+
+#[test]
+fn threat_20_what_is_not_granted_is_not_asked_for() {
+    let server = Server::fine();
+    for grants in [
+        "{}".to_owned(),
+        format!("{{network: ['http://127.0.0.1:{}/'] }}", server.port),
+        format!("{{network: ['http://127.0.0.1:{}/other'], private_hosts: [127.0.0.1]}}", server.port),
+    ] {
+        let (_, code, why) = exported(Bench::new(), &server.url("/a.git"), &grants);
+        assert!(code != 0 && why.contains("grants."), "{grants}: {why}");
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+/// Submodules are links that nobody follows, wherever they lead.
+#[test]
+fn threat_20_submodules_lead_nowhere() {
+    let (bench, trap) = (Bench::new(), Server::fine());
+    let urls =
+        [trap.url("/a.git"), "ext::sh -c 'touch marker'".to_owned(), "file:///etc".to_owned(), "-u./evil".to_owned()];
+    let mut modules = String::new();
+    for (number, url) in urls.iter().enumerate() {
+        modules += &format!("[submodule \"m{number}\"]\n\tpath = m{number}\n\turl = {url}\n\tupdate = !touch marker\n");
+    }
+    bench.write("modules", modules);
+    shell(
+        &bench,
+        "git init -q -b main work && cd work && cp ../modules .gitmodules && git add .gitmodules
+         for number in 0 1 2 3; do git update-index --add --cacheinfo 160000,$(printf %040d 7),m$number; done
+         git commit -qm one && cd .. && git clone -q --bare work served.git",
+    );
+    let server = git_server(&bench);
+    let grants = format!("{{network: ['http://127.0.0.1:{}/'], private_hosts: [127.0.0.1]}}", server.port);
+    let (bench, code, why) = exported(bench, &server.url("/served.git"), &grants);
+    assert_eq!((code, why.as_str(), commits(&bench)), (0, "", 1));
+    assert_eq!(trap.connections(), 0);
+    assert!(!tests::files_below(&bench.path("")).iter().any(|file| file.ends_with("marker")));
+    // What was asked of the server is of this repository, and reading.
+    for request in server.seen() {
+        assert!(
+            request.starts_with("GET /served.git/info/refs") || request.starts_with("POST /served.git/git-upload-pack")
+        );
+    }
+}
+
+/// A folder's own configuration can name programs in a dozen places. None is run.
+#[test]
+fn threat_20_nothing_of_a_repository_is_run() {
+    let bench = Bench::new();
+    shell(
+        &bench,
+        "evil=$PWD/evil
+         printf '#!/bin/sh\\ntouch %s/marker\\ncat\\n' \"$PWD\" > $evil && chmod +x $evil
+         git init -q -b main work && cd work
+         echo '* filter=evil diff=evil merge=evil' > .gitattributes && echo 1 > a && git add . && git commit -qm one
+         for hook in pre-commit post-checkout post-merge reference-transaction post-index-change fsmonitor-watchman \\
+             pre-auto-gc post-update update pre-receive post-receive proc-receive; do cp $evil .git/hooks/$hook; done
+         for key in core.fsmonitor core.sshCommand core.pager core.editor core.askPass core.alternateRefsCommand \\
+             uploadpack.packObjectsHook filter.evil.smudge filter.evil.clean filter.evil.process diff.evil.textconv \\
+             diff.evil.command diff.external merge.evil.driver credential.helper gpg.program; do git config $key $evil; done
+         git config core.hooksPath .git/hooks; git config filter.evil.required true
+         printf '[include]\\n\\tpath = /etc/passwd\\n' >> .git/config",
+    );
+    let work = bench.path("work").display().to_string();
+    let (bench, code, why) = exported(bench, &work, "{git: {paths: [.]}}");
+    assert_eq!((code, why.as_str(), commits(&bench)), (0, "", 1));
+    assert!(!bench.path("marker").exists());
+}
+
+/// A tree that names itself again and again stands for more files than there are atoms.
+#[test]
+fn threat_20_a_tree_that_multiplies_itself_has_an_end() {
+    let bench = Bench::new();
+    shell(
+        &bench,
+        "git init -q --bare bomb.git && cd bomb.git
+         entry=$(printf x | git hash-object -w --stdin); kind='100644 blob'
+         for level in 1 2 3 4 5 6 7 8 9 10; do
+             for name in 0 1 2 3 4 5 6 7 8 9; do printf '%s %s\\t%s\\n' \"$kind\" $entry $name; done > list
+             entry=$(git mktree < list); kind='040000 tree'
+         done
+         git update-ref refs/heads/main $(git commit-tree -m one $entry)",
+    );
+    let grants = "{git: {paths: [.]}}";
+    let url = bench.path("bomb.git").display().to_string();
+    let bench = bench.config(&format!(
+        "{HEAD}  - name: git\n    component: git\n    config: {{repos: [{{url: \"{url}\", ref_id: one}}]}}\n    grants: {grants}\n    \
+         limits: {{wall_time: 20s, output: 64MiB}}\n  - {{name: mock, component: mock}}\n"
+    ));
+    let (code, peak) = bench.start(&["export", "--json", "--output-file", "result.json"]).code_and_peak();
+    let report: Value = serde_json::from_str(&bench.read("result.json")).unwrap();
+    assert!(code != 0 && peak < 1 << 30, "{code}, {} MiB: {report}", peak >> 20);
+    assert_eq!(report["integrations"][1]["outcome"], "ok", "the others go on: {report}");
+}
