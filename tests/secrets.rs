@@ -163,11 +163,9 @@ fn a_component_that_is_run_for_its_author_gets_none_either() {
     let server = Server::new();
     let bench = bench(&server, &json!({}));
     bench.write("settings.json", json!({"url": server.url(""), "key": {"env": "LEAKS_KEY"}}).to_string());
-    let line = format!(
-        "run-wasm \"$GUESTS/guest_leaks.wasm\" export --config-file settings.json --allow-asked --allow-private 127.0.0.1 \
-         --credential token=secret:token@127.0.0.1 --root root --report json --report-file report.json --log-level trace"
-    );
-    let output = run(&bench, &line);
+    let line = "run-wasm \"$GUESTS/guest_leaks.wasm\" export --config-file settings.json --allow-asked --allow-private 127.0.0.1 \
+         --credential token=secret:token@127.0.0.1 --root root --report json --report-file report.json --log-level trace";
+    let output = run(&bench, line);
     assert_eq!(output.code, 0, "{output:?}");
     nothing_leaked(&bench, &output);
     assert!(output.stdout.contains("[redacted]"), "{}", output.stdout);

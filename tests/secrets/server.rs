@@ -1,7 +1,7 @@
 //! A server that says what it was given, in whatever form it is asked to, and remembers it for those who were given nothing.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 pub struct Server {
@@ -66,7 +66,7 @@ pub fn answer(status: &str, fields: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-fn request(stream: &mut TcpStream) -> String {
+fn request(stream: &mut impl Read) -> String {
     let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
     loop {
         let text = String::from_utf8_lossy(&bytes);

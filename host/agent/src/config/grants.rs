@@ -139,7 +139,7 @@ fn credential(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -
     let exchange = exchange(&section, place, faults);
     let placement = match section.any_of(&["bearer", "basic", "header", "query"]) {
         // What is exchanged for goes as nearly everybody takes it.
-        false if matches!(exchange, Some(Some(_))) => Some(Placement::Bearer),
+        false if section.any_of(&["oauth2", "github_app"]) => Some(Placement::Bearer),
         _ => section.one_of(&["bearer", "basic", "header", "query"], faults).and_then(
             |(node, path, which)| match which {
                 0 => bearer(node, &path, faults),
