@@ -119,7 +119,7 @@ impl Bench {
         let (shutdown, logs) = (Shutdown::default(), Logs::none());
         let options = sandbox::Options { compiler: Compiler::InProcess, ..sandbox::Options::default() };
         let sandbox = Sandbox::new(&folder.path().join("cache"), &options)?;
-        let runner = Runner { sandbox, egress: Egress::new(), logs, shutdown };
+        let runner = Runner { sandbox, egress: Egress::new(), logs, shutdown, consents: None };
         // As the command line makes it; the native loop runs on the same.
         let tokio = agent::shutdown::runtime()?;
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;

@@ -57,7 +57,7 @@ impl Bench {
         let options = sandbox::Options { compiler: Compiler::InProcess, ..sandbox::Options::default() };
         let sandbox = Sandbox::new(&folder.path().join("cache"), &options)?;
         let exporter = Exporter {
-            runner: Runner { sandbox, egress: Egress::new(), logs, shutdown },
+            runner: Runner { sandbox, egress: Egress::new(), logs, shutdown, consents: None },
             store: Arc::new(Store::open(&folder.path().join("root"), Codec::Plain, u64::MAX)?),
             sink: "bench".to_owned(),
             skip_git: true,

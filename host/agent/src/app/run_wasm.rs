@@ -27,6 +27,7 @@ use crate::export::{ModelMisfits, Sample, Sent, SessionSummary};
 use crate::git::GitMemory;
 use crate::logs::Logs;
 use crate::sandbox::{self, Call, LoadError, Loaded, Sandbox, Seen, Witness};
+use crate::secrets::Sources;
 use crate::shutdown::Shutdown;
 use crate::store::{Codec, Store};
 
@@ -112,6 +113,8 @@ pub struct RunWasm {
     pub root: PathBuf,
     /// Whether the root outlives the run.
     pub keeps_root: bool,
+    /// The root whose secrets may be used: the agent's, which is not that of the run.
+    pub secrets_root: Option<PathBuf>,
     /// The folder of compiled components.
     pub cache: PathBuf,
     pub to: RecordsTo,
@@ -232,9 +235,10 @@ pub async fn run_wasm(request: RunWasm, logs: Logs, shutdown: Shutdown) -> Resul
         ..sandbox::Options::default()
     };
     let sandbox = Sandbox::new(&request.cache, &options).map_err(|e| AppError::Failed(error_chain(&e)))?;
-    let (egress, ledger) = Egress::with_ledger(&shutdown);
+    let sources = Sources::new(request.secrets_root.as_deref(), &shutdown);
+    let (egress, ledger) = Egress::with_ledger(sources, &shutdown);
     let alone = Alone {
-        runner: Runner { sandbox, egress, logs, shutdown },
+        runner: Runner { sandbox, egress, logs, shutdown, consents: None },
         ledger,
         witness: Arc::new(Witness::new(request.count_instructions)),
         began,

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::signals::Interrupts;
-use super::{CommandError, Exit, Global, print, print_json, run_wasm_report};
+use super::{CommandError, Exit, Global, print, print_json, run_wasm_report, say};
 use crate::app::{self, AppError, AuthorCall, RecordsTo, RunWasm, RunWasmReport};
 use crate::config::{self, GrantFlags, Surroundings};
 use crate::delivery::{Lines, LinesTo, Showing};
@@ -173,6 +173,7 @@ pub(super) fn run(arguments: Arguments, global: &Global) -> Result<Exit, Command
             allow_asked: arguments.allow_asked,
             limits: lifted.limits,
             keeps_root: global.root_given,
+            secrets_root: around.default_root(),
             cache: cache_folder(&around).unwrap_or_else(|| root.join("cache/components")),
             root,
             to: lifted.to,
@@ -338,7 +339,7 @@ impl Arguments {
     fn tell(&self, report: &RunWasmReport, exit: Exit, global: &Global) -> Result<(), CommandError> {
         let document = run_wasm_report::json(report, exit);
         if let Some(file) = &self.report_file {
-            std::fs::write(file, format!("{document:#}\n")).map_err(|error| {
+            std::fs::write(file, crate::secrets::struck(&format!("{document:#}\n"))).map_err(|error| {
                 AppError::Failed(format!("--report-file {}: {error}; choose another", file.display()))
             })?;
         }
@@ -348,14 +349,14 @@ impl Arguments {
             print(&format!("{}\n", escape_json(&format!("{result:#}"))))?;
         }
         match self.report {
-            Some(ReportForm::Json) => eprintln!("{}", escape_json(&format!("{document:#}"))),
-            Some(ReportForm::Text) => eprint!("{}", run_wasm_report::text(report)),
+            Some(ReportForm::Json) => say(&format!("{}\n", escape_json(&format!("{document:#}")))),
+            Some(ReportForm::Text) => say(&run_wasm_report::text(report)),
             None => {}
         }
         if !global.quiet && !global.json {
-            eprint!("{}", run_wasm_report::summary(report));
+            say(&run_wasm_report::summary(report));
         } else if exit != Exit::Ok && !global.json {
-            eprint!("{}", run_wasm_report::headline(report));
+            say(&run_wasm_report::headline(report));
         }
         Ok(())
     }

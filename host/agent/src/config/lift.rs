@@ -434,6 +434,11 @@ impl<'n> Section<'n> {
         found
     }
 
+    /// Whether one of these keys is there.
+    pub fn any_of(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.get(key).is_some())
+    }
+
     /// Which of these keys is there. A fault unless it is exactly one.
     pub fn one_of(&self, keys: &[&str], faults: &mut Faults) -> Option<(&'n Node, String, usize)> {
         let mut present =

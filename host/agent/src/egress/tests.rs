@@ -339,6 +339,7 @@ fn with_secret(mut policy: Policy, hosts: &[&str], placement: Placement) -> (Pol
     file.write_all(b"canary-secret-1\n").expect("there is room for a small file");
     let credential = Credential {
         source: SecretSource::File(file.path().to_owned()),
+        exchange: None,
         placement,
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
     };
@@ -359,6 +360,7 @@ fn a_credential_goes_to_its_hosts_and_comes_back_struck_out() {
             Placement::Header { name: "X-Api-Key".to_owned(), prefix: "key=".to_owned() },
             "x-api-key: key=canary-secret-1\r\n",
         ),
+        (Placement::Query { name: "key".to_owned() }, "GET /?key=canary-secret-1 HTTP/1.1\r\n"),
     ] {
         let (policy, _file) = with_secret(policy("127.0.0.1", server.port), &["127.0.0.1"], placement);
         let answer = send(&Egress::new(), &policy, request.clone()).expect("it is its host");
@@ -386,6 +388,10 @@ fn a_credential_goes_nowhere_else() {
     let (here, file) = with_secret(base.clone(), &["127.0.0.1"], Placement::Bearer);
     let taken = Request { headers: vec![("AUTHORIZATION".to_owned(), "mine".to_owned())], ..named.clone() };
     assert!(matches!(refused(&here, taken), EgressError::Invalid(text) if text.contains("`authorization`")));
+
+    let (query, _query_file) = with_secret(base.clone(), &["127.0.0.1"], Placement::Query { name: "key".to_owned() });
+    let taken = Request { url: server.url("/?key=mine"), ..named.clone() };
+    assert!(matches!(refused(&query, taken), EgressError::Invalid(text) if text.contains("`key`")));
 
     let unknown = Request { credential: Some("other".to_owned()), ..named.clone() };
     assert!(matches!(refused(&here, unknown), EgressError::Denied(text) if text.contains("`other`")));
