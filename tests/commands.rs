@@ -245,6 +245,8 @@ const RESULTS: &[(&[&str], i32, &str)] = &[
     (&["webhook", "liar", "--body=x"], 0, "webhook"),
     (&["webhook", "bad", "--body=x"], 78, "webhook"),
     (&["force-historical", "mock"], 0, "force-historical"),
+    (&["secrets", "list"], 0, "secrets"),
+    (&["integrations", "list"], 0, "integrations-list"),
     (&["version"], 0, "version"),
     (&["export", "-c", "missing.yaml"], 78, "error"),
     (&["check", "nobody"], 2, "error"),
@@ -273,8 +275,9 @@ fn every_result_has_its_published_form() {
     fits("check", &serde_json::from_str(&bench.read("check.json")).unwrap());
 }
 
-/// Forms that `ripsrc` holds.
-const ELSEWHERE: &[&str] = &["ripsrc-record", "ripsrc-run", "ripsrc-validate"];
+/// Forms that `ripsrc` and `integrations` hold.
+const ELSEWHERE: &[&str] =
+    &["ripsrc-record", "ripsrc-run", "ripsrc-validate", "integrations-add", "integrations-diff", "integrations-grant"];
 
 #[test]
 fn every_published_form_is_used() {

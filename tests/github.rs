@@ -22,7 +22,7 @@ fn bench(simulator: &Simulator, more: &str) -> Bench {
     let bench = Bench::new().compiled("integration_github.wasm");
     let repos = bench.path("repos");
     let yaml = format!(
-        "root: root\nsink: {{folder: out}}\nintegrations:\n  - name: github\n    component: github\n    \
+        "root: root\nsink: {{folder: out}}\negress: {{wait: 1s}}\nintegrations:\n  - name: github\n    component: github\n    \
          config: {{url: \"{url}\", organizations: [acme], {more}}}\n    grants:\n      network: [\"{url}\"]\n      \
          private_hosts: [127.0.0.1]\n      git: {{paths: [\"{}\"]}}\n      \
          credentials: {{token: {{file: token, bearer: true, hosts: [127.0.0.1]}}}}\n",

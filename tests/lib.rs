@@ -200,10 +200,16 @@ impl Bench {
     /// Has a shell run a line in which `$AGENT` is the program, as a person or a script writes it.
     #[must_use]
     pub fn shell(&self, line: &str) -> Output {
+        self.shell_with(&[], line)
+    }
+
+    /// The same, with these variables.
+    #[must_use]
+    pub fn shell_with(&self, variables: &[(&str, &str)], line: &str) -> Output {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", line]).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         command.env("HOME", self.folder.path()).env("GUESTS", guests()).env("AGENT_INTEGRATIONS_DIR", guests());
-        command.env("AGENT", binary()).env("PATH", "/usr/bin:/bin");
+        command.env("AGENT", binary()).env("PATH", "/usr/bin:/bin").envs(variables.iter().copied());
         Output::of(command.output().unwrap())
     }
 

@@ -8,12 +8,14 @@
 //! | 8, 9 what comes back, 13, 14 waiting, and servers that lie | `threats/answers.rs` |
 //! | 15 output, 16 logs | `misuse.rs`, cases `output`, `staged`, `log-flood`, `forged-log`, `stdout-flood`; `cage/together.rs` |
 //! | 20 git | `threats/git.rs`; `host/agent/src/git` where a clone or a folder is made by hand |
+//! | 24 components that are not what was agreed to | `threats/pinned.rs` |
 
 use serde_json::{Value, json};
 use tests::{Bench, HEAD};
 
 mod answers;
 mod git;
+mod pinned;
 mod requests;
 // The other side of connections; the ban is on opening them.
 #[allow(clippy::disallowed_types)]

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["sandbox"],
     &["hostcalls"],
     &["bindings", "egress", "export", "git", "logs"],
-    &["store", "delivery", "cassette"],
+    &["store", "delivery", "secrets", "cassette"],
     &["config", "shutdown"],
 ];
 
@@ -42,6 +42,8 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("rand_core", &["sandbox"], "random bytes are given to guests in one place"),
     ("reqwest", &["egress"], "there is one way out"),
     ("rustls", &["egress"], "there is one way out"),
+    ("ring", &["secrets", "egress"], "ciphers and signatures are used where secrets are kept and proved"),
+    ("aho_corasick", &["secrets"], "what is struck out is known in one place"),
     ("git2", &["git"], "only the git side reads repositories"),
     ("libgit2_sys", &["git"], "only the git side reads repositories"),
     ("ripsrc", &["app", "git"], "histories are read below the command line"),

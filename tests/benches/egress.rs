@@ -1,9 +1,14 @@
-//! `make bench AREA=egress`: what fetching pages through a guest costs beside the same loop in native reqwest, measured in the
-//! same run and in turn. Prints a table and writes `target/bench/egress.json`. It judges no test: figures are for people.
+//! `make bench AREA=egress`: what fetching pages through a guest costs beside the same loop in native reqwest, and what cloning
+//! costs beside git (`cloning.rs`), measured in the same run and in turn. Prints a table and writes `target/bench/egress.json`.
+//! It judges no test: figures are for people.
 
 // The peer is the very client that the door is made of, without the door.
 #![allow(clippy::disallowed_types)]
 
+#[path = "cloning.rs"]
+mod cloning;
+#[path = "history.rs"]
+mod history;
 #[path = "replay.rs"]
 mod replay;
 #[path = "report.rs"]
@@ -60,6 +65,7 @@ fn main() -> Result<()> {
         report.add(Row::new(&name("by wasi:http"), standard, "ms").peer("native reqwest", native));
     }
     replay::rows(&bench, &mut report)?;
+    cloning::clones(&mut report, &bench.tokio)?;
     report.finish("egress")
 }
 
@@ -116,7 +122,7 @@ impl Bench {
         let (shutdown, logs) = (Shutdown::default(), Logs::none());
         let options = sandbox::Options { compiler: Compiler::InProcess, ..sandbox::Options::default() };
         let sandbox = Sandbox::new(&folder.path().join("cache"), &options)?;
-        let runner = Runner { sandbox, egress: Egress::new(), logs, shutdown };
+        let runner = Runner { sandbox, egress: Egress::new(), logs, shutdown, consents: None };
         // As the command line makes it; the native loop runs on the same.
         let tokio = agent::shutdown::runtime()?;
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
@@ -169,8 +175,15 @@ impl Bench {
         let grants = Grants { network: vec![rule], private_hosts: vec!["127.0.0.1".to_owned()], ..Grants::default() };
         let component = Path::new("target/wasm32-wasip2/guest/guest_fetch.wasm").to_owned();
         let limits = Limits::default();
-        let integration =
-            Integration { name: interface.to_owned(), component, config, grants, limits, skip_git: false };
+        let integration = Integration {
+            name: interface.to_owned(),
+            component,
+            sha256: None,
+            config,
+            grants,
+            limits,
+            skip_git: false,
+        };
         Ok(self.tokio.block_on(self.runner.prepare(&integration))?)
     }
 }

@@ -57,7 +57,7 @@ impl Bench {
         let options = sandbox::Options { compiler: Compiler::InProcess, ..sandbox::Options::default() };
         let sandbox = Sandbox::new(&folder.path().join("cache"), &options)?;
         let exporter = Exporter {
-            runner: Runner { sandbox, egress: Egress::new(), logs, shutdown },
+            runner: Runner { sandbox, egress: Egress::new(), logs, shutdown, consents: None },
             store: Arc::new(Store::open(&folder.path().join("root"), Codec::Plain, u64::MAX)?),
             sink: "bench".to_owned(),
             skip_git: true,
@@ -75,7 +75,7 @@ impl Bench {
     fn integration(name: &str, file: &str, config: Value) -> Integration {
         let limits = Limits { cpu_time_max: Duration::from_secs(86_400), ..Limits::default() };
         let (name, grants) = (name.to_owned(), Grants::default());
-        Integration { name, component: component(file), config, grants, limits, skip_git: false }
+        Integration { name, component: component(file), sha256: None, config, grants, limits, skip_git: false }
     }
 
     /// Runs an export of this many records, and says what the process used meanwhile: CPU and wall time, seconds.

@@ -96,7 +96,7 @@ fn quiet(report: &mut Report) -> Result<()> {
 fn export(folder: &Path, simulator: &Simulator) -> Result<f64> {
     let url = simulator.url();
     let yaml = format!(
-        "root: root\nsink: {{folder: out}}\nintegrations:\n  - name: github\n    component: github\n    \
+        "root: root\nsink: {{folder: out}}\negress: {{wait: 1s}}\nintegrations:\n  - name: github\n    component: github\n    \
          config: {{url: \"{url}\", organizations: [acme], git: false, reserve: 0}}\n    grants:\n      \
          network: [\"{url}\"]\n      private_hosts: [127.0.0.1]\n      \
          credentials: {{token: {{file: token, bearer: true, hosts: [127.0.0.1]}}}}\n"

@@ -257,4 +257,11 @@ fn a_spent_budget_is_a_pause_with_its_end() {
     waited.sort_unstable();
     assert_eq!(waited, INTERFACES);
     assert!(limited.seen().len() <= 2, "nobody asks again");
+    // And afterwards, for as long as it lasts.
+    let until = pauses[0]["until"].as_str().unwrap();
+    assert_eq!(bench.run(&["status", "--root", "root", "--json"]).code(0).json()["pauses"], report["pauses"]);
+    bench
+        .run(&["status", "--root", "root"])
+        .code(0)
+        .says(&format!("waits until {until} for the budget of {}", limited.url("")));
 }

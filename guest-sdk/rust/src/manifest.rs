@@ -46,6 +46,51 @@ struct Asks {
 struct Credential {
     name: String,
     description: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    setting: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<Place>,
+}
+
+/// How the host puts the value of a setting into a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Place(PlaceForm);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum PlaceForm {
+    Bearer(bool),
+    Basic { username: String },
+    Header { name: String, prefix: String },
+    Query { name: String },
+}
+
+impl Place {
+    /// `Authorization: Bearer VALUE`.
+    #[must_use]
+    pub fn bearer() -> Place {
+        Place(PlaceForm::Bearer(true))
+    }
+
+    /// Basic authentication with this user name and the value as its password. `{config:/user}` stands for the text at that place
+    /// of the configuration.
+    #[must_use]
+    pub fn basic(username: &str) -> Place {
+        Place(PlaceForm::Basic { username: username.to_owned() })
+    }
+
+    /// A header field of its own, with `prefix` before the value.
+    #[must_use]
+    pub fn header(name: &str, prefix: &str) -> Place {
+        Place(PlaceForm::Header { name: name.to_owned(), prefix: prefix.to_owned() })
+    }
+
+    /// A member of the URL's query. Servers log URLs: only where there is no other way.
+    #[must_use]
+    pub fn query(name: &str) -> Place {
+        Place(PlaceForm::Query { name: name.to_owned() })
+    }
 }
 
 impl Manifest {
@@ -142,7 +187,22 @@ impl Manifest {
     /// Asks for a credential, and says what it is for.
     #[must_use]
     pub fn credential(mut self, name: &str, description: &str) -> Manifest {
-        self.asks.credentials.push(Credential { name: name.to_owned(), description: description.to_owned() });
+        let (name, description) = (name.to_owned(), description.to_owned());
+        self.asks.credentials.push(Credential { name, description, setting: None, place: None });
+        self
+    }
+
+    /// Asks for the credential that a setting of the configuration holds, and says what it is for. `setting` is a JSON Pointer
+    /// (`/token`); the schema of the configuration must mark the setting `writeOnly`. In the configuration that this integration
+    /// sees, a placeholder stands there; requests use the credential by its name.
+    #[must_use]
+    pub fn secret_setting(mut self, name: &str, description: &str, setting: &str, place: Place) -> Manifest {
+        self.asks.credentials.push(Credential {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            setting: Some(setting.to_owned()),
+            place: Some(place),
+        });
         self
     }
 
@@ -233,7 +293,7 @@ impl NetworkRule {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Manifest, NetworkRule};
+    use super::{Manifest, NetworkRule, Place};
     use crate::git::{PullRequest, Repo};
     use crate::{Error, ExportResult, Model, MutateResult, ValidateResult};
 
@@ -272,6 +332,10 @@ mod tests {
             .network(NetworkRule::http("[::1]"))
             .network(NetworkRule::config("/repos/*/url"))
             .credential("token", "Reads things")
+            .secret_setting("key", "Writes things", "/key", Place::header("x-key", ""))
+            .secret_setting("login", "Signs in", "/password", Place::basic("{config:/user}"))
+            .secret_setting("query", "Signs in", "/key", Place::query("key"))
+            .secret_setting("bearer", "Signs in", "/key", Place::bearer())
             .git()
     }
 

@@ -14,6 +14,7 @@ pub mod git;
 mod hostcalls;
 pub mod logs;
 pub mod sandbox;
+pub mod secrets;
 pub mod shutdown;
 pub mod store;
 

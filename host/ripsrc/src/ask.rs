@@ -2,9 +2,9 @@
 //! there, and all of a commit's message. Runs over the history are `code`'s and `branches`'.
 
 use crate::Repository;
-use crate::code::RunError;
 use crate::commit;
 use crate::objects::{Inflater, ObjectError, Oid};
+use crate::options::RunError;
 use crate::refs::Head;
 use crate::walk;
 

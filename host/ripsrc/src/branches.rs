@@ -14,8 +14,8 @@
 //! a merged head is known from a cut through the history just above that head.
 
 use crate::Repository;
-use crate::code::{Options, RunError, Scope, Summary, Take};
 use crate::objects::{Inflater, Oid};
+use crate::options::{Options, RunError, Scope, Summary, Take};
 use crate::record::{Branch, Record};
 use crate::refs::Head;
 use crate::walk::{self, CommitId, Commits, Reader};

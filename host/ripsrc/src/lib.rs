@@ -15,13 +15,14 @@
 //! - *token*: the number of a distinct line.
 //! - *delta tree*: how a pack keeps similar objects, each as a difference from another.
 //! - *known* commit: one that an earlier run gave out.
+//! - *window*: the part of the history that is in memory at a time; all of it, if that fits (`memory`).
 //!
 //! # The walk of a run
 //!
-//! `refs` and `objects` open the repository → `walk` reads and orders commits → `trees` reads all trees, as lists of
-//! numbers → `changes` compares them and finds renames (`rename`), which gives the pairs → `blobs` reads each content
-//! once along the delta trees (`objects::forest`), cuts it into lines (`lines`) and compares pairs (`diff`) → `blame`
-//! composes owners, commit by commit → records.
+//! `refs` and `objects` open the repository → `walk` reads and orders commits → for each window (`code`): `trees` reads
+//! its trees, as lists of numbers → `changes` compares them and finds renames (`rename`), which gives the pairs → `blobs`
+//! reads each content once along the delta trees (`objects::forest`), cuts it into lines (`lines`) and compares pairs
+//! (`diff`) → `blame` composes owners, commit by commit → `give` makes records of them.
 
 mod ask;
 mod blame;
@@ -34,9 +35,11 @@ mod commit;
 pub mod count;
 mod diff;
 mod fence;
+mod give;
 mod lines;
 mod memory;
 mod objects;
+mod options;
 pub mod output;
 mod record;
 mod refs;
@@ -49,9 +52,9 @@ mod watch;
 
 pub use ask::{Heads, Messages};
 pub use checkpoint::{CheckpointError, NextCheckpoint, checkpoint_discard, checkpoint_sum};
-pub use code::{CheckpointUse, Options, RunError, Scope, Summary};
 pub use commit::{Moment, Person};
 pub use objects::{ObjectError, Oid};
+pub use options::{CheckpointUse, Options, RunError, Scope, Summary};
 pub use record::{BlameRecord, Branch, Classes, CommitRecord, FileRecord, Owned, Owners, Record, Run, Status};
 pub use refs::OpenError;
 pub use resolve::ResolveError;

@@ -13,6 +13,10 @@ use crate::config::{CREDENTIAL, Config};
 /// Milliseconds to wait for an answer: GitHub itself gives up after ten seconds, an Enterprise server under load later.
 const TIMEOUT_MS: u32 = 60_000;
 
+/// Tries of a query after the first, of which none changes anything. One is for a connection that broke; what fails again may be
+/// too much, and is asked for in smaller parts rather than as it was: each try that takes too long costs points.
+const GRAPHQL_RETRIES: &str = "1";
+
 /// Why something is not gone on with.
 #[derive(Debug)]
 pub enum Stop {
@@ -70,7 +74,9 @@ pub struct Api {
 
 impl Api {
     pub fn new(config: &Config) -> Api {
-        let graphql = Graphql::new(prepared(Request::post(config.graphql())));
+        let request =
+            prepared(Request::post(config.graphql())).option("idempotent", "true").option("retries", GRAPHQL_RETRIES);
+        let graphql = Graphql::new(request);
         Api { rest: config.rest(), graphql, reserve: config.reserve }
     }
 

@@ -24,7 +24,7 @@ fn page(nodes: &Value, next: Option<&str>) -> Value {
     json!({ "totalCount": 1, "pageInfo": { "hasNextPage": next.is_some(), "endCursor": next }, "nodes": nodes })
 }
 
-fn repository(id: u64, issues: u64, updated: &str) -> Value {
+pub fn repository(id: u64, issues: u64, updated: &str) -> Value {
     json!({
         "databaseId": id, "name": format!("r{id}"), "nameWithOwner": format!("acme/r{id}"), "description": null,
         "url": format!("https://github.com/acme/r{id}"), "visibility": "PUBLIC", "isArchived": false, "isFork": false,
@@ -46,7 +46,7 @@ fn issue(number: u64, updated: &str) -> Value {
 }
 
 /// A pull request with commits by these people: name, address, and number of the account.
-fn pull_request(number: u64, commits: &[(&str, &str, Option<u64>)]) -> Value {
+pub fn pull_request(number: u64, commits: &[(&str, &str, Option<u64>)]) -> Value {
     let empty = json!({ "pageInfo": { "hasNextPage": false, "endCursor": null }, "nodes": [] });
     let commits = commits.iter().enumerate().map(|(place, (name, email, account))| {
         let user = account.map(|id| json!({ "__typename": "User", "login": format!("u{id}"), "databaseId": id }));
@@ -84,15 +84,23 @@ fn about(asked: &Asked) -> (&'static str, Value) {
 }
 
 /// A server over a list of repositories' nodes and a list of issues of the first.
-struct Server {
+pub struct Server {
     repositories: Vec<Value>,
     issues: Vec<Value>,
-    pulls: Vec<Value>,
+    pub pulls: Vec<Value>,
+    /// What answers to REST.
+    pub rest: fn(&Asked) -> Option<Answer>,
     asked: Vec<String>,
 }
 
-fn serve(repositories: Vec<Value>, issues: Vec<Value>) -> (Host, Rc<RefCell<Server>>) {
-    let server = Rc::new(RefCell::new(Server { repositories, issues, pulls: Vec::new(), asked: Vec::new() }));
+/// No comments on code; anything else is to be laid out.
+fn no_comments(asked: &Asked) -> Option<Answer> {
+    asked.url.contains("/pulls/comments?").then(|| Answer::json(&json!([])))
+}
+
+pub fn serve(repositories: Vec<Value>, issues: Vec<Value>) -> (Host, Rc<RefCell<Server>>) {
+    let server =
+        Rc::new(RefCell::new(Server { repositories, issues, pulls: Vec::new(), rest: no_comments, asked: Vec::new() }));
     let host = Host::new();
     let state = Rc::clone(&server);
     host.serve(move |asked| {
@@ -112,8 +120,8 @@ fn serve(repositories: Vec<Value>, issues: Vec<Value>) -> (Host, Rc<RefCell<Serv
                 list["totalCount"] = server.pulls.len().into();
                 json!({ "repository": { "pullRequests": list } })
             }
-            // The comments on code, by REST.
-            _ if asked.url.contains("/pulls/comments?") => return Some(Answer::json(&json!([]))),
+            "pull request" => json!({ "repository": { "pullRequest": server.pulls.first() } }),
+            _ if asked.url != GRAPHQL => return (server.rest)(asked),
             "look up" => {
                 let fault = json!([{ "type": "NOT_FOUND", "message": "no issue", "path": ["repository", "n0"] }]);
                 let data = json!({ "rateLimit": budget(), "repository": { "n0": null } });

@@ -1,19 +1,58 @@
 // Holds the integration's GraphQL queries against GitHub's own schema, and lays out what others have recorded of GitHub for the
 // tests that are marked as ignored. Called by scripts/test-github.sh, with the folder in which the packages are installed:
+//   node recorded.mjs describe FOLDER   writes FOLDER/openapi.json: of GitHub's description of its REST API what is asked for
+//   node recorded.mjs port              prints a port that is free
 //   node recorded.mjs lay-out FOLDER    writes FOLDER/webhooks.json and FOLDER/recordings.json
 //   node recorded.mjs validate FOLDER   reads FOLDER/queries.json, which the tests have written
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const [, , what, given] = process.argv;
-const folder = resolve(given);
+const folder = resolve(given ?? ".");
 // What a package has and does not export is read where it lies.
 const read = (path) => readFileSync(join(folder, "node_modules", path), "utf8");
 const load = createRequire(join(folder, "package.json"));
 const EVENTS = ["ping", "push", "issues", "issue_comment", "pull_request", "pull_request_review", "pull_request_review_comment"];
 const SCENARIOS = ["paginate-issues", "errors", "rename-repository"];
+
+const REST = [
+  "/orgs/{org}/hooks",
+  "/repos/{owner}/{repo}/hooks",
+  "/repos/{owner}/{repo}/pulls/comments",
+  "/repos/{owner}/{repo}/pulls/{pull_number}",
+  "/repos/{owner}/{repo}/issues/{issue_number}/comments",
+];
+
+// The server takes the number of a repository where owner and name stand, and only does not say so in its description.
+function byNumber(path, methods) {
+  const id = { name: "repository_id", in: "path", required: true, schema: { type: "integer" } };
+  const named = ({ name, in: place }) => place === "path" && ["owner", "repo"].includes(name);
+  const changed = Object.entries(methods).map(([method, operation]) => {
+    const parameters = [id, ...operation.parameters.filter((parameter) => !named(parameter))];
+    return [method, { ...operation, operationId: `${operation.operationId}-by-number`, parameters }];
+  });
+  return [path.replace("/repos/{owner}/{repo}/", "/repositories/{repository_id}/"), Object.fromEntries(changed)];
+}
+
+function describe() {
+  const { openapi, info, paths } = JSON.parse(read("@octokit/openapi/generated/ghes-3.19.deref.json"));
+  const wanted = REST.map((path) => {
+    if (!paths[path]) throw new Error(`the description has no ${path} any more`);
+    return [path, paths[path]];
+  });
+  const all = [...wanted, ...wanted.filter(([path]) => path.startsWith("/repos/")).map(([path, methods]) => byNumber(path, methods))];
+  writeFileSync(join(folder, "openapi.json"), JSON.stringify({ openapi, info, paths: Object.fromEntries(all) }));
+}
+
+function port() {
+  const server = createServer().listen(0, "127.0.0.1", () => {
+    console.log(server.address().port);
+    server.close();
+  });
+}
 
 async function layOut() {
   // It is a module, and may only be imported: by its path, because it is not installed beside this file.
@@ -50,4 +89,4 @@ function validateQueries() {
   process.exitCode = wrong ? 1 : 0;
 }
 
-await (what === "validate" ? validateQueries() : layOut());
+await { describe, port, validate: validateQueries, "lay-out": layOut }[what]();

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{AppError, OutcomeKind};
+use crate::command::consent;
 use crate::command::manifest::{ConfigError, Manifest};
 use crate::command::outcome::{CallOutcome, Outcome, UNAUTHENTICATED};
 use crate::command::runner::{PrepareError, Prepared, Runner};
@@ -17,6 +18,7 @@ use crate::egress::Egress;
 use crate::error_chain;
 use crate::logs::Logs;
 use crate::sandbox::{self, Call, Sandbox};
+use crate::secrets::Sources;
 use crate::shutdown::Shutdown;
 
 /// What is asked of one integration.
@@ -73,11 +75,12 @@ pub(super) fn runner(
 ) -> Result<Runner, AppError> {
     let options =
         sandbox::Options { compile: compile.clone(), shutdown: shutdown.clone(), ..sandbox::Options::default() };
-    let egress = Egress::open(egress, shutdown).map_err(AppError::Failed)?;
+    let egress = Egress::open(egress, Sources::new(Some(root), shutdown), shutdown).map_err(AppError::Failed)?;
     let sandbox = Sandbox::new(&root.join("cache/components"), &options)
         .map_err(|error| AppError::Failed(error_chain(&error)))?;
     logs.open_file_for_all(&root.join("logs"));
-    Ok(Runner { sandbox, egress, logs: logs.clone(), shutdown: shutdown.clone() })
+    let consents = Some(consent::folder(root));
+    Ok(Runner { sandbox, egress, logs: logs.clone(), shutdown: shutdown.clone(), consents })
 }
 
 /// Has every configured integration try its configuration against the real system, all at the same time.
@@ -153,7 +156,7 @@ pub async fn call(
         Ok(prepared) => match refusal(&request, &integration.name, &prepared.manifest) {
             Some(reason) => CallReport::refused(&integration.name, reason),
             None => {
-                let call = request.into_call(integration.config.to_string());
+                let call = request.into_call(prepared.integration.config.to_string());
                 CallReport::of(runner.run_call(&prepared, call).await)
             }
         },

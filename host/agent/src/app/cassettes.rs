@@ -12,9 +12,8 @@ use super::run_wasm::AuthorCall;
 use super::{AppError, NewFile};
 use crate::cassette::{Cassette, Faults, Mask, Origin, Tape, Use};
 use crate::command::runner::Prepared;
-use crate::command::secrets::{Marked, marked};
-use crate::egress::{Egress, secret_forms};
 use crate::sandbox;
+use crate::secrets::strike;
 
 /// Bytes of a cassette that is read: all of it is held.
 const CASSETTE_BYTES_MAX: u64 = 1 << 30;
@@ -123,25 +122,17 @@ impl Taped {
 
     /// Joins a tape to what is about to run. `store_is_kept` says that what cursors and state are is the store's to say, and not
     /// the cassette's.
-    pub(super) async fn join(&mut self, prepared: &mut Prepared, call: &AuthorCall, store_is_kept: bool) {
-        let secrets = marked(&prepared.integration.config, &prepared.manifest.config);
-        let mut mask = Mask::default();
-        for secret in &secrets {
-            mask.add(&secret.name(), secret_forms(secret.value.as_bytes()));
-        }
+    pub(super) fn join(&mut self, prepared: &mut Prepared, call: &AuthorCall, store_is_kept: bool) {
         if let Some(mut cassette) = self.cassette.take() {
             if store_is_kept {
                 cassette.forget_answers();
             }
             prepared.grant_to_replay();
             prepared.integration.skip_git = true;
-            self.tape = Some(Tape::replay(cassette, mask, self.taping.strict));
+            self.tape = Some(Tape::replay(cassette, Mask::default(), self.taping.strict));
         } else if self.new_file.is_some() {
-            for (name, forms) in Egress::secret_forms(&prepared.policy).await {
-                mask.add(&name, forms);
-            }
-            self.origin = origin(prepared, call, &secrets);
-            self.tape = Some(Tape::record(mask, sandbox::seed()));
+            self.origin = origin(prepared, call);
+            self.tape = Some(Tape::record(Mask::default(), sandbox::seed()));
         }
         prepared.tape = self.tape.clone();
     }
@@ -154,7 +145,9 @@ impl Taped {
         let (Some(tape), Some(mut file), Some(path)) = (&self.tape, self.new_file.take(), &self.taping.record) else {
             return Ok(());
         };
-        let Some(text) = tape.write(std::mem::take(&mut self.origin)) else { return Ok(()) };
+        let Some(mut text) = tape.write(std::mem::take(&mut self.origin)) else { return Ok(()) };
+        // Once more over the whole: whatever a guest has tried, no secret of this process stands in it.
+        strike(&mut text);
         file.write_all(text.as_bytes())
             .and_then(|()| file.end())
             .map_err(|error| AppError::Failed(format!("--record {}: {error}; choose another", path.display())))
@@ -202,20 +195,14 @@ pub(super) fn read(path: &Path) -> Result<Cassette, AppError> {
     Cassette::read(&bytes).map_err(|error| AppError::Usage(format!("{}: {error}", path.display())))
 }
 
-fn origin(prepared: &Prepared, call: &AuthorCall, secrets: &[Marked]) -> Origin {
-    let mut config = prepared.integration.config.clone();
-    for secret in secrets {
-        // Also those that are too short to be looked for elsewhere.
-        if let Some(place) = config.pointer_mut(&secret.pointer) {
-            *place = Value::String(format!("{{{{secret:{}}}}}", secret.name()));
-        }
-    }
+fn origin(prepared: &Prepared, call: &AuthorCall) -> Origin {
     let mut origin = Origin {
         name: prepared.manifest.name.clone(),
         version: prepared.manifest.version.clone(),
         digest: prepared.loaded.digest().to_owned(),
         call: vec![call.word().to_owned()],
-        config,
+        // Marked secrets have been taken out of it; placeholders stand there.
+        config: prepared.integration.config.clone(),
         ..Origin::default()
     };
     match call {

@@ -13,12 +13,9 @@ use super::{AppError, OutcomeKind};
 use crate::command::grants::{Asked, Granted, Review, review};
 use crate::command::outcome::Outcome;
 use crate::command::runner::{Prepared, Runner};
-use crate::config::{Config, ConfigFault, Credential, Integration, SecretSource};
+use crate::config::{Config, ConfigFault, Exchange, Integration};
 use crate::logs::Logs;
 use crate::shutdown::Shutdown;
-
-/// Bytes of a file with a secret, as `egress` reads it.
-const SECRET_BYTES_MAX: u64 = 16 << 10;
 
 /// What was found of all integrations.
 #[derive(Debug, Clone, Serialize)]
@@ -90,6 +87,8 @@ async fn check_one(runner: &Runner, config: &Config, integration: &Integration, 
                 Outcome::Failed { kind, .. } if kind == "manifest" => {
                     ("manifest", Some("tell the integration's author"))
                 }
+                Outcome::Denied { .. } => ("consent", None),
+                Outcome::Failed { kind, .. } if kind == "consent" => ("consent", None),
                 _ => ("component", None),
             };
             check.faults = faults;
@@ -103,7 +102,7 @@ async fn check_one(runner: &Runner, config: &Config, integration: &Integration, 
     check.ok("component", format!("{} {}, {}", manifest.name, manifest.version, integration.component.display()));
     check.ok("configuration", "fits".to_owned());
     check.grants(&prepared);
-    check.credentials(&prepared);
+    check.credentials(runner, &prepared).await;
     if live {
         check.live(runner, &prepared).await;
     } else {
@@ -188,15 +187,25 @@ impl IntegrationCheck {
     }
 
     /// Whether each credential has a value now. The value goes nowhere.
-    fn credentials(&mut self, prepared: &Prepared) {
-        let granted = &prepared.integration.grants.credentials;
-        let faults: Vec<String> =
-            granted.iter().filter_map(|(name, credential)| Some(format!("{name}: {}", absent(credential)?))).collect();
-        match (granted.len(), faults.as_slice()) {
+    async fn credentials(&mut self, runner: &Runner, prepared: &Prepared) {
+        let mut credentials = prepared.integration.grants.credentials.clone();
+        credentials
+            .extend(prepared.policy.credentials.iter().map(|(name, credential)| (name.clone(), credential.clone())));
+        let mut faults = Vec::new();
+        for (name, credential) in &credentials {
+            let secret = match &credential.exchange {
+                Some(Exchange::OAuth2(oauth2)) => oauth2.client_secret.as_ref(),
+                _ => None,
+            };
+            for source in [Some(&credential.source), secret].into_iter().flatten() {
+                faults.extend(runner.egress.sources().read(source).await.err().map(|why| format!("{name}: {why}")));
+            }
+        }
+        match (credentials.len(), faults.as_slice()) {
             (0, _) => {}
             (count, []) => self.ok("credentials", format!("{count} of {count} have a value")),
             (_, faults) => {
-                let mend = "set the variable, or write the file, for the user that runs the agent";
+                let mend = "set the variable, write the file, or keep the secret, for the user that runs the agent";
                 self.wrong(OutcomeKind::BadConfig, "credentials", &Some(faults.join("; ")), Some(mend));
             }
         }
@@ -214,25 +223,5 @@ impl IntegrationCheck {
             };
             self.wrong(report.outcome, "real system", &report.reason, mend);
         }
-    }
-}
-
-/// Why a credential has no value; none if it has one.
-fn absent(credential: &Credential) -> Option<String> {
-    match &credential.source {
-        SecretSource::Env(name) => match std::env::var_os(name) {
-            None => Some(format!("the variable {name} is not set")),
-            Some(value) if value.is_empty() => Some(format!("the variable {name} is empty")),
-            Some(_) => None,
-        },
-        SecretSource::File(path) => match std::fs::File::open(path).and_then(|file| file.metadata()) {
-            Err(error) => Some(format!("{} cannot be read: {error}", path.display())),
-            Ok(meta) if !meta.is_file() => Some(format!("{} is no file", path.display())),
-            Ok(meta) if meta.len() == 0 => Some(format!("{} is empty", path.display())),
-            Ok(meta) if meta.len() > SECRET_BYTES_MAX => {
-                Some(format!("{} has more than {} KiB", path.display(), SECRET_BYTES_MAX >> 10))
-            }
-            Ok(_) => None,
-        },
     }
 }

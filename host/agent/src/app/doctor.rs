@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::backlog;
 use crate::error_chain;
+use crate::secrets::Safe;
 use crate::store::{Reader, StoreError, disk_bytes, free_bytes, owner};
 
 /// Looks for what is wrong with a root and its surroundings. Reads only, also beside a running agent; what it cannot
@@ -17,6 +18,7 @@ pub fn doctor(root: &Path) -> DoctorReport {
         checks.extend([check_lock(root), check_space(root), check_store(root)]);
         checks.extend(check_backlog(root));
         checks.push(check_component_cache(root));
+        checks.extend(check_secrets(root));
     }
     DoctorReport { root: root.to_owned(), checks }
 }
@@ -42,6 +44,18 @@ fn check_root(root: &Path) -> Check {
         ),
         Ok(_) => check("root", CheckState::Ok, root.display().to_string(), None),
     }
+}
+
+/// Whether the secrets can be opened, where some are kept.
+fn check_secrets(root: &Path) -> Option<Check> {
+    let safe = Safe::of_root(root);
+    if !safe.is_there() {
+        return None;
+    }
+    Some(match safe.list() {
+        Ok(secrets) => check("secrets", CheckState::Ok, format!("{} can be opened", secrets.len()), None),
+        Err(error) => check("secrets", CheckState::Failed, error_chain(&error), Some("do as it says, and ask again")),
+    })
 }
 
 fn check_lock(root: &Path) -> Check {

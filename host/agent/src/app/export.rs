@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::call::{NotRun, prepare};
 use super::pauses::Keeper;
 use super::{AppError, Backlog, backlog};
+use crate::command::consent;
 use crate::command::exporter::Exporter;
 use crate::command::outcome::{ExportOutcome, Outcome, Repository};
 use crate::command::runner::Runner;
@@ -21,6 +22,7 @@ use crate::export::{ExportRun, ModelMisfits, Sample, SessionState, SessionSummar
 use crate::git::GitMemory;
 use crate::logs::Logs;
 use crate::sandbox::{self, Sandbox, kill};
+use crate::secrets::Sources;
 use crate::shutdown::Shutdown;
 use crate::store::{Codec, Store};
 
@@ -64,7 +66,8 @@ pub async fn export(
     let began = Instant::now();
     let store = Arc::new(Store::open(&config.root, codec(&config.sink), config.outbox_bytes_max)?);
     logs.open_files(&config.root.join("logs"));
-    let egress = Egress::open(&config.egress, &shutdown).map_err(AppError::Failed)?;
+    let sources = Sources::new(Some(&config.root), &shutdown);
+    let egress = Egress::open(&config.egress, sources, &shutdown).map_err(AppError::Failed)?;
     let cache = config.root.join("cache");
     let sandbox_options =
         sandbox::Options { compile: config.compile.clone(), shutdown: shutdown.clone(), ..sandbox::Options::default() };
@@ -76,7 +79,13 @@ pub async fn export(
     let delivery = Delivery::start(store.clone(), &config.sink, &shutdown);
     let keeper = Keeper::start(&config.root, &egress, &shutdown);
     let exporter = Arc::new(Exporter {
-        runner: Runner { sandbox, egress, logs: logs.clone(), shutdown: shutdown.clone() },
+        runner: Runner {
+            sandbox,
+            egress,
+            logs: logs.clone(),
+            shutdown: shutdown.clone(),
+            consents: Some(consent::folder(&config.root)),
+        },
         store: store.clone(),
         sink: config.sink.id(),
         skip_git: config.skip_git,
@@ -199,7 +208,7 @@ async fn run_one(
 
 /// The kinds of failure that mean: as it is configured, it cannot be run at all. Its file is no integration, the file's
 /// manifest has faults, or its configuration does not fit the manifest.
-const NOT_TO_BE_RUN: [&str; 3] = ["component", "manifest", "config"];
+const NOT_TO_BE_RUN: [&str; 4] = ["component", "manifest", "consent", "config"];
 
 fn report(name: &str, ended: ExportOutcome) -> IntegrationReport {
     let (outcome, reason) = match why_partial_if(&ended) {

@@ -54,7 +54,7 @@ pub async fn inspect(
     }
     let options = sandbox::Options { shutdown: shutdown.clone(), ..sandbox::Options::default() };
     let sandbox = Sandbox::new(&cache, &options).map_err(|error| AppError::Failed(error_chain(&error)))?;
-    let runner = Runner { sandbox, egress: Egress::new(), logs, shutdown };
+    let runner = Runner { sandbox, egress: Egress::new(), logs, shutdown, consents: None };
     let name = report.file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     match runner.load(report.file.clone()).await {
         Ok(loaded) => match runner.describe(&name, &loaded).await {

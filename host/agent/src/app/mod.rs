@@ -9,10 +9,12 @@ mod doctor;
 mod export;
 mod history;
 mod inspect;
+mod integrations;
 mod new;
 mod new_file;
 mod pauses;
 mod run_wasm;
+mod secrets;
 mod status;
 
 use std::path::PathBuf;
@@ -37,12 +39,17 @@ pub use history::{
     history_validate,
 };
 pub use inspect::{InspectReport, inspect};
+pub use integrations::{
+    Added, AddedState, Before, ConsentReport, IntegrationsReport, Named, Proposal, agreed_file, integration_grant,
+    integration_remove, integrations_list, propose,
+};
 pub use new::{NewOptions, NewReport, TEMPLATES, Template, new_project};
 pub use new_file::{Leftover, NewFile};
 pub use ripsrc::{Phase as HistoryPhase, Progress as HistoryProgress, Watch as HistoryWatch};
 pub use run_wasm::{
     AuthorCall, ComponentReport, ModelReport, RecordsTo, RunWasm, RunWasmReport, Stopped, TimeReport, run_wasm,
 };
+pub use secrets::{SecretReport, SecretsReport, secret_remove, secret_set, secrets_list};
 pub use status::{CursorStatus, ForgottenReport, IntegrationStatus, LastRun, StatusReport, force_historical, status};
 
 impl From<StoreError> for AppError {

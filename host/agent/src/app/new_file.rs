@@ -45,7 +45,12 @@ impl NewFile {
             _ => {}
         }
         let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        // A process that is killed outright leaves it behind: its name tells whose it was.
+        // Names may be as long as 255 bytes; of a long one the beginning does.
+        let name = place.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!(".{}.", name.chars().take(40).collect::<String>());
         let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix).suffix(".part");
         // What is written is no secret: it gets the permissions that any new file of this user gets.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

@@ -29,6 +29,7 @@ use crate::export::{ModelMisfits, Sample, Sent, SessionSummary};
 use crate::git::GitMemory;
 use crate::logs::Logs;
 use crate::sandbox::{self, Call, LoadError, Loaded, Sandbox, Seen, Witness, kill};
+use crate::secrets::Sources;
 use crate::shutdown::Shutdown;
 use crate::store::{Codec, Store};
 
@@ -115,6 +116,8 @@ pub struct RunWasm {
     pub root: PathBuf,
     /// Whether the root outlives the run.
     pub keeps_root: bool,
+    /// The root whose secrets may be used: the agent's, which is not that of the run.
+    pub secrets_root: Option<PathBuf>,
     /// The folder of compiled components.
     pub cache: PathBuf,
     pub to: RecordsTo,
@@ -247,9 +250,10 @@ pub async fn run_wasm(mut request: RunWasm, logs: Logs, shutdown: Shutdown) -> R
         ..sandbox::Options::default()
     };
     let sandbox = Sandbox::new(&request.cache, &options).map_err(|e| AppError::Failed(error_chain(&e)))?;
-    let (egress, ledger) = Egress::with_ledger(&shutdown, taped.faults.clone());
+    let sources = Sources::new(request.secrets_root.as_deref(), &shutdown);
+    let (egress, ledger) = Egress::with_ledger(sources, &shutdown, taped.faults.clone());
     let alone = Alone {
-        runner: Runner { sandbox, egress, logs, shutdown },
+        runner: Runner { sandbox, egress, logs, shutdown, consents: None },
         ledger,
         witness: Arc::new(Witness::new(request.count_instructions)),
         began,
@@ -304,6 +308,7 @@ impl Alone {
         let integration = Integration {
             name: manifest.name.clone(),
             component: request.component.clone(),
+            sha256: None,
             config,
             grants: std::mem::take(&mut request.grants),
             limits: request.limits.clone(),
@@ -317,7 +322,7 @@ impl Alone {
             prepared.grant_asked();
         }
         prepared.witness = Some(Arc::clone(&self.witness));
-        self.taped.join(&mut prepared, &call, request.keeps_root).await;
+        self.taped.join(&mut prepared, &call, request.keeps_root);
         let skip_git = prepared.integration.skip_git;
         request.skip_git |= skip_git;
         if self.runner.shutdown.requested() {

@@ -116,6 +116,12 @@ impl Exit {
         }
     }
 
+    /// The code of what needs an operator's consent.
+    #[must_use]
+    pub fn of_consent(agreed: bool) -> Exit {
+        if agreed { Exit::Ok } else { Exit::Denied }
+    }
+
     /// The code of looking at components.
     #[must_use]
     pub fn of_discover(report: &DiscoverReport) -> Exit {

@@ -10,7 +10,7 @@ use super::output::Output;
 use super::progress::{Progress, Style};
 use super::running::Running;
 use super::source::{SourceArguments, keep_only};
-use super::{CommandError, Exit, Global, LogFormat, print, print_json, summary};
+use super::{CommandError, Exit, Global, LogFormat, print, print_json, say, summary};
 use crate::app::{self, AppError, ExportOptions, ExportReport};
 use crate::config::{Loaded, Sink};
 
@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Comman
         let text = summary::text(&report, &loaded.notes);
         match loaded.config.sink {
             // Standard output carries the records.
-            Sink::Stdout => eprint!("{text}"),
+            Sink::Stdout => say(&text),
             Sink::Folder { .. } => print(&text)?,
         }
     }

@@ -14,6 +14,7 @@ mod force_historical;
 mod history;
 mod history_report;
 mod inspect;
+mod integrations;
 mod mutate;
 mod new;
 mod onboard;
@@ -22,6 +23,7 @@ mod progress;
 mod run_wasm;
 mod run_wasm_report;
 mod running;
+mod secrets;
 mod signals;
 mod source;
 mod status;
@@ -59,6 +61,8 @@ Examples:
   agent doctor                              what is wrong, and what to do about it
   agent run-wasm my.wasm                    one component alone, for its author
   agent inspect my.wasm                     what a component is and asks for
+  agent integrations add my.wasm            agree to that, and hold the file to it
+  agent secrets set github                  keep a secret, from standard input
   agent ripsrc code . > history.ndjson      a repository's history, line by line
   agent config schema > agent.schema.json   for an editor that completes agent.yaml
   agent new my-tickets                      begin an integration of your own";
@@ -93,6 +97,8 @@ enum Command {
     Doctor(doctor::Arguments),
     RunWasm(Box<run_wasm::Arguments>),
     Inspect(inspect::Arguments),
+    Integrations(integrations::Arguments),
+    Secrets(secrets::Arguments),
     Ripsrc(history::Arguments),
     Config(config::Arguments),
     New(new::Arguments),
@@ -193,6 +199,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Doctor(arguments) => doctor::run(&arguments, &global),
         Command::RunWasm(arguments) => run_wasm::run(*arguments, &global),
         Command::Inspect(arguments) => inspect::run(&arguments, &global),
+        Command::Integrations(arguments) => integrations::run(&arguments, &global),
+        Command::Secrets(arguments) => secrets::run(&arguments, &global),
         Command::Ripsrc(arguments) => history::run(arguments, &global),
         Command::Config(arguments) => config::run(&arguments, &global),
         Command::New(arguments) => new::run(arguments, &global),
@@ -255,7 +263,7 @@ impl CommandError {
 
     /// For a person; each line is escaped, since some repeat what others said.
     fn text(&self) -> String {
-        self.to_string().lines().map(escape).collect::<Vec<_>>().join("\n")
+        crate::secrets::struck(&self.to_string()).lines().map(escape).collect::<Vec<_>>().join("\n")
     }
 
     fn json(&self) -> Value {
@@ -311,13 +319,19 @@ impl Global {
     }
 }
 
-/// Prints on standard output. A reader that has gone away (`| head`) is no error.
+/// Prints on standard output, without secrets. A reader that has gone away (`| head`) is no error.
 fn print(text: &str) -> Result<(), CommandError> {
+    let text = crate::secrets::strike_text(text);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
         _ => Ok(()),
     }
+}
+
+/// Says something on standard error, without secrets.
+fn say(text: &str) {
+    eprint!("{}", crate::secrets::strike_text(text));
 }
 
 /// Prints a document on one line.

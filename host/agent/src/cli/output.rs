@@ -27,7 +27,7 @@ impl Output {
     /// Puts the result in its place.
     pub fn end(self, result: &Value) -> Result<(), AppError> {
         let mut file = self.file;
-        let written = writeln!(file, "{result:#}").and_then(|()| file.end());
+        let written = writeln!(file, "{}", crate::secrets::struck(&format!("{result:#}"))).and_then(|()| file.end());
         written.map_err(|error| Output::failed(&self.path, &error))
     }
 

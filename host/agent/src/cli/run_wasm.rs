@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::signals::Interrupts;
-use super::{CommandError, Exit, Global, print, print_json, run_wasm_report};
+use super::{CommandError, Exit, Global, print, print_json, run_wasm_report, say};
 use crate::app::{self, AppError, AuthorCall, RecordsTo, RunWasm, RunWasmReport, Taping};
 use crate::config::{self, GrantFlags, Surroundings};
 use crate::delivery::{Lines, LinesTo, Showing};
@@ -203,6 +203,7 @@ pub(super) fn run(arguments: Arguments, global: &Global) -> Result<Exit, Command
             allow_asked: arguments.allow_asked,
             limits: lifted.limits,
             keeps_root: global.root_given,
+            secrets_root: around.default_root(),
             cache: cache_folder(&around).unwrap_or_else(|| root.join("cache/components")),
             root,
             to: lifted.to,
@@ -385,7 +386,7 @@ impl Arguments {
     fn tell(&self, report: &RunWasmReport, exit: Exit, global: &Global) -> Result<(), CommandError> {
         let document = run_wasm_report::json(report, exit);
         if let Some(file) = &self.report_file {
-            std::fs::write(file, format!("{document:#}\n")).map_err(|error| {
+            std::fs::write(file, crate::secrets::struck(&format!("{document:#}\n"))).map_err(|error| {
                 AppError::Failed(format!("--report-file {}: {error}; choose another", file.display()))
             })?;
         }
@@ -395,14 +396,14 @@ impl Arguments {
             print(&format!("{}\n", escape_json(&format!("{result:#}"))))?;
         }
         match self.report {
-            Some(ReportForm::Json) => eprintln!("{}", escape_json(&format!("{document:#}"))),
-            Some(ReportForm::Text) => eprint!("{}", run_wasm_report::text(report)),
+            Some(ReportForm::Json) => say(&format!("{}\n", escape_json(&format!("{document:#}")))),
+            Some(ReportForm::Text) => say(&run_wasm_report::text(report)),
             None => {}
         }
         if !global.quiet && !global.json {
-            eprint!("{}", run_wasm_report::summary(report));
+            say(&run_wasm_report::summary(report));
         } else if exit != Exit::Ok && !global.json {
-            eprint!("{}", run_wasm_report::headline(report));
+            say(&run_wasm_report::headline(report));
         }
         Ok(())
     }
@@ -546,7 +547,7 @@ mod tests {
         arguments: Arguments,
     }
 
-    fn call(words: &[&str]) -> Result<(AuthorCall, Vec<String>), String> {
+    fn call(words: &[&str]) -> Result<(Option<AuthorCall>, Vec<String>), String> {
         let line = [&["run-wasm", "f.wasm"], words].concat();
         let line = Line::try_parse_from(line).map_err(|error| error.to_string())?;
         line.arguments.call().map_err(|error| error.to_string())

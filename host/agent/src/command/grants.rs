@@ -74,7 +74,8 @@ pub fn review(manifest: &Manifest, policy: &Policy, integration: &Integration) -
         })
         .collect();
     let credentials = manifest.asks.credentials.iter().map(|asked| {
-        let is_there = integration.grants.credentials.contains_key(&asked.name);
+        // By name, or by the setting that holds it.
+        let is_there = policy.credentials.contains_key(&asked.name);
         let add = (!is_there).then(|| credential_line(&asked.name, &policy.asked));
         let granted = if is_there { Granted::Whole } else { Granted::Nothing };
         Asked { what: asked.name.clone(), granted, add }
@@ -102,7 +103,8 @@ fn credential_line(name: &str, asked: &[NetworkRule]) -> String {
     format!("{name}: {{env: {variable}, bearer: true, hosts: [\"{hosts}\"]}}")
 }
 
-fn how_much(asked: &NetworkRule, granted: &[NetworkRule]) -> Granted {
+/// How much of one rule others grant together.
+pub(super) fn how_much(asked: &NetworkRule, granted: &[NetworkRule]) -> Granted {
     let places: Vec<&NetworkRule> = granted.iter().filter(|rule| covers_place(rule, asked)).collect();
     let method = |method: &String| places.iter().any(|rule| rule.methods.is_empty() || rule.methods.contains(method));
     let whole = match asked.methods.as_slice() {

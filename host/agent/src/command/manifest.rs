@@ -22,7 +22,7 @@ pub const MANIFEST_BYTES_MAX: usize = 1 << 20;
 const PUBLISHED: &str = include_str!("../../../../wit/schemas/manifest.json");
 
 /// Changes when what is judged here beyond the published form changes: notes of earlier judges then count no more.
-const JUDGE: &[u8] = b"schemas";
+const JUDGE: &[u8] = b"schemas, settings";
 
 /// What an integration is, has and asks for. Members that are not named here are passed over.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -94,6 +94,31 @@ pub struct AskedCredential {
     pub name: String,
     #[serde(default)]
     pub description: String,
+    /// A JSON Pointer to the setting that holds it, which the configuration's schema marks `writeOnly`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setting: Option<String>,
+    /// How that goes into a request; as a bearer token if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<AskedPlace>,
+}
+
+/// How the value of a setting goes into a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskedPlace {
+    Bearer(bool),
+    Basic {
+        /// A user name, or `{config:POINTER}`: the text there.
+        username: String,
+    },
+    Header {
+        name: String,
+        #[serde(default)]
+        prefix: String,
+    },
+    Query {
+        name: String,
+    },
 }
 
 fn yes() -> bool {
@@ -160,8 +185,19 @@ impl Manifest {
         let models = self.models.iter().map(|model| model.name.to_lowercase());
         faults.extend(repeated("/models", "name", models));
         faults.extend(self.faults_of_schemas());
+        faults.extend(self.faults_of_settings());
         faults.extend(repeated("/asks/credentials", "name", self.asks.credentials.iter().map(|c| c.name.clone())));
         faults
+    }
+
+    /// Credentials whose setting is not marked: the guest would be handed the secret, and not the host.
+    fn faults_of_settings(&self) -> Vec<Fault> {
+        let unmarked = |(at, asked): (usize, &AskedCredential)| {
+            let setting = asked.setting.as_ref().filter(|setting| !super::marked::is_marked(&self.config, setting))?;
+            let why = format!("`{setting}` is no setting that the schema of the configuration marks `writeOnly`");
+            Some(Fault::new(format!("/asks/credentials/{at}/setting"), why))
+        };
+        self.asks.credentials.iter().enumerate().filter_map(unmarked).collect()
     }
 
     /// The schemas in it that are none.
@@ -178,10 +214,19 @@ impl Manifest {
 
     /// Judges a configuration. All faults at once; a schema that is itself at fault is the component's.
     pub fn judge_config(&self, config: &Value) -> Result<(), ConfigError> {
+        self.judge_config_but(config, |_| false)
+    }
+
+    /// The same, but for what stands at places where a placeholder does: of that the schema knows nothing.
+    pub(super) fn judge_config_but(
+        &self,
+        config: &Value,
+        is_placeholder: impl Fn(&str) -> bool,
+    ) -> Result<(), ConfigError> {
         let schema = schema::compile(&self.config)
             .map_err(|fault| ConfigError::Schema(Fault::new(format!("/config{}", fault.pointer), fault.why)))?;
-        let faults: Vec<Fault> =
-            schema::judge(&schema, config).into_iter().map(|fault| self.with_nearest(fault)).collect();
+        let faults = schema::judge(&schema, config).into_iter().filter(|fault| !is_placeholder(&fault.pointer));
+        let faults: Vec<Fault> = faults.map(|fault| self.with_nearest(fault)).collect();
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Faults(faults)) }
     }
 
@@ -314,6 +359,8 @@ mod tests {
             ("/asks/network/-", json!({"host": "a.com", "hosts": []}), "/asks/network/1"),
             ("/asks/network/-", json!({"host": "{config:/url}", "port": 1}), "/asks/network/1"),
             ("/asks/credentials/-", json!({"name": "token"}), "/asks/credentials/1/name"),
+            ("/asks/credentials/-", json!({"name": "key", "setting": "/url"}), "/asks/credentials/1/setting"),
+            ("/asks/credentials/-", json!({"name": "key", "place": {"cookie": {}}}), "/asks/credentials/1/place"),
             ("/asks/git", json!("yes"), "/asks/git"),
         ] {
             let faults = faults(pointer, value);

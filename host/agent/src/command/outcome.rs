@@ -3,10 +3,12 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::consent::ConsentError;
 use super::runner::PrepareError;
 use crate::export::{ModelMisfits, SessionSummary};
 use crate::git::RepoOutcome;
 use crate::sandbox::{CallEnd, CallReport, LoadError};
+use crate::secrets::strike;
 
 /// How a call of an integration ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -15,7 +17,7 @@ pub enum Outcome {
     /// It gave its document.
     Ok { result: Value },
     /// It, or what must come before it, failed. `kind` is the contract's (`invalid`, `not-found`, …), or `component`,
-    /// `manifest`, `config` or `result` where the fault lies there, or `unauthenticated`.
+    /// `manifest`, `consent`, `config` or `result` where the fault lies there, or `unauthenticated`.
     Failed { kind: String, reason: String },
     /// It trapped of its own doing.
     Trapped { reason: String, backtrace: String },
@@ -58,8 +60,16 @@ impl Outcome {
         }
     }
 
-    /// What a call's end means. The guest's document must be JSON.
-    pub(super) fn of(end: CallEnd) -> Outcome {
+    /// What a call's end means. The guest's document must be JSON. Secrets are struck out of all that it says.
+    pub(super) fn of(mut end: CallEnd) -> Outcome {
+        match &mut end {
+            CallEnd::Ok(text) | CallEnd::Failed { message: text, .. } => strike(text),
+            CallEnd::Trapped { message, backtrace } => {
+                strike(message);
+                strike(backtrace);
+            }
+            CallEnd::Limit { .. } | CallEnd::Cancelled => {}
+        }
         match end {
             CallEnd::Ok(document) => match serde_json::from_str(&document) {
                 Ok(result) => Outcome::Ok { result },
@@ -91,6 +101,10 @@ impl From<&PrepareError> for Outcome {
             PrepareError::Lost => "other",
             PrepareError::Manifest(_) => "manifest",
             PrepareError::Config(_) => "config",
+            PrepareError::Consent(error @ ConsentError::Changed { .. }) => {
+                return Outcome::Denied { reason: error.to_string() };
+            }
+            PrepareError::Consent(_) => "consent",
             PrepareError::Cancelled => return Outcome::Cancelled,
         };
         let mut reason = error.to_string();
@@ -304,6 +318,19 @@ mod tests {
         assert_eq!(Outcome::of(failed("not-found")), Outcome::failed("not-found", "m"));
         let refused = CallEnd::Failed { kind: "other", message: "unauthenticated: 401".to_owned() };
         assert_eq!(Outcome::of(refused), Outcome::failed("unauthenticated", "unauthenticated: 401"));
+    }
+
+    #[test]
+    fn no_end_holds_a_secret() {
+        let _held = crate::secrets::Secret::new("outcome-canary-1".to_owned());
+        for end in [
+            CallEnd::Ok("{\"a\":\"outcome-canary-1\"}".to_owned()),
+            CallEnd::Failed { kind: "other", message: "outcome-canary-1".to_owned() },
+            CallEnd::Trapped { message: "outcome-canary-1".to_owned(), backtrace: "outcome-canary-1".to_owned() },
+        ] {
+            let outcome = format!("{:?}", Outcome::of(end));
+            assert!(outcome.contains("[redacted]") && !outcome.contains("canary"), "{outcome}");
+        }
     }
 
     #[test]

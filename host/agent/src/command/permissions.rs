@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::manifest::Manifest;
-use crate::config::{Credential, NetworkRule, Placement, SecretSource};
+use crate::config::{Credential, Exchange, NetworkRule, OAuth2Flow, Placement, SecretSource};
 use crate::egress::{Account, Denial, Lack, Policy};
 use crate::sandbox::Seen;
 
@@ -132,24 +132,65 @@ fn quoted(text: impl AsRef<str>) -> String {
 fn credential(name: &str, hosts: &[String], granted: Option<&Credential>) -> String {
     let (source, placement) = match granted {
         None => (format!("env: {}", variable(name)), "bearer: true".to_owned()),
-        Some(granted) => {
-            let source = match &granted.source {
-                SecretSource::Env(variable) => format!("env: {}", quoted(variable)),
-                SecretSource::File(path) => format!("file: {}", quoted(path.to_string_lossy())),
-            };
-            let placement = match &granted.placement {
-                Placement::Bearer => "bearer: true".to_owned(),
-                Placement::Basic { username } => format!("basic: {{username: {}}}", quoted(username)),
-                Placement::Header { name, prefix } => {
-                    format!("header: {{name: {}, prefix: {}}}", quoted(name), quoted(prefix))
-                }
-            };
-            (source, placement)
-        }
+        Some(granted) => (source(&granted.source), placement(granted)),
     };
     let known = granted.map(|granted| granted.hosts.as_slice()).unwrap_or_default();
     let hosts: Vec<String> = known.iter().chain(hosts).map(quoted).collect();
     format!("{{{source}, {placement}, hosts: [{}]}}", hosts.join(", "))
+}
+
+/// Where a value comes from, as agent.yaml has it. One that is written in a configuration stays there.
+fn source(source: &SecretSource) -> String {
+    match source {
+        SecretSource::Env(variable) => format!("env: {}", quoted(variable)),
+        SecretSource::File(path) => format!("file: {}", quoted(path.to_string_lossy())),
+        SecretSource::Stored(name) => format!("secret: {}", quoted(name)),
+        SecretSource::Command(words) => {
+            format!("command: [{}]", words.iter().map(quoted).collect::<Vec<_>>().join(", "))
+        }
+        SecretSource::Written { .. } => "secret: NAME".to_owned(),
+    }
+}
+
+/// What the value is exchanged for, and how it goes into requests, as agent.yaml has it.
+fn placement(credential: &Credential) -> String {
+    let place = match &credential.placement {
+        Placement::Bearer => "bearer: true".to_owned(),
+        Placement::Basic { username } => format!("basic: {{username: {}}}", quoted(username)),
+        Placement::Header { name, prefix } => format!("header: {{name: {}, prefix: {}}}", quoted(name), quoted(prefix)),
+        Placement::Query { name } => format!("query: {{name: {}}}", quoted(name)),
+    };
+    match &credential.exchange {
+        None => place,
+        Some(exchange) => format!("{}, {place}", exchanged(exchange)),
+    }
+}
+
+fn exchanged(exchange: &Exchange) -> String {
+    match exchange {
+        Exchange::OAuth2(oauth2) => {
+            let mut members = vec![
+                format!("token_url: {}", quoted(&oauth2.token_url)),
+                format!("client_id: {}", quoted(&oauth2.client_id)),
+            ];
+            members
+                .extend(oauth2.client_secret.as_ref().map(|secret| format!("client_secret: {{{}}}", source(secret))));
+            if !oauth2.scopes.is_empty() {
+                let scopes = oauth2.scopes.iter().map(quoted).collect::<Vec<_>>().join(", ");
+                members.push(format!("scopes: [{scopes}]"));
+            }
+            if oauth2.flow == OAuth2Flow::ClientCredentials {
+                members.push("flow: client_credentials".to_owned());
+            }
+            format!("oauth2: {{{}}}", members.join(", "))
+        }
+        Exchange::GitHubApp(app) => format!(
+            "github_app: {{app_id: {}, installation_id: {}, api_url: {}}}",
+            quoted(&app.app_id),
+            app.installation_id,
+            quoted(&app.api_url)
+        ),
+    }
 }
 
 /// A variable's name for a credential's: `mock-token` → `MOCK_TOKEN`.
@@ -253,6 +294,7 @@ mod tests {
     fn a_credential_for_another_host_keeps_what_it_is() {
         let basic = Credential {
             source: SecretSource::Env("MINE".to_owned()),
+            exchange: None,
             placement: Placement::Basic { username: "me".to_owned() },
             hosts: vec!["a.example".to_owned()],
         };

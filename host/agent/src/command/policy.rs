@@ -1,11 +1,14 @@
 //! What one integration may reach: what its manifest asks for and what the operator grants, side by side, for `egress` to
 //! hold each request against both. Rules that name a field of the configuration are filled in here.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use url::Url;
 
-use super::manifest::{AskedRule, Manifest};
-use crate::config::{Integration, NetworkRule};
+use super::manifest::{AskedCredential, AskedPlace, AskedRule, Manifest};
+use super::marked::Marked;
+use crate::config::{Credential, Integration, NetworkRule, Placement};
 use crate::egress::Policy;
 
 /// Rules that one manifest may come to when the configuration is filled in: a list of servers, not a list of pages.
@@ -17,8 +20,8 @@ const CONFIG_CLOSE: char = '}';
 /// The segment of such a pointer that stands for each element of an array.
 const EACH: &str = "*";
 
-/// The policy of a configured integration.
-pub(super) fn policy(manifest: &Manifest, integration: &Integration) -> Policy {
+/// The policy of a configured integration. `marked` are the secrets that were taken out of its configuration.
+pub(super) fn policy(manifest: &Manifest, integration: &Integration, marked: &[Marked]) -> Policy {
     let grants = &integration.grants;
     let rules = manifest.asks.network.iter().flat_map(|rule| fill_in(rule, &integration.config));
     let mut asked: Vec<NetworkRule> = Vec::new();
@@ -29,24 +32,56 @@ pub(super) fn policy(manifest: &Manifest, integration: &Integration) -> Policy {
         }
     }
     let used = |name: &str| manifest.asks.credentials.iter().any(|asked| asked.name == name);
+    let granted = grants.credentials.iter().filter(|(name, _)| used(name));
+    let mut credentials: BTreeMap<String, Credential> = granted.map(|(n, c)| (n.clone(), c.clone())).collect();
+    for credential in &manifest.asks.credentials {
+        // What is granted by name goes before.
+        if !credentials.contains_key(&credential.name)
+            && let Some(found) = of_setting(credential, marked, &integration.config, &asked)
+        {
+            credentials.insert(credential.name.clone(), found);
+        }
+    }
     Policy {
         asked,
         granted: grants.network.clone(),
         private_hosts: grants.private_hosts.clone(),
-        credentials: grants
-            .credentials
-            .iter()
-            .filter(|(name, _)| used(name))
-            .map(|(n, c)| (n.clone(), c.clone()))
-            .collect(),
+        credentials,
         credentials_asked: manifest.asks.credentials.iter().map(|asked| asked.name.clone()).collect(),
     }
+}
+
+/// The credential that a setting holds. It may go where the manifest asks to go, and a request goes there only within what is
+/// granted too: who writes a secret into an integration's own configuration means it for that integration's servers.
+fn of_setting(asked: &AskedCredential, marked: &[Marked], config: &Value, rules: &[NetworkRule]) -> Option<Credential> {
+    let setting = asked.setting.as_ref()?;
+    let source = marked.iter().find(|marked| marked.pointer == *setting)?.source.clone();
+    let placement = match asked.place.as_ref() {
+        None | Some(AskedPlace::Bearer(_)) => Placement::Bearer,
+        Some(AskedPlace::Basic { username }) => Placement::Basic { username: text_of(username, config) },
+        Some(AskedPlace::Header { name, prefix }) => Placement::Header { name: name.clone(), prefix: prefix.clone() },
+        Some(AskedPlace::Query { name }) => Placement::Query { name: name.clone() },
+    };
+    let mut hosts: Vec<String> = rules.iter().map(|rule| rule.host.clone()).collect();
+    hosts.sort();
+    hosts.dedup();
+    Some(Credential { source, exchange: None, placement, hosts })
+}
+
+/// A text, or the one that stands in the configuration where it says.
+fn text_of(text: &str, config: &Value) -> String {
+    let Some(pointer) = text.strip_prefix(CONFIG_OPEN).and_then(|rest| rest.strip_suffix(CONFIG_CLOSE)) else {
+        return text.to_owned();
+    };
+    config.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// The policy for the repositories that an integration has exported. Which credential one of them needs stands with it, in
 /// the configuration, and so in no manifest: what the operator grants this integration is there for its repositories.
 pub(super) fn git_policy(policy: &Policy, integration: &Integration) -> Policy {
-    Policy { credentials: integration.grants.credentials.clone(), ..policy.clone() }
+    let mut credentials = policy.credentials.clone();
+    credentials.extend(integration.grants.credentials.clone());
+    Policy { credentials, ..policy.clone() }
 }
 
 /// The rules that one rule of a manifest comes to with this configuration.
@@ -149,6 +184,7 @@ mod tests {
     fn a_repository_may_use_each_credential_that_is_granted() {
         let credential = crate::config::Credential {
             source: crate::config::SecretSource::Env("TOKEN".to_owned()),
+            exchange: None,
             placement: crate::config::Placement::Bearer,
             hosts: vec!["a.com".to_owned()],
         };
@@ -159,6 +195,7 @@ mod tests {
         let integration = Integration {
             name: "git".to_owned(),
             component: "git.wasm".into(),
+            sha256: None,
             config: json!({}),
             grants,
             limits: crate::config::Limits::default(),
@@ -167,8 +204,40 @@ mod tests {
         let document =
             json!({"schema": 1, "name": "git", "version": "1.0.0", "ref_type": "git", "config": {"type": "object"}});
         let manifest = Manifest::parse(&document.to_string()).expect("a manifest");
-        let asked = policy(&manifest, &integration);
+        let asked = policy(&manifest, &integration, &[]);
         assert!(asked.credentials.is_empty(), "the manifest asks for none");
         assert!(git_policy(&asked, &integration).credentials.contains_key("origin"));
+    }
+
+    #[test]
+    fn a_marked_setting_is_a_credential_for_the_servers_that_are_asked_for() {
+        let config = json!({"url": "https://a.test", "user": "me", "password": {"env": "PASSWORD"}});
+        let document = json!({
+            "schema": 1, "name": "m", "version": "1.0.0", "ref_type": "m",
+            "config": {"type": "object", "properties": {"password": {"type": "string", "writeOnly": true}}},
+            "asks": {
+                "network": [{"host": "{config:/url}"}],
+                "credentials": [{"name": "login", "setting": "/password", "place": {"basic": {"username": "{config:/user}"}}}],
+            },
+        });
+        let manifest = Manifest::parse(&document.to_string()).expect("a manifest");
+        let mut integration = Integration {
+            name: "a".to_owned(),
+            component: "a.wasm".into(),
+            config,
+            grants: crate::config::Grants::default(),
+            limits: crate::config::Limits::default(),
+            skip_git: false,
+        };
+        let marked = super::super::marked::take(&manifest.config, "a", &mut integration.config).expect("a source");
+        let made = policy(&manifest, &integration, &marked);
+        let login = &made.credentials["login"];
+        assert_eq!(login.placement, Placement::Basic { username: "me".to_owned() });
+        assert_eq!(login.source, crate::config::SecretSource::Env("PASSWORD".to_owned()));
+        assert_eq!(login.hosts, ["a.test"]);
+        // What the operator grants by that name goes before.
+        let own = Credential { hosts: vec!["b.test".to_owned()], ..login.clone() };
+        integration.grants.credentials.insert("login".to_owned(), own);
+        assert_eq!(policy(&manifest, &integration, &marked).credentials["login"].hosts, ["b.test"]);
     }
 }

@@ -4,13 +4,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::consent::{self, Consent, ConsentError};
 use super::manifest::{ConfigError, Manifest, ManifestError};
+use super::marked;
 use super::outcome::{CallOutcome, Outcome, Usage};
 use super::permissions::Permissions;
 use super::policy::policy;
 use super::results;
 use crate::cassette::Tape;
-use crate::config::{Credential, Integration, Limits, Placement, SecretSource};
+use crate::config::{Credential, Integration, Limits, NetworkRule, Placement, SecretSource};
 use crate::egress::{Account, Class, Egress, Policy};
 use crate::logs::Logs;
 use crate::sandbox::{Call, CallEnd, Door, LoadError, Loaded, Sandbox, Seen, Witness};
@@ -27,6 +29,8 @@ pub struct Runner {
     pub egress: Egress,
     pub logs: Logs,
     pub shutdown: Shutdown,
+    /// The folder of what operators agreed to (`consent::folder`); none where one component is run for its author.
+    pub consents: Option<PathBuf>,
 }
 
 /// An integration that can be run: loaded, described, and its configuration judged.
@@ -43,18 +47,31 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// From a component that is loaded and described: judges its configuration and works out what it may reach.
-    pub fn new(integration: Integration, loaded: Loaded, manifest: Manifest) -> Result<Prepared, ConfigError> {
-        manifest.judge_config(&integration.config)?;
-        let policy = Arc::new(policy(&manifest, &integration));
+    /// From a component that is loaded and described: takes the secrets out of its configuration, judges what is left, and works
+    /// out what it may reach.
+    pub fn new(mut integration: Integration, loaded: Loaded, manifest: Manifest) -> Result<Prepared, ConfigError> {
+        let marked = marked::take(&manifest.config, &integration.name, &mut integration.config);
+        let marked = marked.map_err(ConfigError::Faults)?;
+        let is_marked = |pointer: &str| marked.iter().any(|marked| marked.pointer == pointer);
+        manifest.judge_config_but(&integration.config, is_marked)?;
+        let policy = Arc::new(policy(&manifest, &integration, &marked));
         Ok(Prepared { integration, loaded, manifest: Arc::new(manifest), policy, witness: None, tape: None })
     }
 
     /// Grants all that the manifest asks of the network with this configuration. Private hosts and credentials stay as they
     /// are: those are granted by name.
     pub fn grant_asked(&mut self) {
+        self.grant(self.policy.asked.clone());
+    }
+
+    /// Grants what an operator agreed to.
+    fn agree(&mut self, consent: &Consent) {
+        self.grant(consent.rules(&self.policy.asked));
+    }
+
+    fn grant(&mut self, rules: Vec<NetworkRule>) {
         let mut granted = self.policy.granted.clone();
-        granted.extend(self.policy.asked.iter().cloned());
+        granted.extend(rules);
         self.integration.grants.network.clone_from(&granted);
         self.policy = Arc::new(Policy { granted, ..(*self.policy).clone() });
     }
@@ -62,8 +79,12 @@ impl Prepared {
     /// For a run in which nothing goes out: grants all that the manifest asks for, credentials too. They have no values.
     pub fn grant_to_replay(&mut self) {
         self.grant_asked();
-        let nothing =
-            || Credential { source: SecretSource::Env(String::new()), placement: Placement::Bearer, hosts: Vec::new() };
+        let nothing = || Credential {
+            source: SecretSource::Env(String::new()),
+            exchange: None,
+            placement: Placement::Bearer,
+            hosts: Vec::new(),
+        };
         let mut policy = (*self.policy).clone();
         for name in &policy.credentials_asked {
             policy.credentials.entry(name.clone()).or_insert_with(nothing);
@@ -86,6 +107,8 @@ pub enum PrepareError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error(transparent)]
+    Consent(#[from] ConsentError),
+    #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("the run was asked to end before it began")]
     Cancelled,
@@ -96,8 +119,12 @@ pub enum PrepareError {
 impl Runner {
     /// Loads a component on the pool for blocking work.
     pub async fn load(&self, component: PathBuf) -> Result<Loaded, PrepareError> {
+        self.load_pinned(component, None).await
+    }
+
+    async fn load_pinned(&self, component: PathBuf, pinned: Option<String>) -> Result<Loaded, PrepareError> {
         let sandbox = self.sandbox.clone();
-        let loading = self.shutdown.spawn_blocking(move || sandbox.load(&component));
+        let loading = self.shutdown.spawn_blocking(move || sandbox.load_pinned(&component, pinned.as_deref()));
         Ok(loading.await.map_err(|_| PrepareError::Lost)??)
     }
 
@@ -151,9 +178,18 @@ impl Runner {
     }
 
     async fn prepare_in_peace(&self, integration: &Integration) -> Result<Prepared, PrepareError> {
-        let loaded = self.load(integration.component.clone()).await?;
+        let loaded = self.load_pinned(integration.component.clone(), integration.sha256.clone()).await?;
+        // Before anything of it runs: `describe` too is somebody else's code.
+        let consent = match &self.consents {
+            Some(folder) => consent::check(folder, &integration.name, &integration.component, loaded.digest())?,
+            None => None,
+        };
         let manifest = self.describe(&integration.name, &loaded).await?;
-        Ok(Prepared::new(integration.clone(), loaded, manifest)?)
+        let mut prepared = Prepared::new(integration.clone(), loaded, manifest)?;
+        if let Some(consent) = consent {
+            prepared.agree(&consent);
+        }
+        Ok(prepared)
     }
 
     /// Runs one call that exports nothing: validate, onboard, mutate, webhook.

@@ -76,7 +76,7 @@ fn grants_in(file: &Path, around: &Surroundings, faults: &mut Faults) -> Option<
 }
 
 /// How a credential is given, for mends.
-const CREDENTIAL_FORM: &str = "write NAME=env:VARIABLE or NAME=file:PATH, with @HOST behind it if it belongs to other hosts than \
+const CREDENTIAL_FORM: &str = "write NAME=env:VARIABLE, NAME=file:PATH or NAME=secret:NAME, with @HOST behind it if it belongs to other hosts than \
     those of --allow; or as in agent.yaml: NAME={env: VARIABLE, basic: {username: me}, hosts: [example.com]}";
 
 /// One `--credential`: `NAME={…}` as in agent.yaml, or short `NAME=env:VARIABLE[@HOST,HOST]`, which goes as a bearer token.
@@ -105,7 +105,8 @@ fn short(name: &str, spec: &str, granted_hosts: &[String], faults: &mut Faults) 
         Some((source, hosts)) => (source, hosts.split(',').map(str::to_owned).collect()),
         None => (spec, granted_hosts.to_vec()),
     };
-    let Some((kind, value)) = source.split_once(':').filter(|(kind, _)| matches!(*kind, "env" | "file")) else {
+    let Some((kind, value)) = source.split_once(':').filter(|(kind, _)| matches!(*kind, "env" | "file" | "secret"))
+    else {
         faults.add(Place::default(), name, "it does not say where the value comes from", CREDENTIAL_FORM);
         return None;
     };

@@ -3,17 +3,28 @@
 use std::path::PathBuf;
 
 use super::fault::{Faults, quoted};
-use super::lift::{Paths, Section, boolean, list, text};
+use super::lift::{Paths, Section, boolean, choice, integer, list, text};
 use super::read::{Node, Value};
 use super::rule::{self, RuleFault};
-use super::{Credential, Grants, NetworkRule, Placement, SecretSource};
+use super::{Credential, Exchange, GitHubApp, Grants, NetworkRule, OAuth2, OAuth2Flow, Placement, SecretSource};
 
 pub(super) const GRANT_KEYS: &[&str] = &["network", "private_hosts", "git", "credentials"];
 pub(super) const GIT_KEYS: &[&str] = &["paths"];
 pub(super) const RULE_KEYS: &[&str] = &["scheme", "host", "port", "path", "methods"];
-pub(super) const CREDENTIAL_KEYS: &[&str] = &["env", "file", "bearer", "basic", "header", "hosts"];
+pub(super) const CREDENTIAL_KEYS: &[&str] =
+    &["secret", "env", "file", "command", "oauth2", "github_app", "bearer", "basic", "header", "query", "hosts"];
+/// Where a value comes from: exactly one of these.
+pub(super) const SOURCE_KEYS: &[&str] = &["secret", "env", "file", "command"];
 pub(super) const BASIC_KEYS: &[&str] = &["username"];
 pub(super) const HEADER_KEYS: &[&str] = &["name", "prefix"];
+pub(super) const QUERY_KEYS: &[&str] = &["name"];
+pub(super) const OAUTH2_KEYS: &[&str] = &["token_url", "client_id", "client_secret", "scopes", "flow"];
+pub(super) const GITHUB_APP_KEYS: &[&str] = &["app_id", "installation_id", "api_url"];
+
+/// Where GitHub's own API is; an Enterprise server has another.
+const GITHUB_API: &str = "https://api.github.com";
+/// Words of a command that gives a secret: a program, its flags, a name.
+const COMMAND_WORDS_MAX: usize = 64;
 
 /// Lifts the grants of one integration.
 pub(super) fn lift(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -> Option<Grants> {
@@ -124,16 +135,20 @@ fn git_paths(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) ->
 
 fn credential(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -> Option<Credential> {
     let section = Section::open(node, path, CREDENTIAL_KEYS, faults)?;
-    let source = section.one_of(&["env", "file"], faults).and_then(|(node, path, which)| match which {
-        0 => variable(node, &path, faults),
-        _ => place.path(node, &path, faults).map(SecretSource::File),
-    });
-    let placement =
-        section.one_of(&["bearer", "basic", "header"], faults).and_then(|(node, path, which)| match which {
-            0 => bearer(node, &path, faults),
-            1 => basic(node, &path, faults),
-            _ => header(node, &path, faults),
-        });
+    let source = source(&section, place, faults);
+    let exchange = exchange(&section, place, faults);
+    let placement = match section.any_of(&["bearer", "basic", "header", "query"]) {
+        // What is exchanged for goes as nearly everybody takes it.
+        false if section.any_of(&["oauth2", "github_app"]) => Some(Placement::Bearer),
+        _ => section.one_of(&["bearer", "basic", "header", "query"], faults).and_then(
+            |(node, path, which)| match which {
+                0 => bearer(node, &path, faults),
+                1 => basic(node, &path, faults),
+                2 => header(node, &path, faults),
+                _ => query(node, &path, faults),
+            },
+        ),
+    };
     let mend = "list the hosts it may be sent to: `hosts: [api.github.com]`; it goes nowhere else";
     let hosts = section.require("hosts", mend, faults).and_then(|(node, path)| {
         let hosts = each(node, &path, faults, host)?;
@@ -143,7 +158,155 @@ fn credential(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -
         }
         Some(hosts)
     });
-    Some(Credential { source: source?, placement: placement?, hosts: hosts? })
+    Some(Credential { source: source?, exchange: exchange?, placement: placement?, hosts: hosts? })
+}
+
+/// Where a value comes from.
+fn source(section: &Section<'_>, place: &Paths<'_>, faults: &mut Faults) -> Option<SecretSource> {
+    let (node, path, which) = section.one_of(SOURCE_KEYS, faults)?;
+    match which {
+        0 => stored(node, &path, faults),
+        1 => variable(node, &path, faults),
+        2 => place.path(node, &path, faults).map(SecretSource::File),
+        _ => command(node, &path, place, faults),
+    }
+}
+
+fn stored(node: &Node, path: &str, faults: &mut Faults) -> Option<SecretSource> {
+    let name = text(node, path, faults)?;
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
+        // Somebody may have written the secret itself: the text is not repeated.
+        let mend = "write the name that it was kept under: `secret: github`, after `agent secrets set github`";
+        faults.add(node.at, path, "it is not the name of a secret", mend);
+        return None;
+    }
+    Some(SecretSource::Stored(name.to_owned()))
+}
+
+/// A program and its arguments. One with a path is named from the configuration's folder; a bare one is looked for in PATH.
+fn command(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -> Option<SecretSource> {
+    let mend = "write program and arguments as a list: `command: [pass, show, github]`; no shell reads it";
+    if !matches!(node.value, Value::List(_) | Value::Faulty) {
+        faults.add(node.at, path, "it is not a list", mend);
+        return None;
+    }
+    let mut words = each(node, path, faults, |node, path, faults| text(node, path, faults).map(str::to_owned))?;
+    if words.is_empty()
+        || words.len() > COMMAND_WORDS_MAX
+        || words[0].is_empty()
+        || words.iter().any(|word| word.contains('\0'))
+    {
+        faults.add(node.at, path, "it names no program", mend);
+        return None;
+    }
+    if words[0].contains('/') {
+        words[0] = place.resolve(node.at, path, &words[0], faults)?.to_string_lossy().into_owned();
+    }
+    Some(SecretSource::Command(words))
+}
+
+/// What the value is exchanged for; the inner none where it is not.
+fn exchange(section: &Section<'_>, place: &Paths<'_>, faults: &mut Faults) -> Option<Option<Exchange>> {
+    if !section.any_of(&["oauth2", "github_app"]) {
+        return Some(None);
+    }
+    let (node, path, which) = section.one_of(&["oauth2", "github_app"], faults)?;
+    match which {
+        0 => oauth2(node, &path, place, faults).map(|oauth2| Some(Exchange::OAuth2(oauth2))),
+        _ => github_app(node, &path, faults).map(|app| Some(Exchange::GitHubApp(app))),
+    }
+}
+
+fn oauth2(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -> Option<OAuth2> {
+    let section = Section::open(node, path, OAUTH2_KEYS, faults)?;
+    let token_url = section
+        .require(
+            "token_url",
+            "give the URL where tokens are given out: `token_url: https://example.com/oauth/token`",
+            faults,
+        )
+        .and_then(|(node, path)| server_url(node, &path, faults));
+    let client_id = section
+        .require("client_id", "give the id that the client is registered under", faults)
+        .and_then(|(node, path)| text(node, &path, faults).map(str::to_owned));
+    let flow = match section.get("flow") {
+        Some((node, path)) => match choice(node, &path, &["refresh_token", "client_credentials"], faults) {
+            Some("client_credentials") => Some(OAuth2Flow::ClientCredentials),
+            Some(_) => Some(OAuth2Flow::RefreshToken),
+            None => None,
+        },
+        None => Some(OAuth2Flow::RefreshToken),
+    };
+    let client_secret = match section.get("client_secret") {
+        Some((node, path)) if flow == Some(OAuth2Flow::ClientCredentials) => {
+            faults.add(
+                node.at,
+                &path,
+                "with client_credentials the credential's own value is the client's secret",
+                "remove it",
+            );
+            None
+        }
+        Some((node, path)) => Section::open(node, &path, SOURCE_KEYS, faults)
+            .and_then(|section| source(&section, place, faults))
+            .map(Some),
+        None => Some(None),
+    };
+    let scopes = match section.get("scopes") {
+        Some((node, path)) => {
+            each(node, &path, faults, |node, path, faults| text(node, path, faults).map(str::to_owned))
+        }
+        None => Some(Vec::new()),
+    };
+    Some(OAuth2 {
+        token_url: token_url?,
+        client_id: client_id?,
+        client_secret: client_secret?,
+        scopes: scopes?,
+        flow: flow?,
+    })
+}
+
+fn github_app(node: &Node, path: &str, faults: &mut Faults) -> Option<GitHubApp> {
+    let section = Section::open(node, path, GITHUB_APP_KEYS, faults)?;
+    let app_id = section
+        .require("app_id", "give the app's id, or its client id: `app_id: \"123456\"`", faults)
+        .and_then(|(node, path)| match &node.value {
+            Value::Number(number) => number.as_u64().map(|number| number.to_string()),
+            _ => text(node, &path, faults).map(str::to_owned),
+        });
+    let installation_id = section
+        .require("installation_id", "give the number of the app's installation", faults)
+        .and_then(|(node, path)| integer(node, &path, 1..=u64::MAX, faults));
+    let api_url = match section.get("api_url") {
+        Some((node, path)) => server_url(node, &path, faults),
+        None => Some(GITHUB_API.to_owned()),
+    };
+    Some(GitHubApp {
+        app_id: app_id?,
+        installation_id: installation_id?,
+        api_url: api_url?.trim_end_matches('/').to_owned(),
+    })
+}
+
+/// A URL that secrets are sent to. Its text is not repeated: it may hold one.
+fn server_url(node: &Node, path: &str, faults: &mut Faults) -> Option<String> {
+    let value = text(node, path, faults)?;
+    let url =
+        url::Url::parse(value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    let bare = url.filter(|url| {
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
+    });
+    if bare.is_none() {
+        faults.add(
+            node.at,
+            path,
+            "it is not a server's URL",
+            "write https://host/path, without user, query and fragment",
+        );
+    }
+    bare.map(String::from)
 }
 
 fn variable(node: &Node, path: &str, faults: &mut Faults) -> Option<SecretSource> {
@@ -199,4 +362,86 @@ fn header(node: &Node, path: &str, faults: &mut Faults) -> Option<Placement> {
         None => "",
     };
     Some(Placement::Header { name: name.to_owned(), prefix: prefix.to_owned() })
+}
+
+fn query(node: &Node, path: &str, faults: &mut Faults) -> Option<Placement> {
+    let section = Section::open(node, path, QUERY_KEYS, faults)?;
+    let (node, path) = section.require("name", "name the member of the query: `name: api_key`", faults)?;
+    let name = text(node, &path, faults)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~[]".contains(c);
+    if name.is_empty() || !name.chars().all(plain) {
+        // The whole member, secret and all, may be here: the text is not repeated.
+        faults.add(node.at, &path, "it is not the name of a query's member", "use letters, digits, - and _");
+        return None;
+    }
+    Some(Placement::Query { name: name.to_owned() })
+}
+
+/// How a source is written where a configuration marks a secret, for mends.
+const MARKED_FORM: &str = "write where it is: {secret: NAME} (kept with `agent secrets set NAME`), {env: VARIABLE}, {file: /whole/path} or {command: [program]}";
+
+/// The source that stands in an integration's own configuration in the place of a secret: a mapping with one of
+/// [`SOURCE_KEYS`], or the value itself. `place` names it in faults.
+///
+/// # Errors
+/// What is wrong and what to do; the value is in neither.
+pub fn marked_source(value: &serde_json::Value, place: &str) -> Result<SecretSource, String> {
+    let members = match value {
+        serde_json::Value::String(text) => {
+            return Ok(SecretSource::Written {
+                place: place.to_owned(),
+                value: super::WrittenSecret::new(text.clone()),
+            });
+        }
+        serde_json::Value::Object(members) => members,
+        _ => return Err(format!("a secret is a text or says where it is; {MARKED_FORM}")),
+    };
+    let bad = || format!("it does not say where the secret is; {MARKED_FORM}");
+    let mut entries = members.iter();
+    let (Some((key, value)), None) = (entries.next(), entries.next()) else { return Err(bad()) };
+    let text = value.as_str().filter(|text| !text.is_empty() && !text.contains('\0'));
+    match (key.as_str(), text, value) {
+        ("secret", Some(name), _) => Ok(SecretSource::Stored(name.to_owned())),
+        ("env", Some(name), _) => Ok(SecretSource::Env(name.to_owned())),
+        ("file", Some(path), _) if std::path::Path::new(path).is_absolute() => Ok(SecretSource::File(path.into())),
+        ("command", None, serde_json::Value::Array(words)) if !words.is_empty() => {
+            let words: Option<Vec<String>> = words.iter().map(|word| word.as_str().map(str::to_owned)).collect();
+            words.map(SecretSource::Command).ok_or_else(bad)
+        }
+        _ => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_marked_secret_says_where_it_is_or_what() {
+        let source = |value| marked_source(&value, "config.token of `a`");
+        assert_eq!(source(json!({"env": "T"})), Ok(SecretSource::Env("T".into())));
+        assert_eq!(source(json!({"secret": "t"})), Ok(SecretSource::Stored("t".into())));
+        assert_eq!(source(json!({"file": "/etc/t"})), Ok(SecretSource::File("/etc/t".into())));
+        assert_eq!(
+            source(json!({"command": ["pass", "t"]})),
+            Ok(SecretSource::Command(vec!["pass".into(), "t".into()]))
+        );
+        let written = source(json!("hunter2-hunter2"));
+        assert!(matches!(&written, Ok(SecretSource::Written { .. })) && !format!("{written:?}").contains("hunter2"));
+        for wrong in [
+            json!(7),
+            json!({}),
+            json!({"env": "T", "file": "/t"}),
+            json!({"file": "relative/hunter2"}),
+            json!({"command": "hunter2"}),
+            json!({"command": []}),
+            json!({"value": "hunter2"}),
+            json!(["hunter2"]),
+        ] {
+            let Err(why) = source(wrong.clone()) else { panic!("{wrong}") };
+            assert!(why.contains("{secret: NAME}") && !why.contains("hunter2"), "{why}");
+        }
+    }
 }

@@ -167,7 +167,7 @@ fn integration(
         return None;
     };
     let (grants, limits) = (Grants::default(), Limits::default());
-    let integration = Integration { name, component, config: config?, grants, limits, skip_git: false };
+    let integration = Integration { name, component, sha256: None, config: config?, grants, limits, skip_git: false };
     Some((integration, absent.into_iter().next()))
 }
 

@@ -18,7 +18,7 @@ use super::{
 // The keys of each mapping. `schemas/agent-config.json` has the same; a test holds the two together.
 pub(super) const ROOT_KEYS: &[&str] = &["root", "customer_id", "skip_git", "integrations", "sink", "limits", "egress"];
 pub(super) const SINK_KEYS: &[&str] = &["folder", "compression"];
-pub(super) const INTEGRATION_KEYS: &[&str] = &["name", "component", "config", "grants", "limits", "skip_git"];
+pub(super) const INTEGRATION_KEYS: &[&str] = &["name", "component", "sha256", "config", "grants", "limits", "skip_git"];
 pub(super) const LIMIT_KEYS: &[&str] =
     &["memory", "cpu_time", "wall_time", "hostcall", "handles", "output", "records", "staged"];
 pub(super) const ROOT_LIMIT_KEYS: &[&str] = &[
@@ -212,6 +212,10 @@ fn integration(
             let text = text(node, &path, faults)?;
             Some(faults.aside(|faults| components::find(node.at, &path, text, place, around, faults)))
         });
+    let sha256 = match section.get("sha256") {
+        Some((node, path)) => Some(sha256(node, &path, faults)?),
+        None => None,
+    };
     let config = match section.get("config") {
         Some((node, path)) => object(node, &path, faults),
         None => Some(serde_json::Value::Object(serde_json::Map::new())),
@@ -232,7 +236,8 @@ fn integration(
     let absent = absent.into_iter().next();
     match name {
         Some(name) => {
-            let integration = Integration { name, component, config: config?, grants: grants?, limits, skip_git };
+            let (config, grants) = (config?, grants?);
+            let integration = Integration { name, component, sha256, config, grants, limits, skip_git };
             Some((integration, absent))
         }
         None => {
@@ -240,6 +245,21 @@ fn integration(
             None
         }
     }
+}
+
+/// A file's SHA-256 as `sha256sum` prints it.
+fn sha256(node: &Node, path: &str, faults: &mut Faults) -> Option<String> {
+    let value = text(node, path, faults)?;
+    if value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Some(value.to_ascii_lowercase());
+    }
+    faults.add(
+        node.at,
+        path,
+        "it is not a SHA-256",
+        "write its 64 hexadecimal digits, as `sha256sum FILE` prints them",
+    );
+    None
 }
 
 /// The file that was found, or none and why.
@@ -412,6 +432,11 @@ impl<'n> Section<'n> {
             faults.add(at, &join(&self.path, key), fault, mend);
         }
         found
+    }
+
+    /// Whether one of these keys is there.
+    pub fn any_of(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.get(key).is_some())
     }
 
     /// Which of these keys is there. A fault unless it is exactly one.

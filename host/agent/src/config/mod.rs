@@ -23,6 +23,7 @@ use std::time::Duration;
 pub use alone::{GrantFlags, grants_of_flags, limits_of_flag, own_configuration};
 pub use components::{Found, all as all_components, find_one as find_component};
 pub use fault::{ConfigError, ConfigFault, nearest};
+pub use grants::marked_source;
 pub use lift::tidy as tidy_path;
 pub use load::{Document, FolderOrigin, Loaded, Source, Surroundings, load, root_of};
 pub use rule::{RuleFault, parse_host};
@@ -144,6 +145,8 @@ pub struct Integration {
     pub name: String,
     /// The component's file. Absolute.
     pub component: PathBuf,
+    /// The file's SHA-256 in lower-case hexadecimal, where the operator pins it: no other file runs under this name.
+    pub sha256: Option<String>,
     /// Its own configuration, a JSON object, handed to it as it is.
     pub config: serde_json::Value,
     /// What the operator grants it.
@@ -187,23 +190,91 @@ pub struct NetworkRule {
 pub struct Credential {
     /// Where the value comes from.
     pub source: SecretSource,
+    /// What the value is exchanged for; that is then what goes into requests.
+    pub exchange: Option<Exchange>,
     /// How it is put into a request.
     pub placement: Placement,
-    /// The hosts it may be sent to, as in `NetworkRule::host`; never anywhere else.
+    /// The hosts it may be sent to, as in `NetworkRule::host`; never anywhere else, but for the exchange.
     pub hosts: Vec<String>,
 }
 
 /// Where a secret comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// An environment variable of the agent.
     Env(String),
     /// A file; one final line end is not part of the value.
     File(PathBuf),
+    /// A program with its arguments, run without a shell: what it prints, without one final line end.
+    Command(Vec<String>),
+    /// The secret of this name in the root's safe.
+    Stored(String),
+    /// The configuration itself. The place, for faults and to tell two of them apart, and the value.
+    Written { place: String, value: WrittenSecret },
+}
+
+/// A secret that somebody wrote into the configuration. It has no `Display`, and its `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WrittenSecret(zeroize::Zeroizing<String>);
+
+impl WrittenSecret {
+    pub(crate) fn new(value: String) -> WrittenSecret {
+        WrittenSecret(zeroize::Zeroizing::new(value))
+    }
+
+    /// The value.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for WrittenSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WrittenSecret")
+    }
+}
+
+/// What a secret is exchanged for before it serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exchange {
+    OAuth2(OAuth2),
+    GitHubApp(GitHubApp),
+}
+
+/// An access token of OAuth 2 (RFC 6749).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuth2 {
+    /// Where tokens are given out. The operator named it, so no rule need grant it.
+    pub token_url: String,
+    pub client_id: String,
+    /// What the client proves itself with beside a refresh token, if it must.
+    pub client_secret: Option<SecretSource>,
+    /// What is asked for; empty for what the secret stands for.
+    pub scopes: Vec<String>,
+    pub flow: OAuth2Flow,
+}
+
+/// What the credential's own secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OAuth2Flow {
+    /// A refresh token (RFC 6749, 6). Servers may change it each time it is used.
+    RefreshToken,
+    /// The client's secret (RFC 6749, 4.4).
+    ClientCredentials,
+}
+
+/// An installation's access token of a GitHub App; the secret is the app's private key, PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitHubApp {
+    /// The app's id, or its client id.
+    pub app_id: String,
+    pub installation_id: u64,
+    /// Without a final slash.
+    pub api_url: String,
 }
 
 /// How a credential is put into a request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placement {
     /// `Authorization: Bearer VALUE`.
     Bearer,
@@ -211,6 +282,8 @@ pub enum Placement {
     Basic { username: String },
     /// A header field with the value after a prefix.
     Header { name: String, prefix: String },
+    /// A member of the URL's query. Servers log URLs: only where there is no other way.
+    Query { name: String },
 }
 
 /// What one call of an integration may use. Each limit has a name that errors and outcomes carry.

@@ -34,6 +34,10 @@ mod tests {
             ("/$defs/credential", grants::CREDENTIAL_KEYS),
             ("/$defs/credential/properties/basic", grants::BASIC_KEYS),
             ("/$defs/credential/properties/header", grants::HEADER_KEYS),
+            ("/$defs/credential/properties/query", grants::QUERY_KEYS),
+            ("/$defs/credential/properties/oauth2", grants::OAUTH2_KEYS),
+            ("/$defs/credential/properties/github_app", grants::GITHUB_APP_KEYS),
+            ("/$defs/secret_source", grants::SOURCE_KEYS),
         ] {
             let mut known: Vec<String> = known.iter().map(|key| (*key).to_owned()).collect();
             known.sort();

@@ -13,18 +13,20 @@ use url::{Host, Url};
 
 use super::clients::{CONNECT_TIMEOUT, Clients};
 use super::clock::Clock;
+use super::credentials::{self, Ready};
 use super::gate::{Account, Gate, Kind, Pass, rfc3339};
 use super::ledger::{Entry, Ledger};
+use super::minted::Minted;
 use super::pauses::Pause;
 use super::resolve::AddressRefused;
 use super::revalidate::{self, Answers, Key};
 use super::room::{Held, Room};
-use super::secrets::{self, InUse};
 use super::tries::{Next, Tries};
 use super::unpack::Unpack;
 use super::{EgressError, Policy, Request, Response, address, faults, policy, rates, redirect};
 use crate::cassette::Faults;
-use crate::config::EgressSettings;
+use crate::config::{Credential, EgressSettings};
+use crate::secrets::{self, Sources};
 use crate::shutdown::Shutdown;
 
 /// Bytes of a URL; servers refuse longer ones.
@@ -56,12 +58,17 @@ struct Shared {
     answers: Answers,
     ledger: Option<Arc<Ledger>>,
     faults: Option<Arc<Faults>>,
+    sources: Sources,
+    minted: Minted,
+    shutdown: Shutdown,
 }
 
 /// What is to come of a request.
 pub(super) enum Want<'a> {
     /// The whole answer, counted as held.
     Whole(&'a mut Held),
+    /// The same, for the host itself: secrets are not struck out of it.
+    Raw(&'a mut Held),
     /// The answer's head; its body is read by who asked, within this time to the head.
     Head(Duration),
 }
@@ -78,7 +85,6 @@ pub(super) struct Head {
     pub headers: Vec<(String, String)>,
     pub answer: reqwest::Response,
     pub unpack: Unpack,
-    pub secret: Option<InUse>,
 }
 
 impl Got {
@@ -100,6 +106,21 @@ struct Judged {
     account: Account,
 }
 
+impl Shared {
+    fn new(
+        clients: Clients,
+        settings: &EgressSettings,
+        sources: Sources,
+        shutdown: &Shutdown,
+        clock: Clock,
+        ledger: Option<Arc<Ledger>>,
+    ) -> Shared {
+        let gate = Gate::new(clock.clone(), shutdown.clone(), settings.per_host_max, settings.wait_max);
+        let (answers, minted, shutdown) = (Answers::default(), Minted::default(), shutdown.clone());
+        Shared { clients, gate, clock, answers, ledger, faults: None, sources, minted, shutdown }
+    }
+}
+
 impl Default for Egress {
     fn default() -> Self {
         Egress::new()
@@ -114,20 +135,23 @@ impl Egress {
         Egress::joined(Clients::plain(), &settings, &Shutdown::default(), Clock::Real, None)
     }
 
-    /// The door with the operator's settings. Waits end when the end of everything is asked for.
+    /// The door with the operator's settings and secrets. Waits end when the end of everything is asked for.
     ///
     /// # Errors
     /// A file of certificates cannot be read or has none, or the proxy cannot be used: a sentence for the operator.
-    pub fn open(settings: &EgressSettings, shutdown: &Shutdown) -> Result<Egress, String> {
-        Ok(Egress::joined(Clients::open(settings)?, settings, shutdown, Clock::Real, None))
+    pub fn open(settings: &EgressSettings, sources: Sources, shutdown: &Shutdown) -> Result<Egress, String> {
+        let clients = Clients::open(settings)?;
+        Ok(Egress::joined_with(clients, settings, sources, shutdown, Clock::Real, None))
     }
 
     /// A door that writes down what goes out and what it refuses, and in which these faults happen.
     #[must_use]
-    pub fn with_ledger(shutdown: &Shutdown, faults: Option<Arc<Faults>>) -> (Egress, Arc<Ledger>) {
+    pub fn with_ledger(sources: Sources, shutdown: &Shutdown, faults: Option<Arc<Faults>>) -> (Egress, Arc<Ledger>) {
         let (ledger, settings) = (Arc::new(Ledger::default()), EgressSettings::default());
-        let noted = Some(Arc::clone(&ledger));
-        (Egress::faulty(Clients::plain(), &settings, shutdown, Clock::Real, noted, faults), ledger)
+        let kept = Some(Arc::clone(&ledger));
+        let mut shared = Shared::new(Clients::plain(), &settings, sources, shutdown, Clock::Real, kept);
+        shared.faults = faults;
+        (Egress { shared: Arc::new(shared) }, ledger)
     }
 
     pub(super) fn joined(
@@ -137,31 +161,36 @@ impl Egress {
         clock: Clock,
         ledger: Option<Arc<Ledger>>,
     ) -> Egress {
-        Egress::faulty(clients, settings, shutdown, clock, ledger, None)
+        Egress::joined_with(clients, settings, Sources::new(None, shutdown), shutdown, clock, ledger)
     }
 
-    fn faulty(
+    pub(super) fn joined_with(
         clients: Clients,
         settings: &EgressSettings,
+        sources: Sources,
         shutdown: &Shutdown,
         clock: Clock,
         ledger: Option<Arc<Ledger>>,
-        faults: Option<Arc<Faults>>,
     ) -> Egress {
-        let gate = Gate::new(clock.clone(), shutdown.clone(), settings.per_host_max, settings.wait_max);
-        Egress { shared: Arc::new(Shared { clients, gate, clock, answers: Answers::default(), ledger, faults }) }
+        Egress { shared: Arc::new(Shared::new(clients, settings, sources, shutdown, clock, ledger)) }
     }
 
-    /// The forms of all credentials of a policy by name, for who strikes them out of what is kept.
-    pub(crate) async fn secret_forms(policy: &Policy) -> Vec<(String, Vec<Vec<u8>>)> {
-        let mut found = Vec::new();
-        for (name, credential) in &policy.credentials {
-            // One that cannot be read is not sent either, and its request says why.
-            if let Ok(forms) = secrets::forms_of(credential).await {
-                found.push((name.clone(), forms));
-            }
-        }
-        found
+    /// The places that secrets come from.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.shared.sources
+    }
+
+    pub(super) fn minted(&self) -> &Minted {
+        &self.shared.minted
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    pub(super) fn shutdown(&self) -> &Shutdown {
+        &self.shared.shutdown
     }
 
     /// The pauses because a server's budget was spent, oldest first, and how many there were beyond those.
@@ -277,6 +306,9 @@ impl Egress {
         mut want: Want<'_>,
     ) -> Result<Got, EgressError> {
         let mut judged = self.judge(policy, request).inspect_err(|fault| self.note_refused(policy, request, fault))?;
+        // Had before a place is taken: an exchange may go to the same server, and would wait for its own.
+        let mut ready = self.ready(policy, request, &judged).await?;
+        let mut renewed = false;
         let key = self.key(request, &judged, &want);
         let plain = judged.headers.clone();
         let kept = key.as_ref().and_then(|key| self.shared.answers.ask(key, &mut judged.headers));
@@ -285,7 +317,7 @@ impl Egress {
         loop {
             let pass = self.shared.gate.enter(&request.caller, &judged.account, judged.kind).await?;
             let began = self.shared.clock.now();
-            let got = self.once(policy, request, &judged, &mut want).await;
+            let got = self.once(policy, request, &judged, ready.as_ref(), &mut want).await;
             let spent = self.shared.clock.now().saturating_duration_since(began);
             request.timeout = request.timeout.saturating_sub(spent);
             let (next, limited) = self.learn(&pass, &mut tries, &got);
@@ -302,6 +334,12 @@ impl Egress {
                 }
             };
             if again {
+                continue;
+            }
+            if !renewed && self.is_refused(policy, request, ready.as_ref(), &got).await {
+                // The source was not served with what has run out: once more, with what is new.
+                renewed = true;
+                ready = self.ready(policy, request, &judged).await?;
                 continue;
             }
             if let Some(wait) = limited {
@@ -329,6 +367,32 @@ impl Egress {
         Ok(Judged { method, kind: Kind::of(url.path()), url, headers, account })
     }
 
+    /// The credential that a request names, with its value.
+    async fn ready(&self, policy: &Policy, request: &Request, judged: &Judged) -> Result<Option<Ready>, EgressError> {
+        let Some(name) = &request.credential else { return Ok(None) };
+        let had = async {
+            let credential = credentials::judge(policy, name, &judged.url, &judged.headers)?;
+            credentials::ready(self, policy, request, name, credential).await
+        };
+        had.await.map(Some).inspect_err(|fault| self.note_refused(policy, request, fault))
+    }
+
+    /// Whether the source refuses a value in whose place there may be another.
+    async fn is_refused(
+        &self,
+        policy: &Policy,
+        request: &Request,
+        ready: Option<&Ready>,
+        got: &Result<Got, EgressError>,
+    ) -> bool {
+        let refused = matches!(got, Ok(got) if got.parts().0 == StatusCode::UNAUTHORIZED.as_u16());
+        let Some(ready) = ready.filter(|ready| refused && ready.renewable()) else { return false };
+        match request.credential.as_ref().and_then(|name| policy.credentials.get(name)) {
+            Some(credential) => self.refuse(credential, ready.value()).await,
+            None => false,
+        }
+    }
+
     /// Under what the answer is kept; none if it is not to be.
     #[allow(clippy::unused_self, reason = "what is kept belongs to this door")]
     fn key(&self, request: &Request, judged: &Judged, want: &Want<'_>) -> Option<Key> {
@@ -348,48 +412,51 @@ impl Egress {
         policy: &Policy,
         request: &Request,
         judged: &Judged,
+        ready: Option<&Ready>,
         want: &mut Want<'_>,
     ) -> Result<Got, EgressError> {
         let entry = self.entry(policy, request);
         let timeout = match want {
-            Want::Whole(_) => request.timeout,
+            Want::Whole(_) | Want::Raw(_) => request.timeout,
             Want::Head(first_byte) => request.timeout.min(*first_byte),
         };
         let fault = self.shared.faults.as_ref().and_then(|faults| faults.next());
         let exchange = async {
             if let Some(instead) = faults::instead(fault, request).await {
                 return match want {
-                    Want::Whole(_) => instead.map(Got::Whole),
+                    Want::Whole(_) | Want::Raw(_) => instead.map(Got::Whole),
                     // A head has a connection behind it, and here is none.
                     Want::Head(_) => Err(instead
                         .err()
                         .unwrap_or_else(|| EgressError::Connection("the server failed (by --fault)".to_owned()))),
                 };
             }
-            let (mut answer, secret) = self.start(policy, request, judged).await?;
+            let mut answer = self.start(policy, request, judged, ready).await?;
             let unpack = Unpack::of(answer.headers_mut());
+            let strikes = !matches!(want, Want::Raw(_));
             match want {
-                Want::Whole(held) => {
+                Want::Whole(held) | Want::Raw(held) => {
                     // What a try before this one held is not held any more.
                     held.clear();
-                    let mut whole = read_answer(answer, unpack, request.body_bytes_max, held).await?;
-                    if let Some(secret) = secret {
-                        secret.redact(&mut whole);
+                    let bytes_max = request.body_bytes_max;
+                    let mut whole = read_answer(answer, unpack, &judged.url, bytes_max, held).await?;
+                    if strikes {
+                        credentials::strike_answer(&mut whole);
                     }
                     faults::afterwards(fault, &mut whole);
                     Ok(Got::Whole(whole))
                 }
                 Want::Head(_) => {
                     let mut headers = header_pairs(answer.headers());
-                    if let Some(secret) = &secret {
-                        headers.iter_mut().for_each(|(_, value)| secret.redact_text(value));
-                    }
+                    credentials::strike_fields(&mut headers);
                     let status = answer.status().as_u16();
-                    Ok(Got::Head(Box::new(Head { status, headers, answer, unpack, secret })))
+                    Ok(Got::Head(Box::new(Head { status, headers, answer, unpack })))
                 }
             }
         };
         let got = tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(EgressError::Timeout(timeout)));
+        // Before anybody sees it: a client's fault may quote what a server said, or where it was to go.
+        let got = got.map_err(EgressError::struck);
         if let Some(entry) = entry {
             match &got {
                 Ok(Got::Whole(whole)) => entry.end(&Ok(whole)),
@@ -406,27 +473,18 @@ impl Egress {
         policy: &Policy,
         request: &Request,
         judged: &Judged,
-    ) -> Result<(reqwest::Response, Option<InUse>), EgressError> {
-        let mut headers = judged.headers.clone();
+        ready: Option<&Ready>,
+    ) -> Result<reqwest::Response, EgressError> {
+        let (mut url, mut headers) = (judged.url.clone(), judged.headers.clone());
         // Last: whatever the guest supplied is fixed by now.
-        let secret = match &request.credential {
-            Some(name) => Some(secrets::place(policy, name, &judged.url, &mut headers).await?),
-            None => None,
-        };
-        let client = self.shared.clients.of(policy, judged.url.scheme(), &request.caller.integration)?;
-        let mut outgoing = reqwest::Request::new(judged.method.clone(), judged.url.clone());
+        if let Some(ready) = ready {
+            ready.put(&mut url, &mut headers);
+        }
+        let client = self.shared.clients.of(policy, url.scheme(), &request.caller.integration)?;
+        let mut outgoing = reqwest::Request::new(judged.method.clone(), url);
         *outgoing.headers_mut() = headers;
         *outgoing.body_mut() = request.body.clone().map(reqwest::Body::from);
-        match client.execute(outgoing).await {
-            Ok(answer) => Ok((answer, secret)),
-            Err(fault) => {
-                let mut fault = classify(fault);
-                if let Some(secret) = &secret {
-                    fault.redact(secret);
-                }
-                Err(fault)
-            }
-        }
+        client.execute(outgoing).await.map_err(classify)
     }
 
     /// Takes in what a try says: to the gate its budget, and to the caller what to do next, and how long there is none.
@@ -480,6 +538,8 @@ impl Egress {
 fn account_of(policy: &Policy, request: &Request, headers: &HeaderMap) -> String {
     if let Some(name) = &request.credential {
         return match policy.credentials.get(name) {
+            // Two installations of one app, say, have budgets of their own.
+            Some(Credential { source, exchange: Some(exchange), .. }) => format!("{source:?} {exchange:?}"),
             Some(credential) => format!("{:?}", credential.source),
             None => name.clone(),
         };
@@ -597,9 +657,11 @@ pub(super) fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Reads an answer to its end. `url` is what was asked for, without a credential.
 async fn read_answer(
     mut answer: reqwest::Response,
     mut unpack: Unpack,
+    url: &Url,
     bytes_max: usize,
     held: &mut Held,
 ) -> Result<Response, EgressError> {
@@ -628,31 +690,29 @@ async fn read_answer(
         }
     }
     add(unpack.end()?)?;
-    let response = Response {
-        status: status.as_u16(),
-        url: answer.url().to_string(),
-        headers: header_pairs(answer.headers()),
-        body,
-    };
+    let response =
+        Response { status: status.as_u16(), url: url.to_string(), headers: header_pairs(answer.headers()), body };
     held.head(&response)?;
     Ok(response)
 }
 
 impl EgressError {
-    fn redact(&mut self, secret: &InUse) {
-        match self {
+    /// Without secrets.
+    fn struck(mut self) -> EgressError {
+        match &mut self {
             EgressError::Denied(text)
             | EgressError::Invalid(text)
             | EgressError::Tls(text)
             | EgressError::Dns(text)
             | EgressError::Connection(text)
-            | EgressError::Other(text) => secret.redact_text(text),
+            | EgressError::Other(text) => secrets::strike(text),
             EgressError::Timeout(_)
             | EgressError::RateLimited(_)
             | EgressError::TooLarge(_)
             | EgressError::Grows(_)
             | EgressError::NoRoom(_) => {}
         }
+        self
     }
 }
 

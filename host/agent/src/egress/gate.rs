@@ -8,7 +8,8 @@
 //!
 //! **Order.** Of the requests that could go, the one of the highest class goes, then of the integration that has been served
 //! least, then the oldest. A request holds its place while it is on the wire and at no other time, so that nobody waits for
-//! what only he himself could free.
+//! what only he himself could free. Of an answer that is read as it comes, a repository's pack, only the head counts: it may
+//! take hours, and nobody is to wait for that.
 //!
 //! **Waiting** ends with the time, with the asked-for end of everything, or with the future. What would wait longer than it
 //! may is told at once until when.

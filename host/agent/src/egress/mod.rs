@@ -1,5 +1,5 @@
 //! The one way out: every request of a guest, and all of git's, passes here once. Policy (`policy`), address check
-//! (`address`, `resolve`), credentials (`secrets`) and limits on answers (`client`) are decided here; nobody else holds
+//! (`address`, `resolve`), credentials (`credentials`, `minted`) and limits on answers (`client`) are decided here; nobody else holds
 //! a client. So is what makes a good client of it: budgets and fair shares (`gate`, `rates`), tries (`tries`), conditional
 //! requests (`revalidate`). A redirect is followed only where the request asks for it, and each hop is judged as a request
 //! of its own (`redirect`).
@@ -16,9 +16,11 @@ mod client;
 #[allow(clippy::disallowed_types)]
 mod clients;
 mod clock;
+mod credentials;
 mod faults;
 mod gate;
 mod ledger;
+mod minted;
 mod pauses;
 mod policy;
 mod rates;
@@ -26,7 +28,6 @@ mod redirect;
 mod resolve;
 mod revalidate;
 mod room;
-mod secrets;
 mod stream;
 mod tries;
 mod unpack;
@@ -37,7 +38,6 @@ pub use ledger::{Account, Denial, Exchange, Lack, Ledger};
 pub use pauses::Pause;
 pub(crate) use redirect::REDIRECTS_MAX;
 pub(crate) use room::{Held, Room, fields_bytes};
-pub(crate) use secrets::forms as secret_forms;
 pub(crate) use stream::{Stream, StreamLimits};
 pub(crate) use tries::RETRIES_MAX;
 
@@ -84,6 +84,23 @@ pub struct Manner {
     pub redirects_max: u32,
     /// Answers are kept and asked for again only if they have changed.
     pub revalidate: bool,
+}
+
+impl Request {
+    /// A request that asks for nothing yet: what the host's own have of all the others' settings.
+    fn blank() -> Request {
+        Request {
+            method: "GET".to_owned(),
+            url: String::new(),
+            headers: Vec::new(),
+            body: None,
+            credential: None,
+            timeout: Duration::ZERO,
+            body_bytes_max: 0,
+            manner: Manner::default(),
+            caller: Caller::default(),
+        }
+    }
 }
 
 impl Default for Manner {

@@ -9,7 +9,6 @@ use reqwest::Response;
 use tokio::runtime::Handle;
 
 use super::client::{Got, Head, Want, classify};
-use super::secrets::InUse;
 use super::unpack::Unpack;
 use super::{Egress, EgressError, Policy, Request};
 
@@ -39,7 +38,6 @@ pub(crate) struct Stream {
     deadline: Instant,
     timeout: Duration,
     received: u64,
-    secret: Option<InUse>,
 }
 
 /// The piece that is being read.
@@ -84,7 +82,7 @@ impl Egress {
         let Got::Head(head) = got else {
             return Err(EgressError::Other("a whole answer came where its head was asked for".to_owned()));
         };
-        let Head { status, headers, answer, unpack, secret } = *head;
+        let Head { status, headers, answer, unpack } = *head;
         Ok(Stream {
             status,
             headers,
@@ -98,7 +96,6 @@ impl Egress {
             deadline,
             timeout,
             received: 0,
-            secret,
         })
     }
 }
@@ -107,13 +104,6 @@ impl Stream {
     /// The value of a header field, if there is one.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Strikes the credential of this exchange out of a text that the server had a part in.
-    pub(crate) fn redact(&self, text: &mut String) {
-        if let Some(secret) = &self.secret {
-            secret.redact_text(text);
-        }
     }
 
     /// Waits for what comes next; nothing at the end.

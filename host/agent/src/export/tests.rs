@@ -162,6 +162,55 @@ fn what_is_not_done_leaves_no_trace() {
     });
 }
 
+/// Whoever waits for a commit may be dropped at any of the places where it waits, as a second interrupt does. Then all of
+/// it is there or nothing is, the store can be opened, and the next export brings what is missing.
+#[test]
+fn a_commit_that_nobody_waits_for_any_more_is_whole_or_not_there() {
+    multi().block_on(async {
+        let batch = records(0..3000, &"y".repeat(100));
+        let (mut whole, mut nothing) = (0, 0);
+        for polls in 0.. {
+            let root = Root::new(Compression::None);
+            let store = root.open();
+            let run = root.run(&store);
+            let session = run.open_root(SessionKind::Model, MODEL).unwrap();
+            run.send(session, &batch).await.unwrap();
+            let mut ended = false;
+            let mut done = Box::pin(run.done(session, Some("c")));
+            let mut count = 0;
+            std::future::poll_fn(|context| {
+                count += 1;
+                if count > polls {
+                    return std::task::Poll::Ready(());
+                }
+                done.as_mut().poll(context).map(|result| ended = result.is_ok())
+            })
+            .await;
+            drop(done);
+            drop(run);
+            // The writer does one thing after the other: once this is done, so is what was dropped.
+            root.deliver(&store).await;
+            drop(store);
+            let store = root.open();
+            root.deliver(&store).await;
+            let there = root.count();
+            assert!(there == 0 || there == 3000, "{there} records after {polls} polls");
+            assert!(!ended || there == 3000, "what was said to be done is there");
+            whole += usize::from(there == 3000 && !ended);
+            nothing += usize::from(there == 0);
+            let (ack, _) = export(&root.run(&store), MODEL, std::slice::from_ref(&batch), Some("c")).await;
+            assert_eq!(ack.accepted, 3000 - there as u32, "after {polls} polls");
+            root.deliver(&store).await;
+            let lines = root.lines();
+            assert!(lines.len() == 3000 && lines.values().all(|n| *n == 1), "after {polls} polls");
+            if ended {
+                break;
+            }
+        }
+        assert!(nothing > 0 && whole > 0, "both were met: {nothing} times nothing, {whole} times all");
+    });
+}
+
 #[test]
 fn a_checkpoint_commits_what_came_before_it() {
     multi().block_on(async {

@@ -3,11 +3,15 @@
 //! `cursor` says how far it got, and `memory` how many are read at a time.
 //! Nothing of a repository is ever run: no hooks, no filters, no submodules, no checkout.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::clone::CloneError;
+use self::transport::Door;
+use self::url::Source;
 use crate::config::Grants;
-use crate::egress::{Egress, Policy};
+use crate::egress::{Caller, Egress, Policy};
 use crate::export::{ExportRun, GitJob, Model};
 
 mod clone;
@@ -71,4 +75,25 @@ pub fn models() -> Vec<Model> {
 /// where its last checkpoint is, without counting a failed try.
 pub fn run_job(ctx: &GitContext, run: &Arc<ExportRun>, job: &GitJob, tokio: &tokio::runtime::Handle) -> RepoOutcome {
     job::work_off(ctx, run, job, tokio)
+}
+
+/// Brings the mirror clone of a repository up to date and does nothing more: what each job does first, for who measures it.
+///
+/// # Errors
+/// The URL is none of a remote repository, it is not granted, or the repository cannot be fetched; a sentence for a person.
+pub fn fetch_mirror(
+    cache: &Path,
+    egress: &Egress,
+    policy: &Policy,
+    tokio: &tokio::runtime::Handle,
+    url: &str,
+) -> Result<PathBuf, String> {
+    let Source::Remote(url) = url::judge(url, &[])? else { return Err("it is a folder of this machine".to_owned()) };
+    let policy = policy.for_repository(&url).map_err(|fault| fault.to_string())?;
+    let door = Arc::new(Door::new(egress.clone(), policy, tokio.clone(), url, None, Caller::default()));
+    match clone::mirror(cache, &door, &HashSet::new(), &|| false) {
+        Ok(mirror) => Ok(mirror.path),
+        Err(CloneError::Failed(why)) => Err(why),
+        Err(CloneError::Stopped) => Err("the run has been asked to end".to_owned()),
+    }
 }

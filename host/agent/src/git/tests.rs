@@ -545,7 +545,12 @@ fn a_private_repository_takes_its_credential_and_faults_are_told() {
     let token = |name: &str, value: &str| {
         let path = fixture.folder.path().join(name);
         std::fs::write(&path, value).expect("there is room for a file");
-        Credential { source: SecretSource::File(path), placement: Placement::Bearer, hosts: vec!["127.0.0.1".into()] }
+        Credential {
+            source: SecretSource::File(path),
+            exchange: None,
+            placement: Placement::Bearer,
+            hosts: vec!["127.0.0.1".into()],
+        }
     };
     client.policy.credentials.insert("good".into(), token("good", "let-me-in\n"));
     client.policy.credentials.insert("bad".into(), token("bad", "hunter-2-hunter"));

@@ -130,7 +130,7 @@ impl Door {
             .map_err(|fault| self.fail(format!("{}: {fault}", self.url)))?;
         self.check_answer(&stream, &expected).map_err(|text| {
             let mut text = format!("{}: {text}", self.url);
-            stream.redact(&mut text);
+            crate::secrets::strike(&mut text);
             self.fail(text)
         })?;
         Ok(stream)

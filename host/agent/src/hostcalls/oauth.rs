@@ -1,23 +1,27 @@
-//! `agent:integration/oauth`: new access tokens for credentials whose values stay in the host. A credential's value is
-//! read from its environment variable or file at each request, so there is nothing here to renew yet; the call says so.
+//! `agent:integration/oauth`: new access tokens for credentials whose values stay in the host. What a token is had for, and
+//! where it is kept, is `egress`'s.
+
+use std::sync::Arc;
 
 use super::Guest;
 use crate::bindings::agent::integration::{oauth, types};
+use crate::egress::{Caller, EgressError};
 
 impl oauth::Host for Guest {
     async fn refresh(&mut self, credential: String) -> wasmtime::Result<Result<(), types::Error>> {
         self.enters("oauth.refresh");
-        let granted =
-            self.door.network.as_ref().is_some_and(|(_, policy)| policy.credentials.contains_key(&credential));
-        Ok(Err(if granted {
-            types::Error::Invalid(format!(
-                "the credential `{credential}` is not an OAuth 2 credential: its value is read anew for each request"
-            ))
-        } else {
-            types::Error::Denied(format!(
-                "the credential `{credential}` is not granted: the manifest must ask for it and the configuration name it \
-                 under `grants.credentials`"
-            ))
+        let Some((egress, policy)) = self.door.network.clone() else {
+            return Ok(Err(types::Error::Denied(
+                "this call may not use the network: nothing is granted to it".to_owned(),
+            )));
+        };
+        let caller = Caller { integration: Arc::clone(&self.door.integration), class: self.door.class };
+        let witness = self.door.witness.clone();
+        let had = Guest::waiting(witness, egress.refresh(&policy, caller, &credential)).await;
+        Ok(had.map_err(|fault| match fault {
+            EgressError::Denied(why) => types::Error::Denied(why),
+            EgressError::Invalid(why) => types::Error::Invalid(why),
+            other => types::Error::Unavailable(other.to_string()),
         }))
     }
 }

@@ -11,6 +11,7 @@ use crate::bindings::agent::integration::{session, types};
 use crate::config::Limits;
 use crate::cut;
 use crate::export::{ExportRun, SessionId, SessionKind};
+use crate::secrets::strike_text;
 
 /// Bytes of a batch.
 const BATCH_BYTES_MAX: usize = 16 << 20;
@@ -79,6 +80,7 @@ impl Guest {
         name: &str,
         object: (&str, &str),
     ) -> Result<Handle, types::Error> {
+        let (name, object) = (&*strike_text(name), (&*strike_text(object.0), &*strike_text(object.1)));
         length("the name", name, 1..=NAME_BYTES_MAX)?;
         length("the object's id", object.0, 1..=NAME_BYTES_MAX)?;
         length("the object's name", object.1, 0..=NAME_BYTES_MAX)?;
@@ -247,6 +249,7 @@ impl session::HostSession for Guest {
     ) -> wasmtime::Result<Result<(), types::Error>> {
         self.enters("session.checkpoint");
         let (run, id) = self.session(&handle)?;
+        let last_processed = strike_text(&last_processed);
         if let Err(error) = length("the cursor", &last_processed, 0..=CURSOR_BYTES_MAX) {
             return Ok(Err(error));
         }
@@ -261,6 +264,7 @@ impl session::HostSession for Guest {
     ) -> wasmtime::Result<Result<String, types::Error>> {
         self.enters("session.done");
         let (run, id) = self.take_session(handle)?;
+        let last_processed = last_processed.as_deref().map(strike_text);
         let repeatable = self.door.witness.as_ref().is_some_and(|witness| witness.is_repeatable());
         let work = async {
             if let Err(error) =
@@ -294,7 +298,7 @@ impl session::HostSession for Guest {
     async fn skip(&mut self, handle: Handle, why: String) -> wasmtime::Result<()> {
         self.enters("session.skip");
         let (run, id) = self.take_session(handle)?;
-        run.skip(id, cut(&why, WHY_BYTES_MAX));
+        run.skip(id, cut(&strike_text(&why), WHY_BYTES_MAX));
         Ok(())
     }
 

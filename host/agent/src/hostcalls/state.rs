@@ -33,6 +33,7 @@ impl state::Host for Guest {
         self.enters("state.set");
         let set = || {
             let run = Arc::clone(self.run()?);
+            let value = crate::secrets::strike_text(&value);
             length("the key", &key, 1..=KEY_BYTES_MAX)?;
             length("the value", &value, 0..=VALUE_BYTES_MAX)?;
             if let Some(secs) = expires_secs.filter(|secs| !(1..=EXPIRES_SECS_MAX).contains(secs)) {

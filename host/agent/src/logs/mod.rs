@@ -19,6 +19,8 @@ use line::{Line, Source};
 
 pub use line::{escape, escape_json};
 
+use crate::secrets::{strike_bytes, struck};
+
 /// How to log.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
@@ -221,6 +223,8 @@ impl Shared {
         if line.level > self.level {
             return;
         }
+        let struck = Struck::of(line);
+        let line = &struck.as_ref().map_or(Line { ..*line }, |struck| struck.line(line));
         let now = time::OffsetDateTime::now_utc();
         if self.stderr_level.is_some_and(|level| line.level <= level) {
             let text = if self.json { line.json(now) } else { line.text(now, self.colour) };
@@ -255,6 +259,28 @@ impl Shared {
                 self.show(&if self.json { line.json(now) } else { line.text(now, self.colour) });
             }
         }
+    }
+}
+
+/// What a line says, without the secrets that were in it.
+struct Struck {
+    message: String,
+    fields: Vec<(String, String)>,
+}
+
+impl Struck {
+    /// None where there are none: nearly always.
+    fn of(line: &Line<'_>) -> Option<Struck> {
+        let holds = |text: &str| strike_bytes(text.as_bytes()).is_some();
+        let any = holds(line.message) || line.fields.iter().any(|(name, value)| holds(name) || holds(value));
+        any.then(|| Struck {
+            message: struck(line.message),
+            fields: line.fields.iter().map(|(name, value)| (struck(name), struck(value))).collect(),
+        })
+    }
+
+    fn line<'a>(&'a self, of: &Line<'a>) -> Line<'a> {
+        Line { message: &self.message, fields: &self.fields, ..*of }
     }
 }
 
@@ -350,6 +376,24 @@ mod tests {
         logs.open_files(dir.path());
         logs.flush();
         assert!(std::fs::read_to_string(dir.path().join("export.log")).unwrap().contains("early"));
+    }
+
+    #[test]
+    fn a_secret_is_in_no_line_whoever_speaks() {
+        let _held = crate::secrets::Secret::new("logged-canary-1".to_owned());
+        for json in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let (logs, seen) = logs(dir.path(), json);
+            let fields = [("k".to_owned(), "x6c6f676765642d63616e6172792d31".to_owned())];
+            logs.guest("mock", Level::Error, "it is logged-canary-1", &fields);
+            agent(&logs, Level::Error, "the server said LOGGED-CANARY-1", &fields);
+            logs.flush();
+            let files = std::fs::read_to_string(dir.path().join("export.log")).unwrap()
+                + &std::fs::read_to_string(dir.path().join("integrations/mock.log")).unwrap();
+            let all = format!("{:?}{files}", lock(&seen)).to_lowercase();
+            assert!(!all.contains("canary") && !all.contains("6c6f67676564"), "{all}");
+            assert_eq!(all.matches("[redacted]").count(), 8, "{all}");
+        }
     }
 
     #[test]

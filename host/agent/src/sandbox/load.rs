@@ -53,6 +53,12 @@ pub enum LoadError {
     Missing { path: PathBuf },
     #[error("{} cannot be read", .path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
+    #[error(
+        "{} is not the file that was pinned: its SHA-256 is {found}, and `sha256` of this integration says {pinned}; see what it \
+         asks for (`agent inspect {}`), and write the new one there if it is to run",
+        .path.display(), .path.display()
+    )]
+    Changed { path: PathBuf, pinned: String, found: String },
     #[error("{} is empty; build it again", .path.display())]
     Empty { path: PathBuf },
     #[error("{} is not WebAssembly: it begins with {}; give the .wasm file of a component", .path.display(), .begins)]

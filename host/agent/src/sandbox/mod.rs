@@ -211,9 +211,19 @@ impl Sandbox {
     /// Loads a component. Blocking: a warm cache makes it a millisecond, a cold one compiles, which takes seconds for large
     /// components and ends at the latest when `Options::compile` or the shutdown says so.
     pub fn load(&self, path: &Path) -> Result<Loaded, LoadError> {
+        self.load_pinned(path, None)
+    }
+
+    /// The same for a file that must be the one with this SHA-256, in hexadecimal. Another one is refused before anything of
+    /// it is compiled.
+    pub fn load_pinned(&self, path: &Path, pinned: Option<&str>) -> Result<Loaded, LoadError> {
         let bytes = load::read(path)?;
-        load::judge(path, &bytes)?;
         let digest = load::digest(&bytes);
+        if let Some(pinned) = pinned.filter(|pinned| **pinned != *digest) {
+            let (path, pinned) = (path.to_owned(), pinned.to_owned());
+            return Err(LoadError::Changed { path, pinned, found: digest });
+        }
+        load::judge(path, &bytes)?;
         let slot = self.shared.slot(&digest);
         let mut loaded = lock(&slot);
         if let Some(component) = loaded.upgrade() {

@@ -1,0 +1,430 @@
+//! What an operator agreed to when an integration was added: its file, by digest, and what it asks for. Kept in the root, a file
+//! for each integration; what it asks for now is compared here with what was agreed to then. Who asks the operator is `app`.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::grants::{Granted, how_much};
+use super::manifest::{AskedCredential, AskedPlace, AskedRule, Asks, Manifest};
+use crate::config::NetworkRule;
+use crate::sandbox::{Anatomy, Link};
+
+/// The version of the form in which consents are kept.
+const VERSION: u32 = 1;
+/// Bytes of one consent: a manifest's worth.
+const CONSENT_BYTES_MAX: u64 = 4 << 20;
+/// Consents in one root, as integrations in one configuration.
+const CONSENTS_MAX: usize = 1_000;
+
+/// What an operator agreed to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consent {
+    /// The form of this document.
+    pub version: u32,
+    /// The name of the integration in agent.yaml.
+    pub name: String,
+    /// The file that was looked at.
+    pub component: PathBuf,
+    /// Its SHA-256, hexadecimal. Another file is not run under this name.
+    pub digest: String,
+    /// The integration's own name and version.
+    pub integration: String,
+    pub integration_version: String,
+    pub wants: Wants,
+    /// What of the network is granted by this.
+    pub network: Network,
+    /// RFC 3339.
+    pub agreed_at: String,
+}
+
+/// What a component wants of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Wants {
+    /// The interfaces that it imports and that give it something, without their versions.
+    pub imports: Vec<String>,
+    pub asks: Asks,
+}
+
+/// What of the network an operator grants when agreeing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// All that was asked for, filled in with the configuration.
+    Asked,
+    /// Only these rules, and of them what is asked for.
+    Only(Vec<String>),
+}
+
+/// What a component wants beside what was agreed to, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Difference {
+    /// What is new. Where there is any, consent is needed.
+    pub more: Vec<String>,
+    /// What is wanted no longer.
+    pub less: Vec<String>,
+}
+
+/// Why an integration is not run as it was agreed to, or why that cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConsentError {
+    #[error(
+        "{} is not the file that was agreed to as `{name}` (sha256 {} then, {} now): see what changed with `agent integrations diff {name}`, and agree with `agent integrations add FILE --name {name}`, or put the old file back", file.display(), &.agreed[..12.min(.agreed.len())], &.found[..12.min(.found.len())]
+    )]
+    Changed { name: String, file: PathBuf, agreed: String, found: String },
+    #[error("what was agreed to cannot be read or written: {}: {why}", path.display())]
+    Unreadable { path: PathBuf, why: String },
+}
+
+impl Wants {
+    /// What a file and its manifest want.
+    #[must_use]
+    pub fn of(anatomy: &Anatomy, manifest: &Manifest) -> Wants {
+        let gives = anatomy.imports.iter().filter(|import| import.link == Link::Offered);
+        let mut imports: Vec<String> = gives.map(|import| interface(&import.name).to_owned()).collect();
+        imports.sort();
+        imports.dedup();
+        Wants { imports, asks: manifest.asks.clone() }
+    }
+
+    /// Each thing in words.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let mut words: Vec<String> = self.asks.network.iter().map(rule_words).collect();
+        words.extend(self.asks.credentials.iter().map(credential_words));
+        if self.asks.git {
+            words.push(GIT.to_owned());
+        }
+        words.extend(self.imports.iter().filter_map(|name| import_words(name)));
+        words
+    }
+
+    /// What this wants beside what was agreed to.
+    #[must_use]
+    pub fn beside(&self, agreed: &Wants) -> Difference {
+        Difference { more: self.beyond(agreed), less: agreed.beyond(self) }
+    }
+
+    /// What of this is not within the other, in words.
+    fn beyond(&self, other: &Wants) -> Vec<String> {
+        let known: Vec<NetworkRule> = other.asks.network.iter().map(comparable).collect();
+        let rules = self.asks.network.iter().filter(|rule| how_much(&comparable(rule), &known) != Granted::Whole);
+        let mut words: Vec<String> = rules.map(rule_words).collect();
+        // What it is called and where it goes count; how it is described does not.
+        let same = |a: &AskedCredential, b: &AskedCredential| {
+            (&a.name, &a.setting, &a.place) == (&b.name, &b.setting, &b.place)
+        };
+        let unknown = |asked: &&AskedCredential| !other.asks.credentials.iter().any(|known| same(asked, known));
+        words.extend(self.asks.credentials.iter().filter(unknown).map(credential_words));
+        if self.asks.git && !other.asks.git {
+            words.push(GIT.to_owned());
+        }
+        let new = self.imports.iter().filter(|name| !other.imports.contains(name));
+        words.extend(new.filter_map(|name| import_words(name)));
+        words
+    }
+}
+
+const GIT: &str = "git repositories, which the host reads and exports for it";
+
+/// An import without its version.
+fn interface(name: &str) -> &str {
+    name.split('@').next().unwrap_or(name)
+}
+
+/// What an interface lets a component do, where that is more than being there.
+fn import_words(interface: &str) -> Option<String> {
+    let words = match interface {
+        "agent:integration/http" | "wasi:http/outgoing-handler" => {
+            "send requests, within the rules above and no others"
+        }
+        "agent:integration/session" => "export records",
+        "agent:integration/git" => "have repositories exported, if that is asked for above",
+        "agent:integration/state" => "keep small values from one run to the next",
+        "agent:integration/oauth" => "have its access tokens renewed; it never sees them",
+        "agent:integration/control" => "say that it pauses, and ask for the URL of its webhooks",
+        "agent:integration/log" => "write lines into the log",
+        _ => return None,
+    };
+    Some(format!("{words} ({interface})"))
+}
+
+fn rule_words(rule: &AskedRule) -> String {
+    let methods = match rule.methods.as_slice() {
+        [] => "requests of every kind".to_owned(),
+        methods if methods.iter().all(|method| method == "GET" || method == "HEAD") => {
+            format!("reading ({})", methods.join(", "))
+        }
+        methods => format!("requests ({})", methods.join(", ")),
+    };
+    let server = match rule.host.strip_prefix("{config:").and_then(|rest| rest.strip_suffix('}')) {
+        Some(pointer) => format!("the servers that its setting {pointer} names"),
+        None => {
+            let port = rule.port.map(|port| format!(":{port}")).unwrap_or_default();
+            format!("{}://{}{port}", rule.scheme.as_deref().unwrap_or("https"), rule.host)
+        }
+    };
+    let below = if rule.path == "/" { String::new() } else { format!(", below {}", rule.path) };
+    format!("{methods} at {server}{below}")
+}
+
+fn credential_words(asked: &AskedCredential) -> String {
+    let place = match &asked.place {
+        None | Some(AskedPlace::Bearer(_)) => "as a bearer token".to_owned(),
+        Some(AskedPlace::Basic { .. }) => "as a password".to_owned(),
+        Some(AskedPlace::Header { name, .. }) => format!("in the header {name}"),
+        Some(AskedPlace::Query { name }) => format!("in the query, as {name}"),
+    };
+    let from =
+        asked.setting.as_ref().map(|setting| format!(", from its setting {setting}, {place}")).unwrap_or_default();
+    let description = if asked.description.is_empty() { String::new() } else { format!(": {}", asked.description) };
+    format!("the credential `{}`{from}, put in by the host{description}", asked.name)
+}
+
+/// A rule in the form in which rules are compared; a server that a setting names is compared by the setting.
+fn comparable(rule: &AskedRule) -> NetworkRule {
+    let scheme = rule.scheme.clone().unwrap_or_else(|| "https".to_owned());
+    let port = rule.port.unwrap_or(if scheme == "http" { 80 } else { 443 });
+    NetworkRule { scheme, host: rule.host.clone(), port, methods: rule.methods.clone(), path: rule.path.clone() }
+}
+
+/// The folder of the consents of a root.
+#[must_use]
+pub fn folder(root: &Path) -> PathBuf {
+    root.join("integrations")
+}
+
+fn file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.json"))
+}
+
+fn unreadable(path: &Path, why: impl ToString) -> ConsentError {
+    ConsentError::Unreadable { path: path.to_owned(), why: why.to_string() }
+}
+
+impl Consent {
+    /// A new one, of now.
+    #[must_use]
+    pub fn new(
+        name: &str,
+        component: &Path,
+        digest: &str,
+        manifest: &Manifest,
+        wants: Wants,
+        network: Network,
+    ) -> Consent {
+        let now = time::OffsetDateTime::now_utc();
+        let now = now.replace_nanosecond(0).unwrap_or(now);
+        Consent {
+            version: VERSION,
+            name: name.to_owned(),
+            component: component.to_owned(),
+            digest: digest.to_owned(),
+            integration: manifest.name.clone(),
+            integration_version: manifest.version.clone(),
+            wants,
+            network,
+            agreed_at: now.format(&time::format_description::well_known::Rfc3339).unwrap_or_default(),
+        }
+    }
+
+    /// The rules that are granted by it; `asked` is what the manifest asks for, filled in.
+    pub(super) fn rules(&self, asked: &[NetworkRule]) -> Vec<NetworkRule> {
+        match &self.network {
+            Network::Asked => asked.to_vec(),
+            // They were judged when they were agreed to; one that is none any more grants nothing.
+            Network::Only(rules) => rules.iter().filter_map(|rule| NetworkRule::parse(rule).ok()).collect(),
+        }
+    }
+
+    /// The consent of this name, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none: then nobody knows what was agreed to, and nothing is run.
+    pub fn read(folder: &Path, name: &str) -> Result<Option<Consent>, ConsentError> {
+        let path = file(folder, name);
+        let mut text = String::new();
+        match File::open(&path).and_then(|file| file.take(CONSENT_BYTES_MAX).read_to_string(&mut text)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(&path, error)),
+        }
+        let consent: Consent = serde_json::from_str(&text).map_err(|error| unreadable(&path, error))?;
+        if consent.version != VERSION || consent.name != name {
+            return Err(unreadable(
+                &path,
+                "it is of another version, or of another integration; add the integration again",
+            ));
+        }
+        Ok(Some(consent))
+    }
+
+    /// All consents, by name.
+    ///
+    /// # Errors
+    /// The folder or one of them cannot be read.
+    pub fn all(folder: &Path) -> Result<Vec<Consent>, ConsentError> {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unreadable(folder, error)),
+        };
+        let name = |entry: std::fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".json").map(str::to_owned);
+        let mut names: Vec<String> = entries.filter_map(|entry| name(entry.ok()?)).take(CONSENTS_MAX).collect();
+        names.sort();
+        names.iter().filter_map(|name| Consent::read(folder, name).transpose()).collect()
+    }
+
+    /// Keeps it, in the place of what was there, synced.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), ConsentError> {
+        let (path, new) = (file(folder, &self.name), folder.join(format!(".{}.new", self.name)));
+        let text = serde_json::to_string_pretty(self).map_err(|error| unreadable(&path, error))?;
+        let put = || {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&new, &path)?;
+            File::open(folder)?.sync_all()
+        };
+        put().map_err(|error| unreadable(&path, error))
+    }
+
+    /// Takes it back. Says whether there was one.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove(folder: &Path, name: &str) -> Result<bool, ConsentError> {
+        let path = file(folder, name);
+        match std::fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(unreadable(&path, error)),
+        }
+    }
+}
+
+/// Whether a file may be run under a name: where something was agreed to, it is that file.
+///
+/// # Errors
+/// It is another, or what was agreed to cannot be read.
+pub(super) fn check(
+    folder: &Path,
+    name: &str,
+    component: &Path,
+    digest: &str,
+) -> Result<Option<Consent>, ConsentError> {
+    let Some(consent) = Consent::read(folder, name)? else { return Ok(None) };
+    if consent.digest == digest {
+        return Ok(Some(consent));
+    }
+    Err(ConsentError::Changed {
+        name: name.to_owned(),
+        file: component.to_owned(),
+        agreed: consent.digest,
+        found: digest.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn wants(asks: Value, imports: &[&str]) -> Wants {
+        let asks = serde_json::from_value(asks).expect("asks");
+        Wants { imports: imports.iter().map(|name| (*name).to_owned()).collect(), asks }
+    }
+
+    #[test]
+    fn what_is_new_is_told_and_what_is_covered_is_not() {
+        let agreed = wants(
+            json!({
+                "network": [{"host": "*.example.com", "methods": ["GET"]}, {"host": "{config:/url}"}],
+                "credentials": [{"name": "token", "description": "old words"}],
+            }),
+            &["agent:integration/http", "agent:integration/session"],
+        );
+        let same = wants(
+            json!({
+                "network": [{"host": "api.example.com", "methods": ["GET"], "path": "/v1"}, {"host": "{config:/url}", "methods": ["POST"]}],
+                "credentials": [{"name": "token", "description": "new words"}],
+            }),
+            &["agent:integration/http"],
+        );
+        let difference = same.beside(&agreed);
+        assert_eq!(difference.more, Vec::<String>::new());
+        assert_eq!(difference.less.len(), 3, "{difference:?}");
+        for (asks, import, said) in [
+            (
+                json!({"network": [{"host": "api.example.com", "methods": ["GET", "DELETE"]}]}),
+                "",
+                "(GET, DELETE) at https://api.example.com",
+            ),
+            (json!({"network": [{"host": "evil.test"}]}), "", "requests of every kind at https://evil.test"),
+            (
+                json!({"network": [{"host": "{config:/other}", "methods": ["GET"]}]}),
+                "",
+                "reading (GET) at the servers that its setting /other names",
+            ),
+            (
+                json!({"network": [{"host": "api.example.com", "scheme": "http", "methods": ["GET"]}]}),
+                "",
+                "http://api.example.com",
+            ),
+            (
+                json!({"credentials": [{"name": "admin", "description": "all"}]}),
+                "",
+                "the credential `admin`, put in by the host: all",
+            ),
+            (
+                json!({"credentials": [{"name": "token", "setting": "/key", "place": {"query": {"name": "k"}}}]}),
+                "",
+                "in the query, as k",
+            ),
+            (json!({"git": true}), "", "git repositories"),
+            (json!({}), "agent:integration/state", "keep small values"),
+        ] {
+            let imports: Vec<&str> = Some(import).filter(|name| !name.is_empty()).into_iter().collect();
+            let more = wants(asks, &imports).beside(&agreed).more;
+            assert!(more.len() == 1 && more[0].contains(said), "{said}: {more:?}");
+        }
+    }
+
+    #[test]
+    fn an_import_that_gives_nothing_is_no_news() {
+        let inert = wants(json!({}), &["wasi:clocks/wall-clock", "wasi:io/poll"]);
+        assert_eq!(inert.beside(&Wants::default()), Difference::default());
+        assert!(inert.words().is_empty());
+    }
+
+    #[test]
+    fn a_consent_is_kept_and_holds_a_file_to_its_digest() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = folder(root.path());
+        let manifest =
+            json!({"schema": 1, "name": "m", "version": "1.2.3", "ref_type": "m", "config": {"type": "object"}});
+        let manifest = Manifest::parse(&manifest.to_string()).expect("a manifest");
+        assert_eq!(check(&folder, "a", Path::new("a.wasm"), "d1"), Ok(None));
+        let rules = vec!["https://api.example.com GET".to_owned()];
+        let consent = Consent::new("a", Path::new("/a.wasm"), "d1", &manifest, Wants::default(), Network::Only(rules));
+        consent.write(&folder).expect("it is kept");
+        assert_eq!(check(&folder, "a", Path::new("a.wasm"), "d1"), Ok(Some(consent.clone())));
+        let changed = check(&folder, "a", Path::new("a.wasm"), "d2").expect_err("another file").to_string();
+        assert!(changed.contains("`agent integrations diff a`") && changed.contains("d2 now"), "{changed}");
+        assert_eq!(consent.rules(&[])[0].to_string(), "https://api.example.com GET");
+        assert_eq!(Consent::all(&folder).expect("one").len(), 1);
+        // What cannot be read is not taken for nothing.
+        std::fs::write(file(&folder, "a"), "{").expect("it can be written");
+        assert!(matches!(check(&folder, "a", Path::new("a.wasm"), "d1"), Err(ConsentError::Unreadable { .. })));
+        assert_eq!(Consent::remove(&folder, "a"), Ok(true));
+        assert_eq!(Consent::remove(&folder, "a"), Ok(false));
+    }
+}

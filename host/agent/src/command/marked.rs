@@ -1,0 +1,252 @@
+//! Settings that a manifest's schema marks as secrets (`writeOnly`): taken out of a configuration before anybody sees it, a
+//! placeholder standing where each stood. What becomes of them is `policy`'s; where their values come from is `crate::secrets`'.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::schema::Fault;
+use crate::config::{SecretSource, marked_source};
+use crate::secrets::Secret;
+
+/// What a placeholder begins with; the JSON Pointer of the setting follows.
+const PLACEHOLDER: &str = "secret:";
+/// Values one within the other, of a configuration. Real ones have a few.
+const LEVELS_MAX: usize = 64;
+/// Schemas looked at for one configuration, or for one setting of a manifest. Real ones have hundreds; a malicious one has as
+/// many as it likes, for each value.
+const STEPS_MAX: usize = 1_000_000;
+
+/// A secret that was taken out.
+#[derive(Debug, Clone)]
+pub(super) struct Marked {
+    /// A JSON Pointer.
+    pub pointer: String,
+    pub source: SecretSource,
+}
+
+/// Takes the marked secrets out of the configuration of the integration `name`. What is left may be handed to the guest.
+///
+/// # Errors
+/// A secret that is neither a text nor says where it is; the place and what to write, and never a value.
+pub(super) fn take(schema: &Value, name: &str, config: &mut Value) -> Result<Vec<Marked>, Vec<Fault>> {
+    let mut taking =
+        Taking { looking: Looking { root: schema, left: STEPS_MAX }, name, found: Vec::new(), faults: Vec::new() };
+    let top = taking.looking.all(vec![schema]);
+    taking.walk(config, &top, &mut String::new(), LEVELS_MAX);
+    if taking.looking.left == 0 {
+        taking
+            .faults
+            .push(Fault::new("", "the schema of the configuration has too many parts to tell what in it is a secret"));
+    }
+    if taking.faults.is_empty() { Ok(taking.found) } else { Err(taking.faults) }
+}
+
+/// Follows a schema to the schemas that judge one value.
+struct Looking<'a> {
+    root: &'a Value,
+    left: usize,
+}
+
+impl<'a> Looking<'a> {
+    /// Schemas with those that judge the same value: behind references, in lists of alternatives, in branches. Each once.
+    fn all(&mut self, mut open: Vec<&'a Value>) -> Vec<&'a Value> {
+        let mut seen: HashSet<*const Value> = HashSet::new();
+        let mut found = Vec::new();
+        while let Some(schema) = open.pop() {
+            if self.left == 0 {
+                return found;
+            }
+            if !seen.insert(std::ptr::from_ref(schema)) {
+                continue;
+            }
+            self.left -= 1;
+            let target = schema.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#'));
+            open.extend(target.and_then(|pointer| self.root.pointer(pointer)));
+            let lists = ["allOf", "anyOf", "oneOf"].into_iter().filter_map(|name| schema.get(name)?.as_array());
+            open.extend(lists.flatten());
+            open.extend(["if", "then", "else"].into_iter().filter_map(|name| schema.get(name)));
+            found.push(schema);
+        }
+        found
+    }
+
+    /// The schemas of a member or an item of what these judge.
+    fn below(&mut self, schemas: &[&'a Value], name: &str) -> Vec<&'a Value> {
+        let below = schemas.iter().flat_map(|schema| below(schema, name)).collect();
+        self.all(below)
+    }
+}
+
+struct Taking<'a> {
+    looking: Looking<'a>,
+    name: &'a str,
+    found: Vec<Marked>,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Taking<'a> {
+    fn walk(&mut self, value: &mut Value, schemas: &[&'a Value], pointer: &mut String, levels: usize) {
+        if schemas.iter().any(|schema| is_write_only(schema)) {
+            return self.take(value, pointer);
+        }
+        if levels == 0 {
+            return;
+        }
+        let before = pointer.len();
+        match value {
+            Value::Object(members) => {
+                for (name, member) in members {
+                    pointer.push('/');
+                    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                    let below = self.looking.below(schemas, name);
+                    self.walk(member, &below, pointer, levels - 1);
+                    pointer.truncate(before);
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    pointer.push_str(&format!("/{index}"));
+                    let below = self.looking.below(schemas, &index.to_string());
+                    self.walk(item, &below, pointer, levels - 1);
+                    pointer.truncate(before);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, value: &mut Value, pointer: &str) {
+        // What is left out is no secret; whether it may be is the schema's to say.
+        if value.is_null() {
+            return;
+        }
+        let place = format!("`config{}` of `{}`", pointer.replace('/', "."), self.name);
+        match marked_source(value, &place) {
+            Ok(source) => {
+                if let SecretSource::Written { value, .. } = &source {
+                    // Known from now on, whether it is ever used or not.
+                    drop(Secret::new(value.reveal().to_owned()));
+                }
+                self.found.push(Marked { pointer: pointer.to_owned(), source });
+            }
+            Err(why) => self.faults.push(Fault::new(pointer, why)),
+        }
+        *value = Value::from(format!("{PLACEHOLDER}{pointer}"));
+    }
+}
+
+fn is_write_only(schema: &Value) -> bool {
+    schema.get("writeOnly") == Some(&Value::Bool(true))
+}
+
+/// The schemas that may judge a member or an item of what this one judges: rather one too many, since what is taken for a secret
+/// is only kept from the guest.
+fn below<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
+    let member = schema.get("properties").and_then(|properties| properties.get(name));
+    let patterns = schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|map| map.values());
+    let index = name.parse::<usize>().ok();
+    let item = index
+        .and_then(|index| schema.get("prefixItems").and_then(|items| items.get(index)).or_else(|| schema.get("items")));
+    let others = ["additionalProperties", "unevaluatedProperties"].into_iter().filter_map(|key| schema.get(key));
+    let others = others.filter(|_| member.is_none());
+    member.into_iter().chain(patterns).chain(item).chain(others).filter(|schema| schema.is_object()).collect()
+}
+
+/// Whether the schema marks the setting that a JSON Pointer names; `*` stands for each item of a list.
+pub(super) fn is_marked(schema: &Value, pointer: &str) -> bool {
+    let mut looking = Looking { root: schema, left: STEPS_MAX };
+    let mut here = looking.all(vec![schema]);
+    for segment in pointer.split('/').skip(1) {
+        let name = segment.replace("~1", "/").replace("~0", "~");
+        let name = if name == "*" { "0" } else { &name };
+        here = looking.below(&here, name);
+    }
+    here.iter().any(|schema| is_write_only(schema))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "properties": {
+                "url": {"type": "string"},
+                "token": {"type": "string", "writeOnly": true},
+                "servers": {"type": "array", "items": {"$ref": "#/$defs/server"}},
+                "auth": {"oneOf": [{"properties": {"password": {"writeOnly": true}}}, {"type": "null"}]},
+            },
+            "additionalProperties": {"properties": {"key": {"writeOnly": true}}},
+            "$defs": {"server": {"properties": {"name": {}, "pass/word": {"type": "string", "writeOnly": true}}}},
+        })
+    }
+
+    #[test]
+    fn what_is_marked_is_taken_out_wherever_it_stands() {
+        let mut config = json!({
+            "url": "https://a.test",
+            "token": "marked-canary-1",
+            "servers": [{"name": "a", "pass/word": {"env": "A"}}, {"name": "b", "pass/word": "marked-canary-2"}],
+            "auth": {"password": "marked-canary-3"},
+            "more": {"key": "marked-canary-4"},
+        });
+        let taken = take(&schema(), "a", &mut config).expect("sources");
+        assert_eq!(
+            config,
+            json!({
+                "url": "https://a.test",
+                "token": "secret:/token",
+                "servers": [{"name": "a", "pass/word": "secret:/servers/0/pass~1word"}, {"name": "b", "pass/word": "secret:/servers/1/pass~1word"}],
+                "auth": {"password": "secret:/auth/password"},
+                "more": {"key": "secret:/more/key"},
+            })
+        );
+        let mut pointers: Vec<&str> = taken.iter().map(|marked| marked.pointer.as_str()).collect();
+        pointers.sort_unstable();
+        assert_eq!(
+            pointers,
+            ["/auth/password", "/more/key", "/servers/0/pass~1word", "/servers/1/pass~1word", "/token"]
+        );
+        assert!(!format!("{taken:?}{config}").contains("canary"));
+        // From now on it is known, used or not.
+        assert_eq!(crate::secrets::struck("marked-canary-4"), "[redacted]");
+    }
+
+    #[test]
+    fn what_is_no_source_is_a_fault_that_repeats_nothing() {
+        let mut config = json!({"token": {"file": "marked-canary/relative"}, "auth": {"password": 12345678}});
+        let faults = take(&schema(), "a", &mut config).expect_err("two faults");
+        let places: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(places, ["/token", "/auth/password"]);
+        assert!(!format!("{faults:?}{config}").contains("canary") && !format!("{faults:?}").contains("1234"));
+        assert!(take(&schema(), "a", &mut json!({"token": null})).expect("nothing is no fault").is_empty());
+    }
+
+    #[test]
+    fn whether_a_setting_is_marked() {
+        for (pointer, expected) in [
+            ("/token", true),
+            ("/url", false),
+            ("/servers/*/pass~1word", true),
+            ("/servers/*/name", false),
+            ("/auth/password", true),
+            ("", false),
+        ] {
+            assert_eq!(is_marked(&schema(), pointer), expected, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn a_schema_that_goes_round_in_circles_ends() {
+        let round = json!({"$ref": "#", "properties": {"a": {"$ref": "#"}}, "anyOf": [{"$ref": "#"}, {"$ref": "#"}]});
+        let mut config = json!({});
+        for _ in 0..200 {
+            config = json!({"a": config});
+        }
+        assert!(take(&round, "a", &mut config).expect("nothing is marked").is_empty());
+    }
+}

@@ -1,0 +1,124 @@
+//! Whom the door trusts: servers whose certificates the operator's files vouch for, by the name that was asked for, and no
+//! others. Certificates are made by `openssl`; where there is none these tests are skipped by name.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::*;
+
+/// A company's certificate authority in a folder, and a server's certificate by it, for this name.
+struct Company {
+    folder: tempfile::TempDir,
+}
+
+impl Company {
+    /// None where certificates cannot be made.
+    fn new(test: &str, server: &str) -> Option<Company> {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let script = format!(
+            "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=company -keyout ca.key -out ca.pem
+             openssl req -newkey rsa:2048 -nodes -subj /CN=server -keyout server.key -out server.csr
+             printf 'subjectAltName=%s\\n' '{server}' > names
+             openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem"
+        );
+        let made = Command::new("sh").args(["-ec", &script]).current_dir(folder.path()).output();
+        if made.is_ok_and(|output| output.status.success()) {
+            return Some(Company { folder });
+        }
+        eprintln!("skipped: {test} (there is no openssl)");
+        None
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A server that answers every connection with "ok", over TLS.
+    fn serve(&self) -> u16 {
+        let chain = vec![CertificateDer::from_pem_file(self.file("server.pem")).expect("it was made")];
+        let key = PrivateKeyDer::from_pem_file(self.file("server.key")).expect("it was made");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key))
+            .expect("it is a certificate with its key");
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
+        let port = listener.local_addr().expect("it is bound").port();
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let mut tls = rustls::ServerConnection::new(config.clone()).expect("it is a server's configuration");
+                let mut tls = rustls::Stream::new(&mut tls, &mut stream);
+                // One that does not trust us goes away.
+                let _ = tls.read(&mut [0; 4096]);
+                let _ = tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+                tls.conn.send_close_notify();
+                let _ = tls.flush();
+            }
+        });
+        port
+    }
+}
+
+fn trusting(files: &[&Path]) -> Result<Egress, String> {
+    let ca_files = files.iter().map(|file| (*file).to_owned()).collect();
+    Egress::open(&EgressSettings { ca_files, ..EgressSettings::default() }, &Shutdown::default())
+}
+
+fn asked(egress: &Egress, port: u16) -> Result<Response, EgressError> {
+    let mut policy = policy("127.0.0.1", port);
+    for rule in policy.asked.iter_mut().chain(&mut policy.granted) {
+        rule.scheme = "https".to_owned();
+    }
+    send(egress, &policy, get(&format!("https://127.0.0.1:{port}/")))
+}
+
+#[test]
+fn a_companys_own_certificates_are_trusted_where_the_operator_says_so() {
+    let Some(company) =
+        Company::new("a_companys_own_certificates_are_trusted_where_the_operator_says_so", "IP:127.0.0.1")
+    else {
+        return;
+    };
+    let port = company.serve();
+    let refused = asked(&Egress::new(), port);
+    assert!(matches!(refused, Err(EgressError::Tls(_))), "{refused:?}");
+    let trusting = trusting(&[&company.file("ca.pem")]).expect("it is a file of certificates");
+    assert_eq!(asked(&trusting, port).expect("the company vouches for it").body, b"ok");
+}
+
+#[test]
+fn a_certificate_is_for_the_name_that_was_asked_for() {
+    let Some(company) = Company::new("a_certificate_is_for_the_name_that_was_asked_for", "DNS:elsewhere.example")
+    else {
+        return;
+    };
+    let trusting = trusting(&[&company.file("ca.pem")]).expect("it is a file of certificates");
+    let refused = asked(&trusting, company.serve());
+    assert!(matches!(refused, Err(EgressError::Tls(_))), "{refused:?}");
+}
+
+#[test]
+fn a_file_without_certificates_is_told_by_its_name() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    for (name, bytes, said) in [
+        ("empty.pem", &b""[..], "no certificate in it"),
+        ("text.pem", b"hello\n", "no certificate in it"),
+        (
+            "broken.pem",
+            b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+            "not a file of PEM certificates",
+        ),
+        ("large.pem", &vec![b'\n'; (1 << 20) + 1], "at most 1048576"),
+    ] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, bytes).expect("there is room for a file");
+        let Err(why) = trusting(&[&file]) else { panic!("{name} is taken") };
+        assert!(why.contains(name) && why.contains(said), "{why}");
+    }
+    assert!(trusting(&[&folder.path().join("none.pem")]).is_err());
+}
