@@ -161,9 +161,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Cassette, CassetteError> {
         Ok(file) => file,
         Err(error) => return wrong(format!("it is no HAR: {error}")),
     };
+    // What we have written is what the guest saw, as it is.
+    let ours = file.log.agent.is_some();
     let mut exchanges = Vec::with_capacity(file.log.entries.len());
     for (index, entry) in file.log.entries.into_iter().enumerate() {
-        exchanges.push(exchange(entry).or_else(|why| wrong(format!("log.entries[{index}]: {why}")))?);
+        exchanges.push(exchange(entry, ours).or_else(|why| wrong(format!("log.entries[{index}]: {why}")))?);
     }
     let Some(agent) = file.log.agent else {
         return Ok(Cassette { exchanges, world: None, origin: None, answers_are_live: false });
@@ -185,7 +187,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Cassette, CassetteError> {
     Ok(Cassette { exchanges, world: Some(world), origin: Some(agent.origin), answers_are_live: false })
 }
 
-fn exchange(entry: Entry) -> Result<Exchange, String> {
+fn exchange(entry: Entry, ours: bool) -> Result<Exchange, String> {
     let Entry { started_date_time, time, request, response, agent } = entry;
     let body = match request.post_data {
         None => None,
@@ -203,12 +205,12 @@ fn exchange(entry: Entry) -> Result<Exchange, String> {
     } else if agent.given_up {
         Came::Nothing
     } else {
-        answered(response, agent.url.unwrap_or_else(|| request.url.clone()))?
+        answered(response, agent.url.unwrap_or_else(|| request.url.clone()), ours)?
     };
     let asked = Asked {
         method: request.method,
         url: request.url,
-        headers: fields(request.headers),
+        headers: fields(request.headers, ours),
         body: body.map(Bytes::from),
         credential: agent.credential,
     };
@@ -217,7 +219,7 @@ fn exchange(entry: Entry) -> Result<Exchange, String> {
     Ok(Exchange { asked, came, started, took })
 }
 
-fn answered(response: Response, url: String) -> Result<Came, String> {
+fn answered(response: Response, url: String, ours: bool) -> Result<Came, String> {
     let Some(status) = u16::try_from(response.status).ok().filter(|status| (100..600).contains(status)) else {
         // A browser writes 0 where it got nothing.
         let text = "there was no answer when it was recorded".to_owned();
@@ -225,15 +227,16 @@ fn answered(response: Response, url: String) -> Result<Came, String> {
     };
     let Content { text, encoding } = response.content;
     let body = bytes_of(text.unwrap_or_default(), encoding.as_deref(), "content")?;
-    Ok(Came::Answer { status, url, headers: fields(response.headers), body })
+    Ok(Came::Answer { status, url, headers: fields(response.headers, ours), body })
 }
 
-/// Fields as a guest sees them: without what HTTP/2 writes among them, and without what says how the message was packed.
-fn fields(pairs: Vec<Pair>) -> Vec<(String, String)> {
+/// Fields as a guest sees them: of a file that is not ours without what HTTP/2 writes among them, and without what says how
+/// the message was packed.
+fn fields(pairs: Vec<Pair>, ours: bool) -> Vec<(String, String)> {
     pairs
         .into_iter()
         .map(|Pair { name, value }| (name.to_ascii_lowercase(), value))
-        .filter(|(name, _)| !name.starts_with(':') && !FRAMING.contains(&name.as_str()))
+        .filter(|(name, _)| ours || !(name.starts_with(':') || FRAMING.contains(&name.as_str())))
         .collect()
 }
 
