@@ -125,6 +125,8 @@ impl Bench {
         let runner = Runner { sandbox, egress: Egress::new(), logs, shutdown, consents: None };
         // As the command line makes it; the native loop runs on the same.
         let tokio = agent::shutdown::runtime()?;
+        // Fails only where one is installed already, and then that one serves.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
         Ok(Bench { _folder: folder, tokio, runner, client, port })
     }

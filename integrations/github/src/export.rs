@@ -296,7 +296,7 @@ fn moved(
     let any = |now: &Latest, before: &Latest| now.count > 0 || before.count > 0;
     if config.issues && any(&now.issues, &before.issues) && (all || before.issues != now.issues) {
         let seen = issues(scope, tracking, &now.issues)?;
-        if !gone::is_caught_up(seen.newest.as_deref(), now.issues.updated_at.as_deref()) {
+        if seen.again || !gone::is_caught_up(seen.newest.as_deref(), now.issues.updated_at.as_deref()) {
             signature.issues = before.issues.clone();
         }
     }
@@ -305,7 +305,7 @@ fn moved(
     if config.code && any(pulls.0, pulls.1) && (all || pulls.0 != pulls.1) {
         let (seen, found) = pull_requests(scope, tracking, &now.pull_requests)?;
         heads = found;
-        if !gone::is_caught_up(seen.newest.as_deref(), now.pull_requests.updated_at.as_deref()) {
+        if seen.again || !gone::is_caught_up(seen.newest.as_deref(), now.pull_requests.updated_at.as_deref()) {
             signature.pull_requests = before.pull_requests.clone();
         }
     }

@@ -35,7 +35,7 @@ pub fn sweep<K: Kind>(scope: &mut Scope<'_>, reader: &mut Reader<K>) -> Result<(
         Err(too_many) => scope.notes.left_out(&format!("what has gone of {}: {too_many}", K::AT)),
     }
     fetch(scope, reader, &missed)?;
-    reader.checkpoint()?;
+    reader.checkpoint(scope)?;
     Ok(())
 }
 
@@ -72,9 +72,9 @@ fn confirmed<K: Kind>(scope: &Scope<'_>, numbers: &[u64]) -> Result<Vec<u64>, St
     Ok(numbers.iter().enumerate().filter(|(place, _)| gone(*place)).map(|(_, number)| *number).collect())
 }
 
-/// Exports what the walk did not see: what has come without an update, as those moved from elsewhere do, and what pages that
-/// were repeated had no room for.
-fn fetch<K: Kind>(scope: &mut Scope<'_>, reader: &mut Reader<K>, numbers: &[u64]) -> Result<(), Stop> {
+/// Exports by their numbers what the walk did not see: what has come without an update, as those moved from elsewhere do, what
+/// pages that were repeated had no room for, and what was left out before.
+pub fn fetch<K: Kind>(scope: &mut Scope<'_>, reader: &mut Reader<K>, numbers: &[u64]) -> Result<(), Stop> {
     let (owner, name) = scope.repo.parts();
     let variables = json!({ "owner": owner, "name": name });
     for batch in numbers.chunks(K::LOOK_UP_PAGE) {

@@ -1,6 +1,8 @@
 //! Comments on the code of pull requests, of a whole repository at a time: REST has them in one list, a hundred for a point,
 //! where GraphQL would take a connection inside of each review.
 
+use std::collections::HashSet;
+
 use agent_sdk::updated::earlier;
 use agent_sdk::{Session, paging};
 use serde::{Deserialize, Serialize};
@@ -53,6 +55,8 @@ pub fn read(scope: &mut Scope<'_>, session: &mut Session<PullRequestComment>) ->
         .query("direction", "asc")
         .query("per_page", PER_PAGE)
         .query_opt("since", since);
+    // By id: pages that move while they are read, or that are repeated, bring some twice.
+    let mut sent = HashSet::new();
     for page in paging::link::<Value>(request).resume(cursor.at.as_deref()) {
         let page = match page {
             Ok(page) => page,
@@ -62,7 +66,9 @@ pub fn read(scope: &mut Scope<'_>, session: &mut Session<PullRequestComment>) ->
             }
         };
         for item in page.items {
-            send(scope, session, item)?;
+            if item["id"].as_u64().is_none_or(|id| sent.insert(id)) {
+                send(scope, session, item)?;
+            }
         }
         cursor.at = page.next;
         if page.number % PAGES_PER_COMMIT == 0 {

@@ -5,7 +5,7 @@
 //! that clocks which differ lose nothing. What changes while a run is under way is newer than that, and comes with the next
 //! run. The first read goes in the order of creation, which nothing changes, and goes on midway after a stop.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use agent_sdk::sweep::Ids;
 use agent_sdk::updated::{earlier, is_before};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::api::{Api, Stop};
+use crate::gone;
 use crate::notes::{self, Notes};
 use crate::repo::{Found, Latest};
 use crate::user::{People, SET_BYTES_MAX};
@@ -23,6 +24,12 @@ use crate::walk::{self, Walk};
 const OVERLAP_SECS: u32 = 120;
 /// Pages between commits. A kill costs so many at most, and a commit costs syncs to disk.
 const PAGES_PER_COMMIT: u32 = 10;
+
+/// Runs in which what was left out is asked for again: it may have been a bad moment of the server's. After them it is asked for
+/// when it moves, so that one that stays wrong costs nothing.
+const AGAIN_RUNS_MAX: u32 = 3;
+/// So many are remembered for that; more is no slip of one item.
+const AGAIN_MAX: usize = 100;
 
 /// What an export of one repository works with.
 pub struct Scope<'a> {
@@ -90,6 +97,8 @@ pub struct Seen {
     pub resumed: bool,
     /// The newest update that was seen.
     pub newest: Option<String>,
+    /// Whether something was left out that the next run is to ask for again.
+    pub again: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +118,12 @@ struct Cursor {
     /// The numbers that were exported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     known: Option<String>,
+    /// The numbers that were left out, and are to be asked for again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    again: BTreeSet<u64>,
+    /// How many runs have done so.
+    #[serde(default)]
+    again_runs: u32,
 }
 
 impl Cursor {
@@ -134,6 +149,8 @@ pub struct Reader<K: Kind> {
     pub seen: Seen,
     /// The time of the last update of each number that this run has sent.
     sent: HashMap<u64, String>,
+    /// Numbers that brought no record.
+    refused: BTreeSet<u64>,
 }
 
 impl<K: Kind> Reader<K> {
@@ -145,7 +162,7 @@ impl<K: Kind> Reader<K> {
         let begins = cursor == Cursor::default();
         let known = cursor.known.as_deref().and_then(Ids::parse).or(begins.then(Ids::new));
         let seen = Seen { known, resumed: cursor.after.is_some(), ..Seen::default() };
-        Ok(Reader { kind, main, cursor, seen, sent: HashMap::new() })
+        Ok(Reader { kind, main, cursor, seen, sent: HashMap::new(), refused: BTreeSet::new() })
     }
 
     /// Reads the list. Whatever ends it, what was read is committed.
@@ -153,13 +170,19 @@ impl<K: Kind> Reader<K> {
         if self.cursor.began.is_none() {
             self.cursor.began.clone_from(&latest.updated_at);
         }
-        let read = self.read_pages(scope);
+        let read = self.read_pages(scope).and_then(|()| self.read_again(scope));
         match read {
             Ok(()) => {
                 // An empty list has no newest, and keeps what was there.
                 let since = self.cursor.began.take().or(self.cursor.since.take());
-                self.cursor = Cursor { since, complete: true, ..Cursor::default() };
-                self.checkpoint()?;
+                let mut again = std::mem::take(&mut self.refused);
+                let again_runs = if again.is_subset(&self.cursor.again) { self.cursor.again_runs + 1 } else { 0 };
+                if again.len() > AGAIN_MAX || again_runs >= AGAIN_RUNS_MAX {
+                    again.clear();
+                }
+                self.seen.again = !again.is_empty();
+                self.cursor = Cursor { since, complete: true, again, again_runs, ..Cursor::default() };
+                self.checkpoint(scope)?;
                 Ok(())
             }
             Err(stop) => {
@@ -167,14 +190,23 @@ impl<K: Kind> Reader<K> {
                 if self.cursor.complete {
                     self.cursor.began = None;
                 }
-                self.checkpoint()?;
+                self.checkpoint(scope)?;
                 Err(stop)
             }
         }
     }
 
-    /// Commits what was sent, with the cursor as it is.
-    pub fn checkpoint(&mut self) -> Result<()> {
+    /// Asks once more for what the last run left out and this one has not met.
+    fn read_again(&mut self, scope: &mut Scope<'_>) -> Result<(), Stop> {
+        let again: Vec<u64> =
+            self.cursor.again.iter().filter(|number| !self.sent.contains_key(*number)).copied().collect();
+        gone::fetch(scope, self, &again)
+    }
+
+    /// Commits what was sent, with the cursor as it is. Whoever was met on the way comes first: after a kill the pages that are
+    /// committed are not read again, and nobody would meet them.
+    pub fn checkpoint(&mut self, scope: &mut Scope<'_>) -> Result<()> {
+        scope.people.checkpoint()?;
         let cursor = self.cursor.text(self.seen.known.as_ref());
         self.kind.checkpoint(&cursor)?;
         self.main.checkpoint(&cursor)
@@ -210,7 +242,7 @@ impl<K: Kind> Reader<K> {
                 break;
             }
             if pages % PAGES_PER_COMMIT == 0 {
-                self.checkpoint()?;
+                self.checkpoint(scope)?;
             }
             if page.next.is_some() && self.main.should_stop() {
                 return Err(Stop::Asked);
@@ -250,10 +282,17 @@ impl<K: Kind> Reader<K> {
 
     /// Sends the records of one node.
     pub fn send(&mut self, scope: &mut Scope<'_>, node: Value) -> Result<(), Stop> {
-        let number = node["number"].clone();
+        let number = node["number"].as_u64();
+        let name = number.map_or_else(|| "without a number".to_owned(), |number| number.to_string());
         match self.kind.take(scope, &mut self.main, node) {
-            Ok(()) => self.seen.moved = true,
-            Err(Refused::Node(why)) => scope.notes.left_out(&format!("{} {number}: {why}", K::NAME)),
+            Ok(()) => {
+                self.seen.moved = true;
+                number.map(|number| self.refused.remove(&number));
+            }
+            Err(Refused::Node(why)) => {
+                scope.notes.left_out(&format!("{} {name}: {why}", K::NAME));
+                self.refused.extend(number);
+            }
             Err(Refused::Host(error)) => return Err(error.into()),
         }
         Ok(())

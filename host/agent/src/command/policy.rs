@@ -228,6 +228,7 @@ mod tests {
             grants: crate::config::Grants::default(),
             limits: crate::config::Limits::default(),
             skip_git: false,
+            sha256: None,
         };
         let marked = super::super::marked::take(&manifest.config, "a", &mut integration.config).expect("a source");
         let made = policy(&manifest, &integration, &marked);

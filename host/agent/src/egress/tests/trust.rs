@@ -66,7 +66,8 @@ impl Company {
 
 fn trusting(files: &[&Path]) -> Result<Egress, String> {
     let ca_files = files.iter().map(|file| (*file).to_owned()).collect();
-    Egress::open(&EgressSettings { ca_files, ..EgressSettings::default() }, &Shutdown::default())
+    let (settings, shutdown) = (EgressSettings { ca_files, ..EgressSettings::default() }, Shutdown::default());
+    Egress::open(&settings, crate::secrets::Sources::new(None, &shutdown), &shutdown)
 }
 
 fn asked(egress: &Egress, port: u16) -> Result<Response, EgressError> {
