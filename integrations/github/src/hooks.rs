@@ -1,7 +1,7 @@
 //! Webhooks: made where they are missing, and taken when they come. What they tell of is read anew, so that a record from a
 //! webhook is the one that the next export would send.
 //!
-//! The host does not check signatures yet (docs/operators.md), and so the secret stands in the configuration, marked
+//! The host does not check signatures yet (docs/operators.md), and so the secret stands in the configuration, not marked
 //! `writeOnly`, and is seen here. Nothing is believed of a webhook before its signature has been checked.
 
 use agent_sdk::updated::{from_now, is_before};
