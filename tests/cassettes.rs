@@ -8,30 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use tests::{Bench, Output, guests};
+use tests::{Bench, Output};
+
+use crate::run_wasm::{report, run};
 
 const TOKEN: &str = "hunter2-hunter2";
 
-fn run(bench: &Bench, guest: &str, more: &[&str]) -> Output {
-    let component = guests().join(format!("{guest}.wasm"));
-    bench.run(&[&["run-wasm", component.to_str().unwrap()], more].concat())
-}
-
 fn fetch(bench: &Bench, more: &[&str]) -> Output {
     run(bench, "guest_fetch", more)
-}
-
-/// The report of a run that must end with this code; held against the published schema.
-#[track_caller]
-fn report(bench: &Bench, guest: &str, code: i32, more: &[&str]) -> Value {
-    let report = run(bench, guest, &[more, &["--json"]].concat()).code(code).json();
-    let schema: Value =
-        serde_json::from_str(include_str!("../host/agent/schemas/run-wasm-report.json")).expect("the schema is JSON");
-    let validator = jsonschema::validator_for(&schema).expect("the schema is one");
-    let faults: Vec<String> =
-        validator.iter_errors(&report).map(|error| format!("{}: {error}", error.instance_path())).collect();
-    assert!(faults.is_empty(), "{faults:#?}");
-    report
 }
 
 /// A server whose every answer is another, and has in it what it was sent as `authorization`; with a cookie. Its URL, and how

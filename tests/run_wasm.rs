@@ -19,7 +19,7 @@ fn component(name: &str) -> String {
 }
 
 /// `agent run-wasm` of a component.
-fn run(bench: &Bench, name: &str, more: &[&str]) -> Output {
+pub fn run(bench: &Bench, name: &str, more: &[&str]) -> Output {
     bench.run(&[&["run-wasm", &component(name)], more].concat())
 }
 
@@ -29,7 +29,7 @@ fn mock(bench: &Bench, more: &[&str]) -> Output {
 
 /// The report of a run that must end with this code; held against the published schema.
 #[track_caller]
-fn report(bench: &Bench, name: &str, code: i32, more: &[&str]) -> Value {
+pub fn report(bench: &Bench, name: &str, code: i32, more: &[&str]) -> Value {
     let report = run(bench, name, &[more, &["--json"]].concat()).code(code).json();
     let schema: Value =
         serde_json::from_str(include_str!("../host/agent/schemas/run-wasm-report.json")).expect("the schema is JSON");

@@ -19,7 +19,7 @@ mod pinned;
 mod requests;
 // The other side of connections; the ban is on opening them.
 #[allow(clippy::disallowed_types)]
-mod server;
+pub mod server;
 
 const INTERFACES: [&str; 2] = ["own", "wasi"];
 

@@ -1,8 +1,10 @@
 //! A server that says what it was given, in whatever form it is asked to, and remembers it for those who were given nothing.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
+
+use crate::threats::server::request;
 
 pub struct Server {
     port: u16,
@@ -64,24 +66,6 @@ impl Server {
 pub fn answer(status: &str, fields: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
-}
-
-fn request(stream: &mut impl Read) -> String {
-    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
-    loop {
-        let text = String::from_utf8_lossy(&bytes);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length =
-                head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-            if body.len() >= length.unwrap_or(0) {
-                return text.into_owned();
-            }
-        }
-        match stream.read(&mut piece) {
-            Ok(0) | Err(_) => return String::from_utf8_lossy(&bytes).into_owned(),
-            Ok(size) => bytes.extend_from_slice(&piece[..size]),
-        }
-    }
 }
 
 /// The value of a header field.
