@@ -105,6 +105,7 @@ impl<'a> Source for Issues<'_, 'a> {
     type Walk = Walk<'a>;
     const NAME: &'static str = "Issue";
     const LOOK_UP_PAGE: usize = ISSUES_LOOK_UP_PAGE;
+    const COMPLETED_AT_ONCE: usize = LIST.page as usize;
     const NEWEST_FIRST: bool = true;
 
     fn notes(&mut self) -> &mut Notes {

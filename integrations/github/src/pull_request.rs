@@ -229,6 +229,7 @@ impl<'a> Source for PullRequests<'_, 'a> {
     type Walk = Walk<'a>;
     const NAME: &'static str = "PullRequest";
     const LOOK_UP_PAGE: usize = PULL_REQUESTS_LOOK_UP_PAGE;
+    const COMPLETED_AT_ONCE: usize = LIST.page as usize;
     const NEWEST_FIRST: bool = true;
 
     fn notes(&mut self) -> &mut Notes {

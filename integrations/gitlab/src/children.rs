@@ -21,6 +21,9 @@ use crate::walk::Walk;
 /// Requests under way at a time: servers of one's own are small, and serve people beside us.
 const AT_ONCE: usize = 6;
 
+/// Items that are completed together: some dozen requests, of which a spent budget loses no more.
+pub const COMPLETED_AT_ONCE: usize = 10;
+
 /// The members that are added to an item.
 pub const COMMENTS: &str = "agent:comments";
 pub const COMMITS: &str = "agent:commits";

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::REF_TYPE;
-use crate::children::{self, COMMENTS};
+use crate::children::{self, COMMENTS, COMPLETED_AT_ONCE};
 use crate::note::Note;
 use crate::threads::{LOOK_UP_PAGE, List, Reading, Scope};
 use crate::user::{self, Person};
@@ -123,6 +123,7 @@ impl Source for Issues<'_, '_> {
     type Walk = Reading;
     const NAME: &'static str = "Issue";
     const LOOK_UP_PAGE: usize = LOOK_UP_PAGE;
+    const COMPLETED_AT_ONCE: usize = COMPLETED_AT_ONCE;
     const NEWEST_FIRST: bool = false;
 
     fn notes(&mut self) -> &mut Notes {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::REF_TYPE;
-use crate::children::{self, APPROVALS, COMMENTS, COMMITS, REVIEWERS};
+use crate::children::{self, APPROVALS, COMMENTS, COMMITS, COMPLETED_AT_ONCE, REVIEWERS};
 use crate::note::Note;
 use crate::review::{self, Approval, Of, Reviewer};
 use crate::threads::{LOOK_UP_PAGE, List, Reading, Scope};
@@ -201,6 +201,7 @@ impl Source for MergeRequests<'_, '_> {
     type Walk = Reading;
     const NAME: &'static str = "MergeRequest";
     const LOOK_UP_PAGE: usize = LOOK_UP_PAGE;
+    const COMPLETED_AT_ONCE: usize = COMPLETED_AT_ONCE;
     const NEWEST_FIRST: bool = false;
 
     fn notes(&mut self) -> &mut Notes {

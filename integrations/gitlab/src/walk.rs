@@ -28,6 +28,14 @@ pub struct Walk {
     pub at: Option<String>,
 }
 
+/// How a part fared that was asked for item by item.
+struct Singles {
+    /// Answers that the server could give.
+    given: u64,
+    /// Whether the list ends in it.
+    ended: bool,
+}
+
 impl Walk {
     /// A walk over a list whose first page is this request, from a position at which an earlier one had stopped.
     pub fn new(request: Request, after: Option<&str>) -> Walk {
@@ -84,9 +92,11 @@ impl Walk {
                     page.nodes.extend(found.nodes);
                     page.total = found.total.or(page.total);
                 }
-                // None of a part is to be had: it is not an item that is at fault.
-                None if self.one_by_one(&mut page, part)? == 0 => return Err(fault.into()),
-                None => {}
+                None => match self.one_by_one(&mut page, part)? {
+                    // None of a part is to be had: it is not an item that is at fault.
+                    Singles { given: 0, .. } => return Err(fault.into()),
+                    singles => ended = singles.ended,
+                },
             }
             if ended {
                 break;
@@ -97,20 +107,24 @@ impl Walk {
         Ok(page)
     }
 
-    /// The items of a part, each by itself; how many the server could give.
-    fn one_by_one(&self, page: &mut Page, part: u64) -> Result<u64, Stop> {
+    /// The items of a part, each by itself.
+    fn one_by_one(&self, page: &mut Page, part: u64) -> Result<Singles, Stop> {
         let size = PER_PAGE / PARTS;
-        let mut given = 0;
+        let mut singles = Singles { given: 0, ended: false };
         for place in (part - 1) * size + 1..=part * size {
             match self.part(1, place)? {
                 Some(found) => {
-                    given += 1;
+                    singles.given += 1;
+                    singles.ended = found.next.is_none();
                     page.nodes.extend(found.nodes);
                 }
                 None => page.left_out.push(format!("number {place} of the list: the server cannot give it")),
             }
+            if singles.ended {
+                break;
+            }
         }
-        Ok(given)
+        Ok(singles)
     }
 
     /// One page of another size; none where the server cannot give it.

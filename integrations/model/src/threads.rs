@@ -31,6 +31,9 @@ const STALE_PAGES_MAX: u32 = 20;
 const AGAIN_RUNS_MAX: u32 = 3;
 /// So many are remembered for that; more is no slip of one item.
 const AGAIN_MAX: usize = 100;
+/// Numbers of a page that are remembered where a run stops in the middle of it. They share the room of a cursor with those that
+/// are known.
+const DONE_MAX: usize = 1_000;
 
 /// The newest of something, and how many there are, as a server tells it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +114,9 @@ pub trait Source {
     const NAME: &'static str;
     /// So many are looked up by number at a time.
     const LOOK_UP_PAGE: usize;
+    /// So many are completed and sent at a time. What was sent is not asked for again where a budget ends in the middle of a page,
+    /// so that every run gets on, however small the budget is.
+    const COMPLETED_AT_ONCE: usize;
     /// Whether updates come newest first, so that one which is older than was asked for ends the list.
     const NEWEST_FIRST: bool;
 
@@ -176,6 +182,9 @@ struct Cursor {
     /// Where it had come to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
+    /// The numbers that it had sent of what comes from there on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    done: String,
     /// The numbers that were exported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     known: Option<String>,
@@ -204,6 +213,9 @@ pub struct Reader<S: Source> {
     sent: HashMap<u64, String>,
     /// Numbers that brought no record.
     refused: BTreeSet<u64>,
+    /// Numbers that an earlier run has sent, which stopped before it had come to its end, and that this one has sent since the
+    /// position of the cursor.
+    done: Ids,
 }
 
 impl<S: Source> Reader<S> {
@@ -214,7 +226,8 @@ impl<S: Source> Reader<S> {
         let begins = cursor == Cursor::default();
         let known = cursor.known.as_deref().and_then(Ids::parse).or(begins.then(Ids::new));
         let seen = Seen { known, resumed: cursor.after.is_some(), ..Seen::default() };
-        Reader { source, main, cursor, seen, sent: HashMap::new(), refused: BTreeSet::new() }
+        let done = Ids::parse(&cursor.done).unwrap_or_default();
+        Reader { source, main, cursor, seen, sent: HashMap::new(), refused: BTreeSet::new(), done }
     }
 
     /// Closes the main session; what is left is the source, and what was seen.
@@ -245,10 +258,7 @@ impl<S: Source> Reader<S> {
                 self.sweep()
             }
             Err(stop) => {
-                // The next run reads the newest from the beginning again, by what is newest then.
-                if self.cursor.complete {
-                    self.cursor.began = None;
-                }
+                self.cursor.done = self.done.to_text();
                 self.checkpoint()?;
                 Err(stop)
             }
@@ -278,14 +288,13 @@ impl<S: Source> Reader<S> {
         while let Some(mut page) = self.source.next(&mut walk)? {
             page.left_out.iter().for_each(|what| self.source.notes().left_out(&format!("{} {what}", S::NAME)));
             self.seen.total = page.total.or(self.seen.total);
-            let (mut wanted, reached) = self.sift(std::mem::take(&mut page.nodes), since.as_deref());
+            let (wanted, reached) = self.sift(std::mem::take(&mut page.nodes), since.as_deref());
             stale = if wanted.is_empty() { stale + 1 } else { 0 };
-            self.source.complete(&mut wanted)?;
-            for node in wanted {
-                self.send(node)?;
-            }
+            self.send_all(wanted)?;
             if first_run {
                 self.cursor.after.clone_from(&page.next);
+                self.cursor.done.clear();
+                self.done = Ids::new();
             }
             pages += 1;
             let done = u32::try_from(self.sent.len()).unwrap_or(u32::MAX);
@@ -329,12 +338,30 @@ impl<S: Source> Reader<S> {
             // The page is looked at to its end all the same: servers sort by what they had a moment ago.
             if since.is_some_and(|since| is_before(&head.updated_at, since)) {
                 reached = true;
+            } else if self.done.contains(head.number) {
+                self.sent.insert(head.number, head.updated_at);
             } else if self.sent.get(&head.number) != Some(&head.updated_at) {
                 self.sent.insert(head.number, head.updated_at);
                 wanted.push(node);
             }
         }
         (wanted, reached)
+    }
+
+    /// Completes nodes and sends their records, some at a time.
+    fn send_all(&mut self, mut nodes: Vec<Value>) -> Result<(), Stop> {
+        for some in nodes.chunks_mut(S::COMPLETED_AT_ONCE) {
+            self.source.complete(some)?;
+            for node in some {
+                let number = number(node);
+                self.send(node.take())?;
+                let refused = number.is_none_or(|number| self.refused.contains(&number));
+                if !refused && self.done.len() < DONE_MAX {
+                    self.done.extend(number);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends the records of one node.
@@ -401,10 +428,7 @@ impl<S: Source> Reader<S> {
                     known.insert(*number);
                 }
             }
-            self.source.complete(&mut nodes)?;
-            for node in nodes {
-                self.send(node)?;
-            }
+            self.send_all(nodes)?;
         }
         Ok(())
     }
