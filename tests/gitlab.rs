@@ -84,7 +84,7 @@ fn of_many_projects_only_those_are_asked_that_have_moved() {
     let simulator = start(size);
     let bench = bench(&simulator, "git: false");
     bench.export().code(0);
-    println!("first export of 120 projects: {} requests", simulator.asked().len());
+    println!("first export of 110 projects: {} requests", simulator.asked().len());
     bench.export().code(0).says("Nothing new");
     assert_eq!(simulator.asked().len(), 4, "two pages of projects, and two requests");
     let (place, iid) = simulator.with(|world| {

@@ -278,8 +278,8 @@ fn moved(
 
 /// Whether a list is to be read. One that has always been empty is not, even at first.
 fn is_new(now: &Latest, before: &Latest, all: bool) -> bool {
-    let any = now.updated_at.is_some() || before.updated_at.is_some();
-    any && (all || now != before)
+    let any = |list: &Latest| list.updated_at.is_some() || list.count.is_some_and(|count| count > 0);
+    (any(now) || any(before)) && (all || now != before)
 }
 
 fn issues(scope: &mut Scope<'_>, tracking: &Session<Tracking>, latest: &Latest) -> Result<Seen, Stop> {

@@ -66,9 +66,12 @@ fn make(api: &Api, config: &Config, segments: &[&str], url: &str) -> Result<(), 
     Ok(())
 }
 
-#[derive(Deserialize)]
+/// As much of an event as says what it is about. Which of its ids there are depends on kind and version.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Event {
     object_kind: Option<String>,
+    project_id: Option<u64>,
     project: Option<Project>,
     object_attributes: Option<Attributes>,
     issue: Option<Numbered>,
@@ -77,46 +80,60 @@ struct Event {
 
 #[derive(Deserialize)]
 struct Project {
-    id: u64,
-    path_with_namespace: String,
+    id: Option<u64>,
+    path_with_namespace: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Attributes {
     iid: Option<u64>,
     action: Option<String>,
+    /// Of a merge request: that of the project that it is in, and not of a fork that it comes from.
+    target_project_id: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct Numbered {
-    iid: u64,
+    iid: Option<u64>,
+}
+
+impl Event {
+    /// The project that it happened in.
+    fn project(&self) -> Option<Found> {
+        let target = self.object_attributes.as_ref().and_then(|attributes| attributes.target_project_id);
+        let own = self.project.as_ref().and_then(|project| project.id);
+        let path = self.project.as_ref().and_then(|project| project.path_with_namespace.as_deref());
+        Some(Found::named(target.or(own).or(self.project_id)?, path.unwrap_or_default()))
+    }
+
+    /// The numbers of the issue or the merge request that it is about.
+    fn numbers(&self) -> (Option<u64>, Option<u64>) {
+        let own = self.object_attributes.as_ref().and_then(|attributes| attributes.iid);
+        let of = |numbered: &Option<Numbered>| numbered.as_ref().and_then(|numbered| numbered.iid);
+        match self.object_kind.as_deref() {
+            Some("issue") => (own, None),
+            Some("merge_request") => (None, own),
+            // It hangs on an issue, on a merge request, or on something else, and has no number of its own.
+            Some("note") => (of(&self.issue), of(&self.merge_request)),
+            _ => (None, None),
+        }
+    }
 }
 
 /// Takes a webhook: what it tells of, as it is now.
 pub fn take(webhook: &Webhook, config: &Config) -> Result<MutateResult> {
     token::check(webhook, config)?;
     let event: Event = webhook.json()?;
-    let kind = event.object_kind.as_deref().unwrap_or_default();
-    let attributes = event.object_attributes.as_ref();
+    let project = event.project();
     let response = json!({
-        "event": kind, "action": attributes.and_then(|attributes| attributes.action.as_deref()),
-        "repo_id": event.project.as_ref().map(|project| project.id.to_string())
+        "event": event.object_kind, "action": event.object_attributes.as_ref().and_then(|one| one.action.as_deref()),
+        "repo_id": project.as_ref().map(Found::ref_id)
     });
-    let Some(project) = &event.project else { return Ok(MutateResult::new().response(response)) };
     let api = Api::new(config);
-    let found = Found::named(project.id, &project.path_with_namespace);
-    let own = attributes.and_then(|attributes| attributes.iid);
-    // A note hangs on an issue, on a merge request, or on something else: its own attributes have no number.
-    let (issue, merge_request) = match kind {
-        "issue" => (own, None),
-        "merge_request" => (None, own),
-        "note" => (event.issue.map(|issue| issue.iid), event.merge_request.map(|one| one.iid)),
-        _ => (None, None),
-    };
-    let result = match (issue, merge_request) {
-        (Some(number), _) => single::issue(&api, &found, number)?,
-        (None, Some(number)) => single::merge_request(&api, &found, number)?,
-        (None, None) => MutateResult::new(),
+    let result = match (&project, event.numbers()) {
+        (Some(project), (Some(number), _)) => single::issue(&api, project, number)?,
+        (Some(project), (None, Some(number))) => single::merge_request(&api, project, number)?,
+        _ => MutateResult::new(),
     };
     Ok(result.response(response))
 }
