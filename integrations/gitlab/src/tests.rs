@@ -99,6 +99,8 @@ impl Server {
                     let found = found.map(|(_, answer)| answer.clone());
                     let empty = if below.ends_with("/approvals") { json!({ "approved_by": [] }) } else { json!([]) };
                     match below.split('/').count() {
+                        // A server that does not know it.
+                        3 if found == Some(Value::Null) => Answer::status(404),
                         3 => Answer::json(&found.unwrap_or(empty)),
                         _ => Answer::status(404),
                     }
@@ -241,6 +243,36 @@ fn reviews_are_of_persons_and_an_approval_says_more_than_a_state() {
     assert_eq!(run.ids("sourcecode.PullRequestReviewRequest"), ["1/5/1"]);
     assert_eq!(run.of("sourcecode.PullRequest")[0]["requested_reviewer_ref_ids"], json!(["1"]));
     assert_eq!(run.ids("sourcecode.User").len(), 7);
+}
+
+#[test]
+fn whoever_is_asked_is_told_by_servers_that_say_no_more() {
+    let mut one = merge_request(5, "2025-01-01T00:00:00Z");
+    one["reviewers"] = json!([{ "id": 3, "username": "u3" }]);
+    let (host, server) = serve(vec![project(1)], Vec::new(), vec![one]);
+    server.borrow_mut().children = vec![("/reviewers", Value::Null)];
+    let run = export(&host).ok();
+    assert_eq!(run.ids("sourcecode.PullRequestReviewRequest"), ["1/5/3"]);
+    assert_eq!(run.ids("sourcecode.PullRequestReview").len(), 0);
+}
+
+#[test]
+fn what_is_not_allowed_costs_only_itself() {
+    let one = merge_request(5, "2025-01-01T00:00:00Z");
+    let (host, server) = serve(vec![project(1)], vec![issue(7, "2025-01-01T00:00:00Z")], vec![one]);
+    for path in [
+        "groups/acme/members/all",
+        "groups/acme/issues",
+        "projects/1/milestones",
+        "projects/1/merge_requests/5/commits",
+    ] {
+        host.on(&format!("GET {API}/{path}"), Answer::status(403));
+    }
+    let run = export(&host).ok();
+    assert_eq!((run.ids("work.Issue").len(), run.ids("sourcecode.PullRequest").len()), (1, 1));
+    let error = errors(run).remove(0);
+    assert!(error.contains("milestones: ") && error.contains("MergeRequest 5: its commits: "), "{error}");
+    drop(server);
 }
 
 #[test]
