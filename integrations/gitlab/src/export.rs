@@ -237,7 +237,8 @@ fn moved(
     let mut done = Done { signature: now.clone(), again: false };
     let active = all || before.activity != now.activity;
     if config.issues && scope.project.has_issues() {
-        if active || before.issues != now.issues {
+        // A milestone moves its project's last activity, and no issue.
+        if active {
             let (id, path) = (scope.project.ref_id(), &scope.project.path);
             milestone::send(scope.api, tracking, &["projects", &id], (&id, path), &mut scope.notes)?;
         }
