@@ -7,6 +7,9 @@
 //! | an issue | comments, unless the list counts none: 0 or 1 for each hundred |
 //! | a merge request | commits and approvals, and as an issue comments; reviewers, where it has any: 2 to 4 |
 //!
+//! GraphQL could give them for some dozen items at a time. It is not asked: which fields it has, and how much it lets a query
+//! have, differs between versions of a server that people run themselves, and one field that it does not know costs all.
+//!
 //! What cannot be had is noted in the item, which goes on without, and is asked for again by the next runs.
 
 use agent_sdk::http::{HttpError, Request, Response, parallel};

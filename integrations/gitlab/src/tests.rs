@@ -184,6 +184,49 @@ fn lists_that_are_not_counted_and_lists_without_a_keyset_are_read_all_the_same()
 }
 
 #[test]
+fn an_item_that_the_server_cannot_give_is_stepped_over() {
+    let issues: Vec<Value> = (1..=130).map(|iid| issue(iid, "2025-01-01T00:00:00Z")).collect();
+    let (host, server) = serve(vec![project(1)], issues, Vec::new());
+    let state = Rc::clone(&server);
+    // Whatever page has the 117th issue in it is too much for the server; it pages by keyset as long as it is asked to.
+    host.serve(move |asked| {
+        let number = |name: &str| asked.parameter(name).and_then(|text| text.parse::<u64>().ok());
+        if asked.path() != "/api/v4/projects/1/issues" || number("per_page") == Some(1) && number("page").is_none() {
+            return state.borrow_mut().answer(asked);
+        }
+        let size = number("per_page").unwrap_or(20);
+        let keyset = asked.parameter("pagination").as_deref() == Some("keyset");
+        let first = if keyset { number("cursor").unwrap_or(0) } else { (number("page").unwrap_or(1) - 1) * size };
+        let page: Vec<Value> = state
+            .borrow()
+            .issues
+            .iter()
+            .filter(|issue| {
+                let iid = issue["iid"].as_u64().unwrap();
+                iid > first && iid <= first + size
+            })
+            .cloned()
+            .collect();
+        if page.iter().any(|issue| issue["iid"] == 117) {
+            return Some(Answer::status(500));
+        }
+        let last = first + size >= 130;
+        let next = if keyset {
+            format!("cursor={}&pagination=keyset", first + size)
+        } else {
+            format!("page={}", first / size + 2)
+        };
+        let link = format!("<{API}/projects/1/issues?per_page={size}&{next}>; rel=\"next\"");
+        let answer = Answer::json(&json!(page)).header("x-total", "130");
+        Some(if last { answer } else { answer.header("link", &link) })
+    });
+    let run = export(&host).ok();
+    assert_eq!(run.ids("work.Issue").len(), 129);
+    let error = errors(run).remove(0);
+    assert!(error.contains("Issue number 117 of the list: the server cannot give it"), "{error}");
+}
+
+#[test]
 fn many_that_are_missing_at_once_are_not_believed() {
     let issues = |numbers: std::ops::RangeInclusive<u64>| numbers.map(|n| issue(n, "2025-01-01T00:00:00Z")).collect();
     let (host, server) = serve(vec![project(1)], issues(1..=40), Vec::new());
