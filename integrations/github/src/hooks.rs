@@ -4,15 +4,16 @@
 //! The host does not check signatures yet (docs/operators.md), and so the secret stands in the configuration, not marked
 //! `writeOnly`, and is seen here. Nothing is believed of a webhook before its signature has been checked.
 
-use agent_sdk::updated::{from_now, is_before};
-use agent_sdk::{Error, MutateResult, Result, Session, Tracking, Webhook, control, log};
-use serde::{Deserialize, Serialize};
+use agent_sdk::{Error, MutateResult, Result, Session, Tracking, Webhook, control};
+use integration_model::Stop;
+use integration_model::hooks::{self, Of};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::REF_TYPE;
-use crate::api::{Api, Stop};
+use crate::api::Api;
 use crate::config::{Config, Webhooks};
-use crate::repo::{Found, RepoWebhook};
+use crate::repo::Found;
 use crate::signature;
 
 /// The events that are taken.
@@ -28,93 +29,27 @@ fn url(config: &Config) -> Option<String> {
     config.webhook_url.clone().or_else(control::webhook_url)
 }
 
-/// Seconds after which a webhook is looked for again: somebody may have deleted it, or switched it off. It is a point each, so
-/// seldom for those of repositories, of which there may be a thousand.
-const ORGANIZATION_AGAIN_SECS: u64 = 24 * 3_600;
-const REPOSITORY_AGAIN_SECS: u64 = 7 * 24 * 3_600;
-
-/// A webhook that was there.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Cursor {
-    url: String,
-    /// When to look again.
-    again_at: String,
-}
-
-impl Cursor {
-    /// Whether there is nothing to do yet. What cannot be read is looked at again.
-    fn holds(session: &Session<RepoWebhook>, url: &str) -> bool {
-        let cursor = session.last_processed().and_then(|cursor| serde_json::from_str::<Cursor>(&cursor).ok());
-        cursor.is_some_and(|cursor| cursor.url == url && is_before(&from_now(0), &cursor.again_at))
-    }
-}
-
-/// Makes the webhook of an organization, if that is wanted.
+/// Makes a webhook for an organization, if that is wanted.
 pub fn of_organization(api: &Api, config: &Config, tracking: &Session<Tracking>, login: &str) -> Result<(), Stop> {
     if config.webhooks != Webhooks::Organization {
         return Ok(());
     }
     let id = format!("organization/{login}");
-    ensure(api, config, tracking, &["orgs", login, "hooks"], (&id, login), None)
+    let of = Of { ref_type: REF_TYPE, id: &id, name: login, repository: false };
+    hooks::ensure(tracking, &of, url(config), |url| make(api, config, &["orgs", login, "hooks"], url))
 }
 
-/// Makes the webhook of a repository, if that is wanted.
+/// Makes a webhook for a repository, if that is wanted.
 pub fn of_repository(api: &Api, config: &Config, tracking: &Session<Tracking>, repo: &Found) -> Result<(), Stop> {
     if config.webhooks != Webhooks::Repository {
         return Ok(());
     }
     let ((owner, name), id) = (repo.parts(), repo.ref_id());
-    ensure(api, config, tracking, &["repos", owner, name, "hooks"], (&id, &repo.full_name), Some(id.clone()))
+    let of = Of { ref_type: REF_TYPE, id: &id, name: &repo.full_name, repository: true };
+    hooks::ensure(tracking, &of, url(config), |url| make(api, config, &["repos", owner, name, "hooks"], url))
 }
 
-/// Makes a webhook where there is none with our URL. Once it is known to be there nothing is asked for a while, unless the URL
-/// changes.
-fn ensure(
-    api: &Api,
-    config: &Config,
-    tracking: &Session<Tracking>,
-    segments: &[&str],
-    (id, name): (&str, &str),
-    repo_id: Option<String>,
-) -> Result<(), Stop> {
-    let Some(url) = url(config) else {
-        log::warn("webhooks are to be made, and nobody receives any: give `webhook_url`", &[]);
-        return Ok(());
-    };
-    let mut session = tracking.model::<RepoWebhook>(id, name)?;
-    if Cursor::holds(&session, &url) {
-        session.done(None)?;
-        return Ok(());
-    }
-    let made = make(api, config, segments, &url);
-    let error_message = match made {
-        Ok(()) => None,
-        Err(stop @ (Stop::Paused(_) | Stop::Asked)) => {
-            session.done(None)?;
-            return Err(stop);
-        }
-        // A credential that may read may not always do this; the export goes on without.
-        Err(Stop::Failed(error)) => {
-            log::warn("the webhook could not be made", &[("of", name), ("error", &error.to_string())]);
-            Some(error.to_string())
-        }
-    };
-    let enabled = error_message.is_none();
-    let record = RepoWebhook {
-        ref_id: id.to_owned(),
-        ref_type: REF_TYPE,
-        repo_id,
-        enabled,
-        url: enabled.then(|| url.clone()),
-        error_message,
-    };
-    session.send(&record)?;
-    let again_secs = if segments[0] == "orgs" { ORGANIZATION_AGAIN_SECS } else { REPOSITORY_AGAIN_SECS };
-    let cursor = json!(Cursor { url, again_at: from_now(again_secs) }).to_string();
-    session.done(enabled.then_some(cursor.as_str()))?;
-    Ok(())
-}
-
+/// Makes a webhook where there is none with our URL.
 fn make(api: &Api, config: &Config, segments: &[&str], url: &str) -> Result<(), Stop> {
     let list = api.request("GET", segments).query("per_page", 100).send()?.error_for_status()?;
     let hooks: Vec<Value> = list.json()?;
