@@ -14,6 +14,7 @@ mod git;
 mod github;
 mod integrations;
 mod interrupt;
+mod jira;
 mod kill;
 mod languages;
 mod lines;

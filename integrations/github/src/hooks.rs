@@ -14,7 +14,7 @@ use crate::REF_TYPE;
 use crate::api::Api;
 use crate::config::{Config, Webhooks};
 use crate::repo::Found;
-use crate::signature;
+use integration_model::signature;
 
 /// The events that are taken.
 pub const EVENTS: [&str; 7] =

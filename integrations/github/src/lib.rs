@@ -16,7 +16,6 @@ mod pull_request;
 mod queries;
 mod repo;
 mod review;
-mod signature;
 mod single;
 mod threads;
 mod user;

@@ -1,18 +1,18 @@
 //! Boards with their columns, and the sprints that are on them. Both are read as a whole once a day, sprints that may still change
 //! more often; a sprint that an issue names comes with the issue.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use agent_sdk::sweep::Ids;
+use agent_sdk::sweep::{self, Ids};
 use agent_sdk::{Result, Session, Tracking, log, state};
-use integration_model::Stop;
 use integration_model::notes::{self, Notes};
 use integration_model::work::{Board, BoardFields, Column, Sprint};
+use integration_model::{SET_BYTES_MAX, Stop, listed};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::{Api, counted};
-use crate::lists::Known;
+use crate::search::id_of;
 use crate::sprint::Said;
 use crate::{REF_TYPE, SITE};
 
@@ -22,6 +22,7 @@ const BOARDS_EVERY_SECS: u32 = 24 * 3_600;
 const SPRINTS_EVERY_SECS: u32 = 6 * 3_600;
 const BOARDS_READ: &str = "boards";
 const SPRINTS_READ: &str = "sprints";
+const NOT_FOUND: u16 = 404;
 /// Boards, or sprints, of one request.
 const AGILE_PAGE: u32 = 50;
 
@@ -57,7 +58,8 @@ struct StatusOf {
 pub struct Sprints {
     /// None in a call that exports nothing.
     session: Option<Session<Sprint>>,
-    known: Known,
+    /// Those that were on a board and have not gone.
+    known: Ids,
     /// What was sent of each.
     sent: HashMap<String, String>,
 }
@@ -65,7 +67,7 @@ pub struct Sprints {
 impl Sprints {
     pub fn open(root: &Session<Tracking>) -> Result<Sprints> {
         let session = root.model::<Sprint>(SITE, "")?;
-        let known = Known::of(&session);
+        let known = session.last_processed().as_deref().and_then(Ids::parse).unwrap_or_default();
         Ok(Sprints { session: Some(session), known, sent: HashMap::new() })
     }
 
@@ -75,13 +77,18 @@ impl Sprints {
         if self.sent.contains_key(&sprint.ref_id) { Ok(()) } else { self.send(&sprint) }
     }
 
+    /// Sends a sprint that is on a board.
+    fn listed(&mut self, sprint: &Sprint) -> Result<()> {
+        self.known.extend(sprint.ref_id.parse::<u64>());
+        self.send(sprint)
+    }
+
     fn send(&mut self, sprint: &Sprint) -> Result<()> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let text = serde_json::to_string(sprint)?;
         if self.sent.get(&sprint.ref_id) == Some(&text) {
             return Ok(());
         }
-        self.known.insert(&sprint.ref_id);
         session.send(sprint)?;
         self.sent.insert(sprint.ref_id.clone(), text);
         Ok(())
@@ -89,9 +96,34 @@ impl Sprints {
 
     pub fn checkpoint(&mut self) -> Result<()> {
         match &mut self.session {
-            Some(session) => session.checkpoint(&self.known.text()),
+            // More than there is room for are forgotten, and do not go then.
+            Some(session) => {
+                let known = Some(self.known.to_text()).filter(|known| known.len() <= SET_BYTES_MAX);
+                session.checkpoint(&known.unwrap_or_default())
+            }
             None => Ok(()),
         }
+    }
+
+    /// Says which sprints have gone, of those that are on no board any more.
+    fn gone(&mut self, api: &Api, listed: &Ids) -> Result<(), Stop> {
+        let missing = match sweep::gone(&self.known, listed) {
+            Ok(missing) => missing,
+            Err(too_many) => {
+                log::warn("sprints are missing", &[("why", &too_many.to_string())]);
+                return Ok(());
+            }
+        };
+        for id in missing {
+            // One may have lost its board and be there all the same.
+            if api.agile(&["sprint", &id.to_string()]).send()?.status == NOT_FOUND
+                && let Some(session) = &mut self.session
+            {
+                session.send(&Sprint::gone(REF_TYPE, id.to_string()))?;
+                self.known.remove(id);
+            }
+        }
+        Ok(())
     }
 
     pub fn done(mut self) -> Result<()> {
@@ -102,16 +134,13 @@ impl Sprints {
 
 /// Reads boards and sprints, where it is time.
 pub fn read(api: &Api, root: &Session<Tracking>, sprints: &mut Sprints, notes: &mut Notes) -> Result<(), Stop> {
-    let mut session = root.model::<Board>(SITE, "")?;
-    let first = session.last_processed().is_none();
-    let (boards_due, sprints_due) = (state::get(BOARDS_READ)?.is_none(), state::get(SPRINTS_READ)?.is_none());
-    if !first && !boards_due && !sprints_due {
+    let session = root.model::<Board>(SITE, "")?;
+    let all = session.last_processed().is_none() || state::get(BOARDS_READ)?.is_none();
+    if !all && state::get(SPRINTS_READ)?.is_some() {
         session.done(None)?;
         return Ok(());
     }
-    let all = first || boards_due;
-    let read = boards(api, &mut session, all, notes).and_then(|boards| sprints_of(api, &boards, all, sprints, notes));
-    session.done(None)?;
+    let read = boards(api, session, all, notes).and_then(|boards| sprints_of(api, &boards, all, sprints, notes));
     match read {
         Ok(()) => {
             if all {
@@ -129,38 +158,33 @@ pub fn read(api: &Api, root: &Session<Tracking>, sprints: &mut Sprints, notes: &
     }
 }
 
-/// The boards; their records, where they are to be sent.
-fn boards(api: &Api, session: &mut Session<Board>, send: bool, notes: &mut Notes) -> Result<Vec<Found>, Stop> {
-    let (mut found, mut seen, mut whole) = (Vec::new(), HashSet::new(), true);
+/// The boards; their records are sent where all of it is read.
+fn boards(api: &Api, session: Session<Board>, all: bool, notes: &mut Notes) -> Result<Vec<Found>, Stop> {
+    let (mut found, mut listed) = (Vec::new(), Ids::new());
     for board in counted(api.agile(&["board"]).query("maxResults", AGILE_PAGE), "/values")? {
         let name = board["name"].clone();
+        let new = id_of(&board).is_none_or(|id| listed.insert(id));
         match notes::read::<Found>(board) {
-            Ok(board) if seen.insert(board.id) => found.push(board),
+            Ok(board) if new => found.push(board),
             Ok(_) => {}
-            Err(why) => {
-                whole = false;
-                notes.left_out(&format!("board {name}: {why}"));
-            }
+            Err(why) => notes.left_out(&format!("board {name}: {why}")),
         }
     }
-    if !send {
+    if !all {
+        session.done(None)?;
         return Ok(found);
     }
-    let mut known = Known::of(session);
+    let mut records = Vec::with_capacity(found.len());
     for board in &found {
         match columns(api, board.id) {
-            Ok(columns) => session.send(&record(api, board, columns, notes))?,
+            Ok(columns) => records.push((board.id, record(api, board, columns, notes))),
             Err(stop) if matches!(stop, Stop::Failed(_)) && !stop.ends_all() => {
                 notes.left_out(&format!("board {}: its columns: {}", board.name, stop.into_error()));
             }
             Err(stop) => return Err(stop),
         }
     }
-    let listed: Ids = found.iter().map(|board| board.id).collect();
-    for id in known.gone(&listed, whole, "boards") {
-        session.send(&Board::gone(REF_TYPE, id))?;
-    }
-    session.checkpoint(&known.text())?;
+    listed::send(session, records, &listed, |id| Ok(Some(Board::gone(REF_TYPE, id.to_string()))))?;
     Ok(found)
 }
 
@@ -212,7 +236,7 @@ fn sprints_of(api: &Api, boards: &[Found], all: bool, sprints: &mut Sprints, not
                 Some(said) => {
                     listed.insert(said.id);
                     let record = said.record(notes);
-                    sprints.send(&record)?;
+                    sprints.listed(&record)?;
                 }
                 None => {
                     whole = false;
@@ -221,27 +245,16 @@ fn sprints_of(api: &Api, boards: &[Found], all: bool, sprints: &mut Sprints, not
             }
         }
     }
-    if all {
-        for id in sprints.known.gone(&listed, whole, "sprints") {
-            // One that only issues name is on a board that the credential may not see.
-            if is_gone(api, &id)?
-                && let Some(session) = &mut sprints.session
-            {
-                session.send(&Sprint::gone(REF_TYPE, id))?;
-            }
-        }
+    if all && whole {
+        sprints.gone(api, &listed)?;
     }
     Ok(sprints.checkpoint()?)
-}
-
-fn is_gone(api: &Api, id: &str) -> Result<bool, Stop> {
-    Ok(api.agile(&["sprint", id]).send()?.status == 404)
 }
 
 /// One sprint as it is now; none where it has gone.
 pub fn one(api: &Api, id: u64, notes: &mut Notes) -> Result<Option<Sprint>, Stop> {
     let answer = api.agile(&["sprint", &id.to_string()]).send()?;
-    if answer.status == 404 {
+    if answer.status == NOT_FOUND {
         return Ok(None);
     }
     let found: Value = answer.check()?.json()?;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::REF_TYPE;
 use crate::api::{Api, Kind};
 use crate::board::Sprints;
+use crate::fields::Fields;
 use crate::issue::{self, Refused, Scope, records};
 use crate::project::Found;
 use crate::search::{IDS, PAGE, Page, Place, Search, by_ids, id_of};
@@ -188,7 +189,8 @@ impl<'a> Reader<'a> {
                 wanted.push((id, updated, node));
             }
         }
-        self.look_up_epics(scope, wanted.iter().map(|(_, _, node)| node))?;
+        let nodes: Vec<&Value> = wanted.iter().map(|(_, _, node)| node).collect();
+        look_up_epics(scope.api, scope.fields, &nodes, &mut self.epics)?;
         for (id, updated, node) in wanted {
             self.send(scope, id, updated, node)?;
         }
@@ -218,31 +220,6 @@ impl<'a> Reader<'a> {
         if let Some(known) = &mut self.known {
             known.insert(id);
         }
-        Ok(())
-    }
-
-    /// Finds out which issues the epics are that these name by their keys, all at once.
-    fn look_up_epics<'n>(&mut self, scope: &Scope<'_>, nodes: impl Iterator<Item = &'n Value>) -> Result<(), Stop> {
-        // The cloud says it in `parent`, with its id.
-        if scope.api.kind == Kind::Cloud {
-            return Ok(());
-        }
-        let keys: BTreeSet<&str> = nodes
-            .filter_map(|node| issue::epic_key(node, scope.fields))
-            .filter(|key| is_key(key) && !self.epics.contains_key(*key))
-            .collect();
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let list: Vec<&str> = keys.iter().copied().collect();
-        let jql = format!("key in ({}) ORDER BY key ASC", list.join(","));
-        let mut search = Search::new(scope.api, jql, IDS, "").page(PAGE);
-        let mut found = HashMap::new();
-        while let Some(page) = search.next()? {
-            let of = |issue: &Value| Some((issue["key"].as_str()?.to_owned(), id_of(issue)?.to_string()));
-            found.extend(page.issues.iter().filter_map(of));
-        }
-        self.epics.extend(found);
         Ok(())
     }
 
@@ -283,7 +260,7 @@ impl<'a> Reader<'a> {
             let here = match project_of(answer?)? {
                 None => {
                     let project = self.project.ref_id().to_owned();
-                    self.issues.send(&Issue::gone(REF_TYPE, project, id.to_string()))?;
+                    self.issues.send(&Issue::gone_of_project(REF_TYPE, project, id.to_string()))?;
                     false
                 }
                 // Moved to another project, whose export has it.
@@ -327,6 +304,34 @@ impl<'a> Reader<'a> {
         self.comments.done(None)?;
         self.issues.done(None).map(drop)
     }
+}
+
+/// Finds out which issues the epics are that these name by their keys, all at once.
+pub fn look_up_epics(
+    api: &Api,
+    fields: &Fields,
+    nodes: &[&Value],
+    epics: &mut HashMap<String, String>,
+) -> Result<(), Stop> {
+    // The cloud says it in `parent`, with its id.
+    if api.kind == Kind::Cloud {
+        return Ok(());
+    }
+    let keys: BTreeSet<&str> = nodes
+        .iter()
+        .filter_map(|node| issue::epic_key(node, fields))
+        .filter(|key| is_key(key) && !epics.contains_key(*key))
+        .collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<&str> = keys.iter().copied().collect();
+    let mut search = Search::new(api, format!("key in ({}) ORDER BY key ASC", list.join(",")), IDS, "").page(PAGE);
+    while let Some(page) = search.next()? {
+        let of = |issue: &Value| Some((issue["key"].as_str()?.to_owned(), id_of(issue)?.to_string()));
+        epics.extend(page.issues.iter().filter_map(of));
+    }
+    Ok(())
 }
 
 /// Whether a text is the key of an issue, and nothing that would make another search of it.

@@ -1,69 +1,24 @@
 //! The lists that a site has one of: statuses, types, priorities, and what the statuses mean (`work.Config`). They are read once a
-//! day. And what small lists have in common: what is not in them any more has gone.
+//! day; what is not in them any more has gone.
 
 use std::collections::BTreeSet;
 
-use agent_sdk::sweep::{self, Ids};
-use agent_sdk::{Model, Result, Session, Tracking, log, state};
+use agent_sdk::sweep::Ids;
+use agent_sdk::{Model, Session, Tracking, state};
 use integration_model::notes::{self, Notes};
 use integration_model::work::{
     Config, Entry, IssuePriority, IssuePriorityFields, IssueStatus, IssueStatusFields, IssueType, IssueTypeFields,
 };
-use integration_model::{SET_BYTES_MAX, Stop};
+use integration_model::{Stop, listed};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use crate::api::Api;
+use crate::search::id_of;
 use crate::{REF_TYPE, SITE};
 
 /// Seconds after which these lists are read again.
 const LISTS_EVERY_SECS: u32 = 24 * 3_600;
 const READ: &str = "lists";
-
-/// The numbers of what a small list had.
-#[derive(Debug, Default)]
-pub struct Known {
-    ids: Ids,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Cursor {
-    #[serde(default)]
-    set: String,
-}
-
-impl Known {
-    pub fn of<M>(session: &Session<M>) -> Known {
-        let cursor: Cursor =
-            session.last_processed().and_then(|cursor| serde_json::from_str(&cursor).ok()).unwrap_or_default();
-        Known { ids: Ids::parse(&cursor.set).unwrap_or_default() }
-    }
-
-    pub fn insert(&mut self, ref_id: &str) {
-        self.ids.extend(ref_id.parse::<u64>());
-    }
-
-    /// What is not listed any more, as far as the list is whole and it is believed. What is listed is known from now on.
-    pub fn gone(&mut self, listed: &Ids, whole: bool, what: &str) -> Vec<String> {
-        let missing = match sweep::gone(&self.ids, listed) {
-            Ok(missing) if whole => missing,
-            Ok(_) => Vec::new(),
-            Err(too_many) => {
-                log::warn("some are missing", &[("of", what), ("why", &too_many.to_string())]);
-                Vec::new()
-            }
-        };
-        missing.iter().for_each(|id| drop(self.ids.remove(*id)));
-        self.ids.extend(listed.iter());
-        missing.iter().map(u64::to_string).collect()
-    }
-
-    /// The cursor. More than there is room for are forgotten, and do not go then.
-    pub fn text(&self) -> String {
-        let set = Some(self.ids.to_text()).filter(|set| set.len() <= SET_BYTES_MAX).unwrap_or_default();
-        json!(Cursor { set }).to_string()
-    }
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -188,45 +143,41 @@ fn priority(found: PriorityOf, order: u64, notes: &mut Notes) -> IssuePriority {
     Entry::new(REF_TYPE, found.id, fields)
 }
 
-/// One of these lists, as records; and whether all of it was what it should be.
+/// One of these lists: its records by their numbers, and the numbers of all that is in it, whether it is what it should be or not.
+struct List<F> {
+    records: Vec<(u64, Entry<F>)>,
+    listed: Ids,
+}
+
 fn list<F, T: serde::de::DeserializeOwned>(
     api: &Api,
     path: &str,
     notes: &mut Notes,
     mut record: impl FnMut(T, u64, &mut Notes) -> Entry<F>,
-) -> Result<(Vec<Entry<F>>, bool), Stop> {
-    let (mut records, mut whole) = (Vec::new(), true);
+) -> Result<List<F>, Stop> {
+    let mut list = List { records: Vec::new(), listed: Ids::new() };
     for (order, item) in (1..).zip(api.list(&[path])?) {
-        let name = item["name"].clone();
-        match notes::read::<T>(item) {
-            Ok(item) => records.push(record(item, order, notes)),
-            Err(why) => {
-                whole = false;
-                notes.left_out(&format!("{path} {name}: {why}"));
-            }
+        let (name, number) = (item["name"].clone(), id_of(&item));
+        list.listed.extend(number);
+        match (number, notes::read::<T>(item)) {
+            (Some(number), Ok(item)) => list.records.push((number, record(item, order, notes))),
+            (None, _) => notes.left_out(&format!("{path} {name}: its id is no number")),
+            (_, Err(why)) => notes.left_out(&format!("{path} {name}: {why}")),
         }
     }
-    Ok((records, whole))
+    Ok(list)
 }
 
 /// Sends a list, and says what has gone from it.
-fn send<F: Serialize>(root: &Session<Tracking>, (records, whole): (Vec<Entry<F>>, bool)) -> Result<()>
+fn send<F: Serialize>(root: &Session<Tracking>, list: List<F>) -> Result<(), Stop>
 where
     Entry<F>: Model,
 {
-    let mut session = root.model::<Entry<F>>(SITE, "")?;
-    let mut known = Known::of(&session);
-    let listed: Ids = records.iter().filter_map(|record| record.ref_id.parse().ok()).collect();
-    for record in &records {
-        session.send(record)?;
-    }
-    for id in known.gone(&listed, whole, Entry::<F>::NAME) {
-        session.send(&Entry::gone(REF_TYPE, id))?;
-    }
-    session.done(Some(&known.text())).map(drop)
+    let session = root.model::<Entry<F>>(SITE, "")?;
+    listed::send(session, list.records, &list.listed, |id| Ok(Some(Entry::gone(REF_TYPE, id.to_string()))))
 }
 
-fn statuses(api: &Api, notes: &mut Notes) -> Result<(Vec<IssueStatus>, bool), Stop> {
+fn statuses(api: &Api, notes: &mut Notes) -> Result<List<IssueStatusFields>, Stop> {
     list(api, "status", notes, |found, _, notes| status(found, notes))
 }
 
@@ -238,7 +189,7 @@ pub fn read(api: &Api, root: &Session<Tracking>, notes: &mut Notes) -> Result<()
         return Ok(());
     }
     let found = statuses(api, notes)?;
-    session.send(&config(api, &found.0, notes)?)?;
+    session.send(&config(api, &found, notes)?)?;
     send(root, found)?;
     send(root, list(api, "issuetype", notes, |found, _, notes| issue_type(found, notes))?)?;
     send(root, list(api, "priority", notes, priority)?)?;
@@ -249,12 +200,12 @@ pub fn read(api: &Api, root: &Session<Tracking>, notes: &mut Notes) -> Result<()
 
 /// The record that says what the statuses mean.
 pub fn work_config(api: &Api, notes: &mut Notes) -> Result<Config, Stop> {
-    let (statuses, _) = statuses(api, notes)?;
+    let statuses = statuses(api, notes)?;
     config(api, &statuses, notes)
 }
 
-fn config(api: &Api, statuses: &[IssueStatus], notes: &mut Notes) -> Result<Config, Stop> {
-    let fields = || statuses.iter().filter_map(|status| status.fields.as_ref());
+fn config(api: &Api, statuses: &List<IssueStatusFields>, notes: &mut Notes) -> Result<Config, Stop> {
+    let fields = || statuses.records.iter().filter_map(|(_, status)| status.fields.as_ref());
     // Projects that teams manage themselves have statuses of the same names.
     let named = |category: &str| {
         let names: BTreeSet<String> =
@@ -280,11 +231,10 @@ fn config(api: &Api, statuses: &[IssueStatus], notes: &mut Notes) -> Result<Conf
 
 #[cfg(test)]
 mod tests {
-    use agent_sdk::sweep::Ids;
     use integration_model::notes::Notes;
     use serde_json::{Value, json};
 
-    use super::{Known, issue_type, status};
+    use super::{issue_type, status};
 
     #[test]
     fn statuses_fall_into_three_buckets_by_their_category() {
@@ -316,14 +266,5 @@ mod tests {
         check(json!({ "name": "New Feature" }), "FEATURE");
         check(json!({ "name": "Improvement" }), "ENHANCEMENT");
         check(json!({}), "UNKNOWN");
-    }
-
-    #[test]
-    fn what_is_not_listed_has_gone_where_the_list_is_whole() {
-        let ids = |range: std::ops::RangeInclusive<u64>| range.collect::<Ids>();
-        let mut known = Known { ids: ids(1..=10) };
-        assert_eq!(known.gone(&ids(2..=11), false, "x"), Vec::<String>::new());
-        assert_eq!(known.gone(&ids(3..=12), true, "x"), ["1", "2"]);
-        assert_eq!(known.gone(&ids(11..=12), true, "x"), Vec::<String>::new(), "too many at once");
     }
 }

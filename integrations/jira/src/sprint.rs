@@ -31,6 +31,7 @@ const PRINTED: [&str; 13] = [
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Said {
     pub id: u64,
+    board: Option<String>,
     state: String,
     name: String,
     goal: String,
@@ -46,7 +47,9 @@ impl Said {
             Value::String(text) => Said::printed(text),
             Value::Object(_) => {
                 let text = |name: &str| value[name].as_str().map(str::to_owned);
+                let boards = ["originBoardId", "boardId"];
                 Some(Said {
+                    board: boards.iter().find_map(|name| value[*name].as_u64()).map(|board| board.to_string()),
                     id: value["id"].as_u64().or_else(|| value["id"].as_str()?.parse().ok())?,
                     state: text("state").unwrap_or_default(),
                     name: text("name").unwrap_or_default(),
@@ -77,6 +80,7 @@ impl Said {
         let value = |name: &str| fields.get(name).copied().filter(|value| *value != "<null>").map(str::to_owned);
         Some(Said {
             id: value("id")?.parse().ok()?,
+            board: value("rapidViewId"),
             state: value("state").unwrap_or_default(),
             name: value("name").unwrap_or_default(),
             goal: value("goal").unwrap_or_default(),
@@ -98,6 +102,7 @@ impl Said {
             name: notes.text(self.name),
             goal: notes.text(self.goal),
             status,
+            board_ref_id: self.board,
             started_at: time(self.start),
             ended_at: time(self.end),
             completed_at: time(self.complete),
@@ -138,14 +143,14 @@ mod tests {
              endDate=2016-02-15T10:00:00.000+01:00,completeDate=<null>,sequence=7,goal=<null>",
             json!({
                 "ref_id": "7", "ref_type": "jira", "active": true, "name": "Sprint 7", "goal": "", "status": "CLOSED",
-                "started_at": "2016-02-01T09:00:00Z", "ended_at": "2016-02-15T09:00:00Z"
+                "board_ref_id": "2", "started_at": "2016-02-01T09:00:00Z", "ended_at": "2016-02-15T09:00:00Z"
             }),
         );
         check(
             "id=8,rapidViewId=2,state=FUTURE,name=One, or two [a=b], state=x,goal=This, and that,startDate=<null>",
             json!({
                 "ref_id": "8", "ref_type": "jira", "active": true, "name": "One, or two [a=b], state=x",
-                "goal": "This, and that", "status": "FUTURE"
+                "goal": "This, and that", "status": "FUTURE", "board_ref_id": "2"
             }),
         );
         check(

@@ -7,8 +7,8 @@ use agent_sdk::{Result, Session, Tracking, log, state};
 use integration_model::notes::{self, Notes};
 use integration_model::work::User;
 use integration_model::{SET_BYTES_MAX, Stop};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::api::{Api, Kind};
 use crate::{REF_TYPE, SITE};
@@ -88,18 +88,10 @@ pub struct People {
     met: HashSet<String>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Cursor {
-    #[serde(default)]
-    set: String,
-}
-
 impl People {
     pub fn open(root: &Session<Tracking>) -> Result<People> {
         let session = root.model::<User>(SITE, "")?;
-        let cursor: Cursor =
-            session.last_processed().and_then(|cursor| serde_json::from_str(&cursor).ok()).unwrap_or_default();
-        let listed = Ids::parse(&cursor.set).unwrap_or_default();
+        let listed = session.last_processed().as_deref().and_then(Ids::parse).unwrap_or_default();
         Ok(People { session: Some(session), listed, met: HashSet::new() })
     }
 
@@ -146,7 +138,7 @@ impl People {
             log::warn("there are more users than are remembered; those who are met are sent as issues have them", &[]);
             set = String::new();
         }
-        session.checkpoint(&json!(Cursor { set }).to_string())
+        session.checkpoint(&set)
     }
 
     pub fn done(mut self) -> Result<()> {

@@ -1,4 +1,4 @@
-//! HMAC-SHA256 (RFC 2104), as GitHub signs webhooks: `sha256=…` in hexadecimal, compared in a time that says nothing.
+//! HMAC-SHA256 (RFC 2104), as GitHub and Jira sign webhooks: `sha256=…` in hexadecimal, compared in a time that says nothing.
 
 use sha2::{Digest, Sha256};
 
