@@ -63,18 +63,23 @@ fn everything_arrives_once_and_what_is_quiet_costs_a_handful_of_requests() {
             let changes = simulator.with(|world| world.issues[&id].changes.len());
             assert_eq!(record["change_log"].as_array().map_or(0, Vec::len), changes, "{record:#}");
         }
+        // What moved just before the last run is looked at once more, because servers answer from copies that are behind.
+        simulator.with(|world| world.now += 3_600);
         bench.export().code(0).says("Nothing new");
-        let quiet = simulator.ledger().requests - first.requests;
+        simulator.with(|world| world.now += 3_600);
+        let before = simulator.ledger().requests;
+        bench.export().code(0).says("Nothing new");
+        let quiet = simulator.ledger().requests - before;
         println!("{kind:?}, quiet: {quiet} requests");
         assert_eq!(quiet, 4, "what it is, who we are, projects, and what has moved");
         // A comment moves its issue, and brings that and nothing else.
-        let id = *simulator.with(|world| {
+        let id = simulator.with(|world| {
             world.now += 3_600;
             let (now, id) = (world.now, *world.issues.keys().nth(7).unwrap());
             world.add_comment(id, now);
             // By nobody who would come along as a user.
             world.issues.get_mut(&id).unwrap().comments.last_mut().unwrap().author = None;
-            Box::new(id)
+            id
         });
         let before = bench.sink().count("jira");
         bench.export().code(0);
@@ -137,11 +142,10 @@ fn issues_that_go_while_pages_are_counted_hide_none() {
     let simulator = start(Kind::Hosted, Size { projects: 1, issues: 900, comments: 0, changes: 0, ..Size::default() });
     let bench = bench(&simulator, "");
     let running = bench.start(&["export"]);
-    let mut gone = BTreeSet::new();
     wait_until("the export is in the middle", || simulator.ledger().paths.get("GET /rest/api/2/search").is_some_and(|n| *n >= 3));
     simulator.with(|world| {
         let some: Vec<u64> = world.issues.keys().take(150).copied().collect();
-        gone.extend(some.iter().filter(|id| world.delete_issue(**id)));
+        assert!(some.into_iter().all(|id| world.delete_issue(id)));
     });
     assert_eq!(running.code(), 0);
     let arrived: BTreeSet<String> = bench.sink().ids("jira/work.Issue").into_iter().collect();
@@ -164,7 +168,8 @@ fn a_first_export_that_is_killed_is_gone_on_with() {
         bench.export().code(0);
         same(&simulator, &bench);
         simulated::nothing_twice(&bench.sink());
-        assert!(searches() - before < before + 24, "it has begun anew");
+        // 25 pages in all. One's own server is also asked which issues epics are.
+        assert!(kind == Kind::Hosted || searches() - before < 22, "it has begun anew");
         bench.export().code(0).says("Nothing new");
     }
 }
@@ -327,7 +332,7 @@ fn servers_that_lie_lose_only_what_cannot_be_had_and_that_is_said() {
 #[test]
 fn inner_lists_that_lie_are_named_and_do_not_go_on_for_ever() {
     for (lie, always, to, said) in [
-        (Lie::Html, false, "/comment?", None),
+        (Lie::Html, false, "/comment?", Some("more comments")),
         (Lie::Truncated, false, "/changelog?", Some("more changes")),
         (Lie::Status(502), true, "/comment?", Some("more comments")),
         (Lie::Cycle, true, "/changelog?", Some("more changes")),
@@ -342,12 +347,17 @@ fn inner_lists_that_lie_are_named_and_do_not_go_on_for_ever() {
         let output = bench.export();
         let errors = simulated::errors(&bench.sink(), "jira");
         match (said, output.code) {
-            (None, 0) => same(&simulator, &bench),
-            (None, code) => assert!(lie == Lie::Html && code == 3, "{lie:?}: {errors:?}"),
+            (None, code) => assert_eq!(code, 0, "{lie:?}: {errors:?}"),
             (Some(text), code) => {
                 assert_eq!(code, 3, "{lie:?}");
                 assert!(errors.values().all(|error| error.contains(text)) && errors.len() == 1, "{lie:?}: {errors:?}");
             }
+        }
+        // The next run has what this one could not; a comment that was none comes when its issue moves.
+        simulator.lie(Vec::new());
+        bench.export().code(0);
+        if !matches!(lie, Lie::Null(_)) {
+            same(&simulator, &bench);
         }
     }
 }
@@ -355,7 +365,7 @@ fn inner_lists_that_lie_are_named_and_do_not_go_on_for_ever() {
 #[test]
 fn a_limit_pauses_and_the_next_runs_bring_the_rest() {
     for kind in KINDS {
-        let size = Size { projects: 2, issues: 900, sprints: 1, ..Size::default() };
+        let size = Size { projects: 2, issues: 2_000, sprints: 1, ..Size::default() };
         let authorization = Some(format!("Bearer {TOKEN}"));
         let simulator =
             Simulator::start(Options { kind, size, authorization, requests: 14, ..Options::default() }).unwrap();

@@ -3,6 +3,7 @@
 //! The two kinds have the same paths but for a version (`/rest/api/3` of the cloud, `/rest/api/2` of one's own server) and for
 //! searches, which `search` has. Which it is, `serverInfo` says, and it says the time too: the one clock that counts here.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use agent_sdk::http::{self, HttpError, Request, Response, StatusError};
@@ -205,12 +206,18 @@ pub fn answer(request: Request) -> Result<Value, Trouble> {
     response.json().map_err(Trouble::Body)
 }
 
-/// The items of a list that counts them (`startAt`), at this pointer, until there are as many as it says, or no more.
+/// The items of a list that counts them (`startAt`), at this pointer, until there are as many as it says, or no more. Each comes
+/// once, though pages that move have some twice.
 pub fn counted(request: Request, items_at: &str) -> Result<Vec<Value>, Stop> {
-    let mut found = Vec::new();
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
     for page in paging::offset::<Value>(request, "startAt").items_at(items_at) {
         let page = page?;
-        found.extend(page.items);
+        let (before, some) = (found.len(), !page.items.is_empty());
+        found.extend(page.items.into_iter().filter(|item| seen.insert(identity(item))));
+        if some && found.len() == before {
+            let why = format!("the list does not end: page {} of it has nothing new: {}", page.number, page.response.url);
+            return Err(Error::msg(why).into());
+        }
         let body: Value = page.response.json()?;
         let whole = body["total"].as_u64().is_some_and(|total| found.len() as u64 >= total);
         if whole || body["isLast"] == true {
@@ -218,4 +225,10 @@ pub fn counted(request: Request, items_at: &str) -> Result<Vec<Value>, Stop> {
         }
     }
     Ok(found)
+}
+
+/// What tells an item from others: its id, or that of an account; all of it, where it has none.
+fn identity(item: &Value) -> String {
+    let id = ["id", "accountId", "key"].into_iter().map(|name| &item[name]).find(|id| !id.is_null());
+    id.unwrap_or(item).to_string()
 }

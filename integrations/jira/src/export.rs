@@ -160,7 +160,7 @@ impl Export<'_> {
             self.fields = Some(Fields::of(self.api.list(&["field"])?));
         }
         let fields = self.fields.clone().unwrap_or_default();
-        let mut scope = Scope { api: &self.api, fields: &fields, people: &mut self.people, notes: Notes::default() };
+        let mut scope = Scope::new(&self.api, &fields, &mut self.people);
         let asked = Asked { config: self.config, moved: self.moved.as_ref().filter(|_| known), sweep };
         let exported = asked.issues(&mut scope, &mut self.sprints, &tracking, project, before);
         let notes = scope.notes;

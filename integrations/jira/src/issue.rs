@@ -35,6 +35,14 @@ pub struct Scope<'a> {
     pub fields: &'a Fields,
     pub people: &'a mut People,
     pub notes: Notes,
+    /// Whether some of an inner list could not be had, of the issue that is read.
+    partly: bool,
+}
+
+impl<'a> Scope<'a> {
+    pub fn new(api: &'a Api, fields: &'a Fields, people: &'a mut People) -> Scope<'a> {
+        Scope { api, fields, people, notes: Notes::default(), partly: false }
+    }
 }
 
 /// An issue with what came with it.
@@ -42,6 +50,8 @@ pub struct Records {
     pub issue: Issue,
     pub comments: Vec<IssueComment>,
     pub sprints: Vec<Sprint>,
+    /// Whether comments or changes are missing that could not be had now.
+    pub partly: bool,
 }
 
 /// Why an issue brings no record.
@@ -232,6 +242,7 @@ fn taken(value: &mut Value, pointer: &str) -> Value {
 pub fn records(scope: &mut Scope<'_>, mut node: Value, epics: &HashMap<String, String>) -> Result<Records, Refused> {
     let id = id_of(&node).ok_or_else(|| Refused::Node("id: it has no number".to_owned()))?;
     let key = node["key"].as_str().unwrap_or_default().to_owned();
+    scope.partly = false;
     let said = comments(scope, &mut node, id, &key)?;
     let histories = histories(scope, &mut node, id, &key)?;
     let rendered = taken(&mut node, "/renderedFields/description");
@@ -292,7 +303,8 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value, epics: &HashMap<String, S
     let (issue_id, project) = (ref_id.clone(), project_id.clone());
     let said = said.into_iter().filter_map(|said| comment(scope, said, &node.key, &issue_id, &project)).collect();
     let sprints = own_parts.into_iter().map(|said| said.record(&mut scope.notes)).collect();
-    Ok(Records { issue: Issue::of_project(REF_TYPE, project_id, ref_id, fields), comments: said, sprints })
+    let issue = Issue::of_project(REF_TYPE, project_id, ref_id, fields);
+    Ok(Records { issue, comments: said, sprints, partly: scope.partly })
 }
 
 /// What is in the server's own fields.
@@ -426,10 +438,9 @@ fn comments(scope: &mut Scope<'_>, node: &mut Value, id: u64, key: &str) -> Resu
     if total.is_some_and(|total| total > inline) {
         let request = scope.api.get(&["issue", &id.to_string(), "comment"]).query("orderBy", "created");
         let request = request.query("expand", "renderedBody").query("maxResults", INNER_PAGE);
-        match rest(scope, request, "/comments", &format!("comments of issue {key}"))? {
-            Some(all) => return Ok(items(Value::Array(unique(all)), "comment", key, &mut scope.notes)),
-            // What is there is better than nothing.
-            None => {}
+        // Without them, what is there is better than nothing.
+        if let Some(all) = rest(scope, request, "/comments", &format!("comments of issue {key}"))? {
+            return Ok(items(Value::Array(all), "comment", key, &mut scope.notes));
         }
     }
     let bodies = rendered.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -464,14 +475,10 @@ fn rest(scope: &mut Scope<'_>, request: agent_sdk::http::Request, at: &str, what
         Ok(all) => Ok(Some(all)),
         Err(stop) if matches!(stop, Stop::Failed(_)) && !stop.ends_all() => {
             scope.notes.left_out(&format!("more {what}: {}", stop.into_error()));
+            scope.partly = true;
             Ok(None)
         }
         Err(stop) => Err(stop),
     }
 }
 
-/// Each of them once: pages that move bring some twice.
-fn unique(items: Vec<Value>) -> Vec<Value> {
-    let mut seen = std::collections::HashSet::new();
-    items.into_iter().filter(|item| seen.insert(item["id"].to_string())).collect()
-}

@@ -216,7 +216,8 @@ impl<'a> Reader<'a> {
             self.sprints.meet(sprint)?;
         }
         self.sent.insert(id, updated);
-        self.refused.remove(&id);
+        // The next run may have what this one could not.
+        let _ = if found.partly { self.refused.insert(id) } else { self.refused.remove(&id) };
         if let Some(known) = &mut self.known {
             known.insert(id);
         }

@@ -311,13 +311,18 @@ impl<'a> Search<'a> {
         if from > 0 && !tail.is_empty() && !found.issues.iter().any(|issue| tail.contains(&id(issue))) {
             return Ok(Asked::Moved);
         }
-        let end = from + found.issues.len() as u64;
-        let more = !found.issues.is_empty() && found.total.is_none_or(|total| end < total);
+        let (end, known) = (from + found.issues.len() as u64, from + (tail.len() as u64).min(found.issues.len() as u64));
+        // A page that has only what came before ends the list, whatever is said of how long it is.
+        let more = end > known && found.total.is_none_or(|total| end < total);
         let next = more.then(|| {
             let tail = found.issues.iter().rev().take(OVERLAP).map(id).collect();
             Place::Counted { start: end, tail }
         });
-        Ok(Asked::Page(page(found.issues, found.total, next)))
+        let mut page = page(found.issues, found.total, next);
+        if let Some(total) = found.total.filter(|total| end < *total && !more) {
+            page.left_out.push(format!("there are {total} issues, and after {end} no more come"));
+        }
+        Ok(Asked::Page(page))
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use agent_sdk::{Error, MutateResult, Result};
 use integration_model::Stop;
-use integration_model::notes::Notes;
 use serde_json::Value;
 
 use crate::api::Api;
@@ -26,7 +25,7 @@ pub fn issue(api: &Api, config: &Config, id: u64) -> Result<Option<MutateResult>
     let mut epics = HashMap::new();
     look_up_epics(api, &fields, &[&node], &mut epics).map_err(Stop::into_error)?;
     let mut people = People::of_call();
-    let mut scope = Scope { api, fields: &fields, people: &mut people, notes: Notes::default() };
+    let mut scope = Scope::new(api, &fields, &mut people);
     let found = records(&mut scope, node, &epics).map_err(|refused| match refused {
         Refused::Stop(stop) => stop.into_error(),
         Refused::Node(why) => Error::msg(format!("the server's answer is not what it should be: {why}")),
