@@ -38,6 +38,7 @@ test: setup guests ## Run all tests
 	@$(CARGO) test $(addprefix -p ,$(LIBRARIES) $(GUESTS))
 	@scripts/test-sdks.sh
 	@scripts/test-github.sh "$(TARGET_DIR)"
+	@scripts/test-jira.sh "$(TARGET_DIR)"
 
 .PHONY: kills
 kills: setup guests ## Kill exports at random moments KILLS times, at every host call and at every sync; some minutes

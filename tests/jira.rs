@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use jira_simulator::{Kind, Lie, Options, Project, Simulator, Size, Told};
 use serde_json::{Value, json};
-use tests::{Bench, Sink, simulated, wait_until};
+use tests::{Bench, Sink, repository, simulated, wait_until};
 
 const TOKEN: &str = "notarealtoken1234";
 const SECRET: &str = "a secret of webhooks";
@@ -44,6 +44,21 @@ fn issue(sink: &Sink, id: u64) -> Value {
     sink.records["jira/work.Issue"].iter().rfind(|record| record["ref_id"] == id.as_str()).unwrap().clone()
 }
 
+/// Insists that each record has the form that is published for its model.
+#[track_caller]
+fn fits(sink: &Sink) {
+    for (model, records) in &sink.records {
+        let file = repository().join(format!("docs/models/{}.json", model.strip_prefix("jira/").unwrap()));
+        let form: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let form = jsonschema::validator_for(&form).unwrap();
+        for record in records {
+            let faults: Vec<String> =
+                form.iter_errors(record).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+            assert!(faults.is_empty(), "{model}: {faults:?}: {record:#}");
+        }
+    }
+}
+
 #[test]
 fn everything_arrives_once_and_what_is_quiet_costs_a_handful_of_requests() {
     for kind in KINDS {
@@ -53,6 +68,7 @@ fn everything_arrives_once_and_what_is_quiet_costs_a_handful_of_requests() {
         bench.export().code(0);
         same(&simulator, &bench);
         simulated::nothing_twice(&bench.sink());
+        fits(&bench.sink());
         let first = simulator.ledger();
         println!("{kind:?}, first: {} requests, {:?}", first.requests, first.paths);
         let log: Vec<usize> = simulator.with(|world| world.issues.values().map(|issue| issue.changes.len()).collect());
@@ -96,12 +112,19 @@ fn both_kinds_of_server_say_the_same_of_an_issue() {
         let bench = bench(&simulator, "transitions: true");
         bench.export().code(0);
         let sink = bench.sink();
-        let (id, url) = (simulator.with(|world| {
-            let full = |issue: &&jira_simulator::Issue| {
-                issue.points.is_some() && issue.epic.is_some() && !issue.sprints.is_empty() && issue.description.is_some()
-            };
-            world.issues.values().find(full).unwrap().id
-        }), simulator.url());
+        fits(&sink);
+        let (id, url) = (
+            simulator.with(|world| {
+                let full = |issue: &&jira_simulator::Issue| {
+                    issue.points.is_some()
+                        && issue.epic.is_some()
+                        && !issue.sprints.is_empty()
+                        && issue.description.is_some()
+                };
+                world.issues.values().find(full).unwrap().id
+            }),
+            simulator.url(),
+        );
         let record = issue(&sink, id);
         let issue = simulator.with(|world| world.issues[&id].clone());
         let key = simulator.with(|world| world.key(&world.issues[&id]));
@@ -114,7 +137,8 @@ fn both_kinds_of_server_say_the_same_of_an_issue() {
         let description = record["description"].as_str().unwrap();
         assert!(description.starts_with("<p>"), "{description}");
         assert!(description.contains(&format!("src=\"{url}/images/icons/emoticons/smile.png\"")), "{description}");
-        let sprint = &sink.records["jira/work.Sprint"].iter().find(|sprint| sprint["ref_id"] == issue.sprints[0].to_string());
+        let sprint =
+            &sink.records["jira/work.Sprint"].iter().find(|sprint| sprint["ref_id"] == issue.sprints[0].to_string());
         assert!(sprint.unwrap()["name"].as_str().unwrap().contains(", sprint "), "{sprint:?}");
         let config = &sink.records["jira/work.Config"][0];
         let names = |name: &str| config[name].as_array().unwrap().len();
@@ -142,7 +166,9 @@ fn issues_that_go_while_pages_are_counted_hide_none() {
     let simulator = start(Kind::Hosted, Size { projects: 1, issues: 900, comments: 0, changes: 0, ..Size::default() });
     let bench = bench(&simulator, "");
     let running = bench.start(&["export"]);
-    wait_until("the export is in the middle", || simulator.ledger().paths.get("GET /rest/api/2/search").is_some_and(|n| *n >= 3));
+    wait_until("the export is in the middle", || {
+        simulator.ledger().paths.get("GET /rest/api/2/search").is_some_and(|n| *n >= 3)
+    });
     simulator.with(|world| {
         let some: Vec<u64> = world.issues.keys().take(150).copied().collect();
         assert!(some.into_iter().all(|id| world.delete_issue(id)));
@@ -156,7 +182,8 @@ fn issues_that_go_while_pages_are_counted_hide_none() {
 #[test]
 fn a_first_export_that_is_killed_is_gone_on_with() {
     for kind in KINDS {
-        let simulator = start(kind, Size { projects: 2, issues: 2_400, comments: 400, changes: 400, ..Size::default() });
+        let simulator =
+            start(kind, Size { projects: 2, issues: 2_400, comments: 400, changes: 400, ..Size::default() });
         let bench = bench(&simulator, "");
         let path = if kind == Kind::Cloud { "GET /rest/api/3/search/jql" } else { "GET /rest/api/2/search" };
         let searches = || simulator.ledger().paths.get(path).copied().unwrap_or(0);
@@ -190,7 +217,8 @@ fn what_has_gone_and_what_was_moved_is_noticed_by_the_sweep() {
         });
         bench.export().code(0);
         let sink = bench.sink();
-        let inactive: Vec<&Value> = sink.records["jira/work.Issue"].iter().filter(|record| record["active"] == false).collect();
+        let inactive: Vec<&Value> =
+            sink.records["jira/work.Issue"].iter().filter(|record| record["active"] == false).collect();
         assert_eq!(inactive.len(), 1, "{inactive:?}");
         assert_eq!(inactive[0]["ref_id"], gone.to_string());
         assert_eq!(issue(&sink, moved)["project_id"], project(&simulator, 1).id.to_string());
@@ -279,7 +307,11 @@ fn lies(kind: Kind) -> Vec<(Lie, bool, Fares)> {
 fn issues_of(sink: &Sink, project: &Project) -> BTreeSet<String> {
     let id = project.id.to_string();
     let ours = |record: &&Value| record["project_id"] == id.as_str();
-    sink.records["jira/work.Issue"].iter().filter(ours).map(|record| record["ref_id"].as_str().unwrap().to_owned()).collect()
+    sink.records["jira/work.Issue"]
+        .iter()
+        .filter(ours)
+        .map(|record| record["ref_id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -291,7 +323,12 @@ fn servers_that_lie_lose_only_what_cannot_be_had_and_that_is_said() {
         let simulator = start(kind, size);
         let projects: Vec<(Project, BTreeSet<String>)> = simulator.with(|world| {
             let of = |project: &Project| {
-                world.issues.values().filter(|issue| issue.project == project.id).map(|issue| issue.id.to_string()).collect()
+                world
+                    .issues
+                    .values()
+                    .filter(|issue| issue.project == project.id)
+                    .map(|issue| issue.id.to_string())
+                    .collect()
             };
             world.projects.iter().map(|project| (project.clone(), of(project))).collect()
         });
@@ -305,7 +342,8 @@ fn servers_that_lie_lose_only_what_cannot_be_had_and_that_is_said() {
         let (sink, errors) = (bench.sink(), simulated::errors(&bench.sink(), "jira"));
         for ((lie, _, fares), (project, expected)) in lies.iter().zip(&projects) {
             let (arrived, error) = (issues_of(&sink, project), errors.get(&project.id.to_string()));
-            let told = |text: &str| assert!(error.is_some_and(|error| error.contains(text)), "{kind:?} {lie:?}: {error:?}");
+            let told =
+                |text: &str| assert!(error.is_some_and(|error| error.contains(text)), "{kind:?} {lie:?}: {error:?}");
             match fares {
                 Fares::Well => assert_eq!((&arrived, error), (expected, None), "{kind:?} {lie:?}"),
                 Fares::LeavesOut(text) => {
@@ -363,6 +401,36 @@ fn inner_lists_that_lie_are_named_and_do_not_go_on_for_ever() {
 }
 
 #[test]
+fn lists_of_a_site_that_lie_leave_the_issues() {
+    for kind in KINDS {
+        let simulator = start(kind, Size::default());
+        let bench = bench(&simulator, "");
+        simulator.lie(vec![
+            Told::always(Lie::Html, "/status"),
+            Told::always(Lie::Status(500), "/user"),
+            Told::always(Lie::Null("/name"), "/agile/1.0/board?"),
+            Told::always(Lie::Cycle, "/sprint?"),
+        ]);
+        bench.export().code(3).says("board");
+        let (truth, arrived) = (simulator.truth(), simulated::arrived(&bench.sink(), "jira"));
+        assert_eq!(
+            (&arrived["work.Issue"], &arrived["work.IssueComment"]),
+            (&truth["work.Issue"], &truth["work.IssueComment"])
+        );
+        assert_eq!((arrived["work.Board"].len(), arrived.get("work.IssueStatus")), (2, None));
+        let log = bench.read("root/logs/integrations/jira.log");
+        assert!(log.contains("a part of the site is not to be had") && log.contains("it is a page of HTML"), "{log}");
+        simulator.lie(vec![Told::always(Lie::Html, "updated >= -")]);
+        simulator.with(|world| (0..40).for_each(|_| world.change()));
+        bench.export();
+        simulator.lie(Vec::new());
+        simulator.with(|world| world.now += 90_000);
+        bench.export().code(0);
+        simulated::same(&simulator.truth(), &bench.sink(), "jira");
+    }
+}
+
+#[test]
 fn a_limit_pauses_and_the_next_runs_bring_the_rest() {
     for kind in KINDS {
         let size = Size { projects: 2, issues: 2_000, sprints: 1, ..Size::default() };
@@ -407,7 +475,10 @@ fn webhooks_are_made_once_and_what_they_tell_of_is_read_anew() {
         bench.export().code(0);
         bench.export().code(0).says("Nothing new");
         let hooks = simulator.with(|world| world.hooks.clone());
-        assert_eq!((hooks.len(), hooks[0].url.as_str(), hooks[0].secret.as_str()), (1, "https://hooks.invalid/x", SECRET));
+        assert_eq!(
+            (hooks.len(), hooks[0].url.as_str(), hooks[0].secret.as_str()),
+            (1, "https://hooks.invalid/x", SECRET)
+        );
         assert!(hooks[0].events.contains(&"jira:issue_updated".to_owned()));
         let id = simulator.with(|world| *world.issues.keys().next().unwrap());
         let data = json!({ "ref_id": id.to_string(), "title": "Said anew" });
@@ -444,7 +515,8 @@ fn mutations_change_the_server_and_say_what_they_could_not() {
             let issue = world.issues.values().find(|issue| issue.status == 1 && issue.priority != 1).unwrap();
             (issue.id, issue.status, world.users[3].id.clone())
         });
-        let mutate = |name: &str, data: &Value| bench.run(&["mutate", "jira", name, "--data", &data.to_string(), "--json"]);
+        let mutate =
+            |name: &str, data: &Value| bench.run(&["mutate", "jira", name, "--data", &data.to_string(), "--json"]);
         let ref_id = id.to_string();
         let issue = || simulator.with(|world| world.issues[&id].clone());
         let listed = mutate("issue.get_transitions", &json!({ "ref_id": ref_id })).code(0).json();
@@ -474,8 +546,16 @@ fn mutations_change_the_server_and_say_what_they_could_not() {
             ("issue.set_title", json!({ "ref_id": "ABC-1", "title": "x" }), "not the key"),
             ("issue.set_title", json!({ "ref_id": ref_id, "title": " " }), "title is empty"),
             ("issue.set_title", json!({ "ref_id": ref_id, "title": "a\nb" }), "newline"),
-            ("issue.set_priority", json!({ "ref_id": ref_id, "priority_ref_id": "77" }), "priority selected is invalid"),
-            ("issue.set_assignee", json!({ "ref_id": ref_id, "user_ref_id": "nobody" }), if kind == Kind::Cloud { "does not exist" } else { "there is no user" }),
+            (
+                "issue.set_priority",
+                json!({ "ref_id": ref_id, "priority_ref_id": "77" }),
+                "priority selected is invalid",
+            ),
+            (
+                "issue.set_assignee",
+                json!({ "ref_id": ref_id, "user_ref_id": "nobody" }),
+                if kind == Kind::Cloud { "does not exist" } else { "there is no user" },
+            ),
         ] {
             let refused = mutate(name, &data);
             assert_ne!(refused.code, 0, "{name} {data}");

@@ -215,7 +215,8 @@ pub fn counted(request: Request, items_at: &str) -> Result<Vec<Value>, Stop> {
         let (before, some) = (found.len(), !page.items.is_empty());
         found.extend(page.items.into_iter().filter(|item| seen.insert(identity(item))));
         if some && found.len() == before {
-            let why = format!("the list does not end: page {} of it has nothing new: {}", page.number, page.response.url);
+            let why =
+                format!("the list does not end: page {} of it has nothing new: {}", page.number, page.response.url);
             return Err(Error::msg(why).into());
         }
         let body: Value = page.response.json()?;

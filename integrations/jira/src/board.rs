@@ -140,22 +140,12 @@ pub fn read(api: &Api, root: &Session<Tracking>, sprints: &mut Sprints, notes: &
         session.done(None)?;
         return Ok(());
     }
-    let read = boards(api, session, all, notes).and_then(|boards| sprints_of(api, &boards, all, sprints, notes));
-    match read {
-        Ok(()) => {
-            if all {
-                state::set_expiring(BOARDS_READ, "read", BOARDS_EVERY_SECS)?;
-            }
-            state::set_expiring(SPRINTS_READ, "read", SPRINTS_EVERY_SECS)?;
-            Ok(())
-        }
-        // Without Jira Software there are none, and not every credential may see them.
-        Err(stop) if matches!(stop, Stop::Failed(_)) => {
-            log::warn("boards are not to be had", &[("error", &stop.into_error().to_string())]);
-            Ok(())
-        }
-        Err(stop) => Err(stop),
+    let boards = boards(api, session, all, notes)?;
+    sprints_of(api, &boards, all, sprints, notes)?;
+    if all {
+        state::set_expiring(BOARDS_READ, "read", BOARDS_EVERY_SECS)?;
     }
+    Ok(state::set_expiring(SPRINTS_READ, "read", SPRINTS_EVERY_SECS)?)
 }
 
 /// The boards; their records are sent where all of it is read.
@@ -258,6 +248,7 @@ pub fn one(api: &Api, id: u64, notes: &mut Notes) -> Result<Option<Sprint>, Stop
         return Ok(None);
     }
     let found: Value = answer.check()?.json()?;
-    let said = Said::read(&found).ok_or_else(|| agent_sdk::Error::msg(format!("the answer for sprint {id} is none")))?;
+    let said =
+        Said::read(&found).ok_or_else(|| agent_sdk::Error::msg(format!("the answer for sprint {id} is none")))?;
     Ok(Some(said.record(notes)))
 }

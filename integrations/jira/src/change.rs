@@ -145,7 +145,8 @@ fn assign(api: &Api, ref_id: &str, user: Option<&str>) -> Result<Response> {
                 return Err(Error::not_found(format!("there is no user `{key}`")));
             }
             let account: Account = answer.error_for_status()?.json()?;
-            let name = account.name().ok_or_else(|| Error::msg(format!("the server does not say the name of `{key}`")))?;
+            let name =
+                account.name().ok_or_else(|| Error::msg(format!("the server does not say the name of `{key}`")))?;
             json!({ "name": name })
         }
     };

@@ -172,7 +172,10 @@ mod tests {
         let long = "x".repeat(5_000);
         let many = (0..6_000).map(|id| entry(id, "2026-01-01T00:00:00.000+0000", summary(&long))).collect();
         let (all, left_out) = told(many);
-        assert_eq!((all.len(), &all[0]["ordinal"], all[0]["from"].as_str().unwrap().len()), (CHANGES_MAX, &json!(1_000), 1_000));
+        assert_eq!(
+            (all.len(), &all[0]["ordinal"], all[0]["from"].as_str().unwrap().len()),
+            (CHANGES_MAX, &json!(1_000), 1_000)
+        );
         assert!(left_out.unwrap().contains("1000 oldest changes of issue A-1"));
     }
 }

@@ -69,22 +69,19 @@ pub fn run(config: &Config) -> Result<ExportResult> {
     }
     let root = session::root_tracking("jira")?;
     let mut cursor = None;
-    let result = Run::default().accounts(&[(config.server(), ())], |run, _, ()| {
-        cursor = Some(site(config, run, &root)?);
-        Ok(())
-    })?;
+    let result =
+        Run::default().accounts(&[(config.server(), ())], |run, _, ()| site(config, run, &root, &mut cursor))?;
     root.done(cursor.as_deref())?;
     Ok(result)
 }
 
-/// Exports the site; its cursor.
-fn site(config: &Config, run: &mut Run, root: &Session<Tracking>) -> Result<String, Stop> {
+/// Exports the site; its cursor, once all projects have been looked at.
+fn site(config: &Config, run: &mut Run, root: &Session<Tracking>, cursor: &mut Option<String>) -> Result<(), Stop> {
     let api = Api::open(config)?;
     api.log_in()?;
     let (people, sprints) = (People::open(root)?, Sprints::open(root)?);
-    let mut export =
-        Export { api, config, fields: None, people, sprints, moved: None, covered: Ids::new() };
-    let exported = export.site(run, root);
+    let mut export = Export { api, config, fields: None, people, sprints, moved: None, covered: Ids::new() };
+    let exported = export.site(run, root, cursor);
     // What was read is good, whatever ended it.
     export.people.done()?;
     export.sprints.done()?;
@@ -92,27 +89,21 @@ fn site(config: &Config, run: &mut Run, root: &Session<Tracking>) -> Result<Stri
 }
 
 impl Export<'_> {
-    fn site(&mut self, run: &mut Run, root: &Session<Tracking>) -> Result<String, Stop> {
+    fn site(&mut self, run: &mut Run, root: &Session<Tracking>, cursor: &mut Option<String>) -> Result<(), Stop> {
         let mut notes = Notes::default();
         let projects = self.projects(root, &mut notes)?;
         hooks::of_site(&self.api, self.config, root)?;
-        lists::read(&self.api, root, &mut notes)?;
+        let read = lists::read(&self.api, root, &mut notes);
+        or_without(read, "statuses, types or priorities")?;
         if self.config.users {
-            match self.people.list(&self.api, &mut notes) {
-                // Who may read issues may not always see everybody.
-                Err(stop @ Stop::Failed(_)) => {
-                    log::warn("users are not to be had", &[("error", &stop.into_error().to_string())]);
-                }
-                read => read?,
-            }
-        }
-        if self.config.boards {
-            board::read(&self.api, root, &mut self.sprints, &mut notes)?;
+            let read = self.people.list(&self.api, &mut notes);
+            or_without(read, "users")?;
         }
         let before: Covered =
             root.last_processed().and_then(|cursor| serde_json::from_str(&cursor).ok()).unwrap_or_default();
         if let Some(since) = &before.since {
-            self.moved = moved::since(&self.api, since, None, &mut notes)?;
+            let moved = moved::since(&self.api, since, None, &mut notes);
+            self.moved = or_without(moved, "what has moved, but of each project by itself")?.flatten();
             self.covered = Ids::parse(&before.projects).unwrap_or_default();
         }
         run.account_noted(self.config.server(), notes);
@@ -127,7 +118,16 @@ impl Export<'_> {
             }
             root.progress(place, total);
         }
-        Ok(json!(Covered { since: Some(self.api.began.clone()), projects: covered.to_text() }).to_string())
+        *cursor = Some(json!(Covered { since: Some(self.api.began.clone()), projects: covered.to_text() }).to_string());
+        // Last, for they are many requests, which issues should not wait for.
+        let mut notes = Notes::default();
+        if self.config.boards {
+            // Without Jira Software there are none.
+            let read = board::read(&self.api, root, &mut self.sprints, &mut notes);
+            or_without(read, "boards")?;
+        }
+        run.account_noted(self.config.server(), notes);
+        Ok(())
     }
 
     /// Sends a record for each project that is wanted, and for each that has gone.
@@ -172,6 +172,19 @@ impl Export<'_> {
     fn is_sweep_due(&self, before: &Signature) -> bool {
         let age = before.swept_at.as_deref().and_then(|swept| secs_between(swept, &self.api.began));
         age.is_none_or(|secs| secs >= i64::from(self.config.sweep_hours) * HOUR_SECS)
+    }
+}
+
+/// What was read; nothing, and that is said, where issues can be had without it. Not every credential may see all of a site.
+fn or_without<T>(read: Result<T, Stop>, what: &str) -> Result<Option<T>, Stop> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(stop @ Stop::Failed(_)) => {
+            let error = stop.into_error().to_string();
+            log::warn("a part of the site is not to be had", &[("what", what), ("error", &error)]);
+            Ok(None)
+        }
+        Err(stop) => Err(stop),
     }
 }
 

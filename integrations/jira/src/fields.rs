@@ -89,9 +89,7 @@ mod tests {
 
     #[test]
     fn fields_are_found_by_what_they_are() {
-        let field = |id: u32, name: &str, custom: &str| {
-            json!({ "id": format!("customfield_{id}"), "name": name, "schema": { "type": "any", "custom": custom } })
-        };
+        let field = |id: u32, name: &str, custom: &str| json!({ "id": format!("customfield_{id}"), "name": name, "schema": { "type": "any", "custom": custom } });
         let float = "com.atlassian.jira.plugin.system.customfieldtypes:float";
         let fields = Fields::of(vec![
             json!({ "id": "summary", "name": "Summary", "schema": { "type": "string", "system": "summary" } }),
@@ -104,7 +102,10 @@ mod tests {
             json!({ "name": "without an id" }),
             json!(null),
         ]);
-        assert_eq!((fields.epic.as_slice(), fields.sprint.as_slice()), (&["customfield_1".to_owned()][..], &["customfield_5".to_owned()][..]));
+        assert_eq!(
+            (fields.epic.as_slice(), fields.sprint.as_slice()),
+            (&["customfield_1".to_owned()][..], &["customfield_5".to_owned()][..])
+        );
         assert_eq!(fields.points, ["customfield_2", "customfield_4"]);
         assert!(fields.asked().starts_with("summary,") && fields.asked().ends_with(",customfield_6"));
         let issue = json!({ "customfield_2": null, "customfield_4": 5.0 });

@@ -93,7 +93,9 @@ struct SprintOf {
 /// Takes a webhook: what it tells of, as it is now.
 pub fn take(webhook: &Webhook, config: &Config) -> Result<MutateResult> {
     let secret = config.webhook_secret.as_deref().ok_or_else(|| {
-        Error::invalid("there is no `webhook_secret` in the configuration, and so nothing to hold the signature against")
+        Error::invalid(
+            "there is no `webhook_secret` in the configuration, and so nothing to hold the signature against",
+        )
     })?;
     let given = webhook.header(SIGNATURE_HEADER).unwrap_or_default();
     if !signature::is_of(given, secret.as_bytes(), &webhook.body) {

@@ -283,7 +283,8 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value, epics: &HashMap<String, S
         labels: known.labels.unwrap_or_default().into_iter().map(|label| notes.text(label)).collect(),
         story_points: own.points,
         sprint_ref_ids: own_parts.iter().map(sprint::Said::ref_id).collect(),
-        epic_ref_id: epic.or_else(|| known.parent.as_ref().filter(|parent| parent.is_epic()).map(|parent| parent.id.clone())),
+        epic_ref_id: epic
+            .or_else(|| known.parent.as_ref().filter(|parent| parent.is_epic()).map(|parent| parent.id.clone())),
         parent_ref_id: known.parent.map(|parent| parent.id),
         created_by_ref_id: user::ref_id(known.creator.as_ref()),
         reporter_ref_id: user::ref_id(known.reporter.as_ref()),
@@ -320,9 +321,12 @@ fn own_fields(scope: &mut Scope<'_>, node: &Value, key: &str, epics: &HashMap<St
     let (names, values) = (scope.fields, &node["fields"]);
     let field = first(values, &names.sprint);
     let sprints = sprint::of_field(field);
-    let named = field.map_or(0, |field| field.as_array().map_or(1, |all| all.iter().filter(|one| !one.is_null()).count()));
+    let named =
+        field.map_or(0, |field| field.as_array().map_or(1, |all| all.iter().filter(|one| !one.is_null()).count()));
     if sprints.len() < named {
-        scope.notes.left_out(&format!("{} sprints of issue {key}: they are of no form that is known", named - sprints.len()));
+        scope
+            .notes
+            .left_out(&format!("{} sprints of issue {key}: they are of no form that is known", named - sprints.len()));
     }
     let text = |names: &[String]| first(values, names).and_then(Value::as_str);
     Own {
@@ -347,7 +351,13 @@ pub fn epic_key<'a>(node: &'a Value, fields: &Fields) -> Option<&'a str> {
 
 fn linked(link: Link) -> Vec<LinkedIssue> {
     let name = link.r#type.name.to_lowercase();
-    let kinds = [("block", "BLOCKS"), ("clone", "CLONES"), ("duplicate", "DUPLICATES"), ("cause", "CAUSES"), ("relate", "RELATES")];
+    let kinds = [
+        ("block", "BLOCKS"),
+        ("clone", "CLONES"),
+        ("duplicate", "DUPLICATES"),
+        ("cause", "CAUSES"),
+        ("relate", "RELATES"),
+    ];
     let told = |text: &str| kinds.iter().find(|(part, _)| text.contains(part)).map(|(_, kind)| *kind);
     let link_type = told(&name).or_else(|| told(&link.r#type.outward.to_lowercase())).unwrap_or("OTHER");
     let ends = [(link.outward_issue, link.r#type.outward, false), (link.inward_issue, link.r#type.inward, true)];
@@ -404,7 +414,11 @@ pub fn transitions(list: Value, key: &str, notes: &mut Notes) -> Vec<Transition>
 
 fn comment(scope: &mut Scope<'_>, said: Said, key: &str, issue: &str, project: &str) -> Option<IssueComment> {
     let Some(created_at) = earlier(&said.created, 0) else {
-        scope.notes.left_out(&format!("comment {} of issue {key}: `{}` is no time", said.id, notes::shortened(&said.created, 64)));
+        scope.notes.left_out(&format!(
+            "comment {} of issue {key}: `{}` is no time",
+            said.id,
+            notes::shortened(&said.created, 64)
+        ));
         return None;
     };
     let url = format!(
@@ -470,7 +484,12 @@ fn histories(scope: &mut Scope<'_>, node: &mut Value, id: u64, key: &str) -> Res
 }
 
 /// The whole of an inner list; none where it cannot be had, which is noted.
-fn rest(scope: &mut Scope<'_>, request: agent_sdk::http::Request, at: &str, what: &str) -> Result<Option<Vec<Value>>, Stop> {
+fn rest(
+    scope: &mut Scope<'_>,
+    request: agent_sdk::http::Request,
+    at: &str,
+    what: &str,
+) -> Result<Option<Vec<Value>>, Stop> {
     match counted(request, at) {
         Ok(all) => Ok(Some(all)),
         Err(stop) if matches!(stop, Stop::Failed(_)) && !stop.ends_all() => {
@@ -481,4 +500,3 @@ fn rest(scope: &mut Scope<'_>, request: agent_sdk::http::Request, at: &str, what
         Err(stop) => Err(stop),
     }
 }
-

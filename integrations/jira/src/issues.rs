@@ -339,7 +339,9 @@ pub fn look_up_epics(
 fn is_key(text: &str) -> bool {
     let parts = text.rsplit_once('-');
     let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    parts.is_some_and(|(project, number)| word(project) && number.bytes().all(|byte| byte.is_ascii_digit()) && word(number))
+    parts.is_some_and(|(project, number)| {
+        word(project) && number.bytes().all(|byte| byte.is_ascii_digit()) && word(number)
+    })
 }
 
 /// A request for one issue.

@@ -140,3 +140,8 @@ fn try_server(config: &Config) -> Result<(String, Vec<String>), Stop> {
 }
 
 agent_sdk::register!(Jira);
+
+#[cfg(test)]
+mod described;
+#[cfg(test)]
+mod tests;

@@ -242,9 +242,13 @@ mod tests {
             let found = serde_json::from_value(json!({ "id": "1", "name": "S", "statusCategory": key })).unwrap();
             assert_eq!(json!(status(found, &mut Notes::default()))["category"], expected);
         };
-        for (key, expected) in
-            [("new", "OPEN"), ("undefined", "OPEN"), ("indeterminate", "IN_PROGRESS"), ("done", "CLOSED"), ("x", "UNKNOWN")]
-        {
+        for (key, expected) in [
+            ("new", "OPEN"),
+            ("undefined", "OPEN"),
+            ("indeterminate", "IN_PROGRESS"),
+            ("done", "CLOSED"),
+            ("x", "UNKNOWN"),
+        ] {
             check(json!({ "id": 2, "key": key }), expected);
         }
         check(Value::Null, "OPEN");

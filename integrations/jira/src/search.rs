@@ -34,8 +34,8 @@ const RETRIES: &str = "1";
 const STALE_PAGES_MAX: u32 = 20;
 /// Pages of one search; far beyond any project.
 const PAGES_MAX: u32 = 1_000_000;
-/// Times that a page is stepped back from, in a row.
-const STEPS_BACK_MAX: u32 = 100;
+/// Times that one search steps back.
+const STEPS_BACK_MAX: u32 = 1_000;
 
 /// Where a search goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +75,7 @@ pub struct Search<'a> {
     seen: HashSet<Place>,
     pages: u32,
     stale: u32,
+    steps_back: u32,
     ended: bool,
 }
 
@@ -121,6 +122,7 @@ impl<'a> Search<'a> {
             seen: HashSet::new(),
             pages: 0,
             stale: 0,
+            steps_back: 0,
             ended: false,
         }
     }
@@ -189,15 +191,12 @@ impl<'a> Search<'a> {
     }
 
     fn circle(&self, why: &str) -> Trouble {
-        Trouble::Body(Error::msg(format!(
-            "the search `{}` does not end: {why}; what came before is kept",
-            self.jql
-        )))
+        Trouble::Body(Error::msg(format!("the search `{}` does not end: {why}; what came before is kept", self.jql)))
     }
 
     /// Asks for the page, and for less of it as long as it is too much.
     fn fetch(&mut self) -> Result<Page, Trouble> {
-        let (mut single, mut back) = (0, 0);
+        let mut single = 0;
         loop {
             let trouble = match self.ask(self.fields, self.expand, self.size.get()) {
                 Ok(Asked::Page(page)) => {
@@ -205,11 +204,11 @@ impl<'a> Search<'a> {
                     return Ok(page);
                 }
                 Ok(Asked::Moved) => {
-                    back += 1;
-                    if back > STEPS_BACK_MAX {
+                    self.steps_back += 1;
+                    if self.steps_back > STEPS_BACK_MAX {
                         return Err(self.circle("its pages have nothing in common with each other"));
                     }
-                    self.step_back(back);
+                    self.step_back();
                     continue;
                 }
                 Err(trouble) if trouble.is_too_much() => trouble,
@@ -232,10 +231,10 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Goes back by a page, and by more each time: so much has gone from before this place.
-    fn step_back(&mut self, times: u32) {
+    /// Goes back by a page: something has gone from before this place.
+    fn step_back(&mut self) {
         if let Some(Place::Counted { start, tail }) = &mut self.at {
-            *start = start.saturating_sub(u64::from(self.size.get()) * u64::from(times));
+            *start = start.saturating_sub(u64::from(self.size.get()));
             if *start == 0 {
                 tail.clear();
             }
@@ -311,7 +310,8 @@ impl<'a> Search<'a> {
         if from > 0 && !tail.is_empty() && !found.issues.iter().any(|issue| tail.contains(&id(issue))) {
             return Ok(Asked::Moved);
         }
-        let (end, known) = (from + found.issues.len() as u64, from + (tail.len() as u64).min(found.issues.len() as u64));
+        let (end, known) =
+            (from + found.issues.len() as u64, from + (tail.len() as u64).min(found.issues.len() as u64));
         // A page that has only what came before ends the list, whatever is said of how long it is.
         let more = end > known && found.total.is_none_or(|total| end < total);
         let next = more.then(|| {

@@ -68,7 +68,8 @@ impl Said {
         let inner = text.get(text.find('[')? + 1..text.rfind(']')?)?;
         let mut starts: Vec<(usize, &str)> = Vec::new();
         for (at, _) in std::iter::once((0, "")).chain(inner.match_indices(',').map(|(at, _)| (at + 1, ""))) {
-            let name = PRINTED.iter().find(|name| inner[at..].strip_prefix(**name).is_some_and(|rest| rest.starts_with('=')));
+            let name =
+                PRINTED.iter().find(|name| inner[at..].strip_prefix(**name).is_some_and(|rest| rest.starts_with('=')));
             starts.extend(name.map(|name| (at, *name)));
         }
         let mut fields: BTreeMap<&str, &str> = BTreeMap::new();

@@ -36,15 +36,20 @@ impl Query {
             query.clauses.push(Clause::parse(clause, world, offset_hours, lenient)?);
         }
         if query.clauses.is_empty() && world.kind == Kind::Cloud {
-            return Err("Unbounded JQL queries are not allowed here. Please add a search restriction to your query.".to_owned());
+            return Err(
+                "Unbounded JQL queries are not allowed here. Please add a search restriction to your query.".to_owned()
+            );
         }
         Ok(query)
     }
 
     /// The issues that it finds, in its order.
     pub fn find<'w>(&self, world: &'w World) -> Vec<&'w Issue> {
-        let mut found: Vec<&Issue> =
-            world.issues.values().filter(|issue| self.clauses.iter().all(|clause| clause.takes(world, issue))).collect();
+        let mut found: Vec<&Issue> = world
+            .issues
+            .values()
+            .filter(|issue| self.clauses.iter().all(|clause| clause.takes(world, issue)))
+            .collect();
         match self.by_updated {
             true => found.sort_by_key(|issue| (issue.updated, issue.id)),
             false => found.sort_by_cached_key(|issue| place(world, issue)),
@@ -102,13 +107,15 @@ impl Clause {
 
 /// `-90m`, reckoned back from now, or a minute in the user's time zone: `"2026-11-01 10:00"`.
 fn since_of(text: &str, now: i64, offset_hours: i64) -> Result<i64, String> {
-    let minutes = text.strip_prefix('-').and_then(|rest| rest.strip_suffix('m')).and_then(|minutes| minutes.parse().ok());
+    let minutes =
+        text.strip_prefix('-').and_then(|rest| rest.strip_suffix('m')).and_then(|minutes| minutes.parse().ok());
     if let Some(minutes) = minutes {
         let minutes: i64 = minutes;
         return Ok(now - minutes * 60);
     }
     let day = text.trim_matches('"').replace(' ', "T");
-    let secs = parse_rfc3339(&format!("{day}:00Z")).ok_or_else(|| format!("Date value '{text}' for field 'updated' is invalid."))?;
+    let secs = parse_rfc3339(&format!("{day}:00Z"))
+        .ok_or_else(|| format!("Date value '{text}' for field 'updated' is invalid."))?;
     Ok(secs - offset_hours * 3_600)
 }
 

@@ -218,7 +218,8 @@ impl State {
     }
 
     fn true_answer(&mut self, request: &Request, lies: &[Lie]) -> Answer {
-        let known = self.options.authorization.as_deref().is_none_or(|known| request.header("authorization") == Some(known));
+        let known =
+            self.options.authorization.as_deref().is_none_or(|known| request.header("authorization") == Some(known));
         let asked = if lies.contains(&Lie::Cycle) { first_page(request) } else { again(request) };
         let mut found = rest::answer(&mut self.world, &asked, known);
         if let Some((event, issue)) = found.event.take() {
@@ -235,7 +236,8 @@ impl State {
 
     /// Notes a webhook for each hook that wants the event.
     fn deliver(&mut self, event: &str, issue: u64) {
-        let shown = self.world.issues.get(&issue).map(|issue| self.world.show_issue(issue, &["summary", "project"], &[]));
+        let shown =
+            self.world.issues.get(&issue).map(|issue| self.world.show_issue(issue, &["summary", "project"], &[]));
         let payload = json!({ "timestamp": self.world.now * 1_000, "webhookEvent": event, "issue": shown }).to_string();
         let wanted = self.world.hooks.iter().filter(|hook| hook.events.iter().any(|known| known == event));
         let delivery = |hook: &world::Hook| {

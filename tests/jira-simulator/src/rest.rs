@@ -85,7 +85,9 @@ fn api(world: &mut World, request: &Request, known: bool, path: &[&str], body: &
             let all = world.projects.iter().map(|project| world.show_project(project)).collect();
             ok(page(all, request, PAGE_OTHER, "values"))
         }
-        ("GET", ["project"]) if !cloud => ok(world.projects.iter().map(|project| world.show_project(project)).collect()),
+        ("GET", ["project"]) if !cloud => {
+            ok(world.projects.iter().map(|project| world.show_project(project)).collect())
+        }
         ("GET", ["project", id]) => match world.projects.iter().find(|project| project.id.to_string() == *id) {
             Some(project) => ok(world.show_project(project)),
             None => fault(404, "No project could be found with this id."),
@@ -98,7 +100,9 @@ fn api(world: &mut World, request: &Request, known: bool, path: &[&str], body: &
         }
         ("GET", ["field"]) => ok(show::fields(world.kind)),
         ("GET", ["users", "search"]) if cloud => users(world, request),
-        ("GET", ["user", "search"]) if !cloud && request.parameter("username").as_deref() == Some(".") => users(world, request),
+        ("GET", ["user", "search"]) if !cloud && request.parameter("username").as_deref() == Some(".") => {
+            users(world, request)
+        }
         ("GET", ["user"]) if !cloud => {
             let key = request.parameter("key");
             match world.users.iter().position(|user| Some(&user.id) == key.as_ref()) {
@@ -114,7 +118,8 @@ fn api(world: &mut World, request: &Request, known: bool, path: &[&str], body: &
 /// A page of a list, as most of Jira's are: `startAt`, `maxResults`, `total`.
 fn page(all: Vec<Value>, request: &Request, most: usize, name: &str) -> Value {
     let number = |parameter: &str| request.parameter(parameter).and_then(|text| text.parse::<usize>().ok());
-    let (start, asked, total) = (number("startAt").unwrap_or(0), number("maxResults").unwrap_or(most).min(most), all.len());
+    let (start, asked, total) =
+        (number("startAt").unwrap_or(0), number("maxResults").unwrap_or(most).min(most), all.len());
     let items: Vec<Value> = all.into_iter().skip(start).take(asked).collect();
     let last = start + items.len() >= total;
     json!({ "startAt": start, "maxResults": asked, "total": total, "isLast": last, name: items })
@@ -141,7 +146,8 @@ fn asked(request: &Request, most: usize) -> Asked {
 
 impl Asked {
     fn show(&self, world: &World, issues: &[&Issue]) -> Vec<Value> {
-        let (fields, expand): (Vec<&str>, Vec<&str>) = (self.fields.split(',').collect(), self.expand.split(',').collect());
+        let (fields, expand): (Vec<&str>, Vec<&str>) =
+            (self.fields.split(',').collect(), self.expand.split(',').collect());
         issues.iter().map(|issue| world.show_issue(issue, &fields, &expand)).collect()
     }
 }
@@ -200,7 +206,8 @@ fn issue(world: &mut World, request: &Request, id: &str, path: &[&str], body: &V
     let id = found.id;
     match (request.method.as_str(), path) {
         ("GET", []) => {
-            let (fields, expand) = (request.parameter("fields").unwrap_or_default(), request.parameter("expand").unwrap_or_default());
+            let (fields, expand) =
+                (request.parameter("fields").unwrap_or_default(), request.parameter("expand").unwrap_or_default());
             let (fields, expand): (Vec<&str>, Vec<&str>) = (fields.split(',').collect(), expand.split(',').collect());
             ok(world.show_issue(&found, &fields, &expand))
         }
@@ -244,7 +251,9 @@ fn change(world: &mut World, request: &Request, id: u64, path: &[&str], body: &V
         }
         ("PUT", ["assignee"]) => {
             let name = if world.kind == Kind::Cloud { &body["accountId"] } else { &body["name"] };
-            let of = |user: &crate::world::User| if world.kind == Kind::Cloud { user.id == *name } else { user.name == *name };
+            let of = |user: &crate::world::User| {
+                if world.kind == Kind::Cloud { user.id == *name } else { user.name == *name }
+            };
             let user = world.users.iter().position(of);
             if user.is_none() && !name.is_null() {
                 return field_fault("assignee", &format!("User '{name}' does not exist."));
@@ -289,13 +298,15 @@ fn agile(world: &World, request: &Request, path: &[&str]) -> Found {
         }
         ["board", id, rest] => match (board(id), *rest) {
             (Some(_), "configuration") => {
-                let column = |(id, name, _): &(u64, &str, &str)| json!({ "name": name, "statuses": [{ "id": id.to_string() }] });
+                let column =
+                    |(id, name, _): &(u64, &str, &str)| json!({ "name": name, "statuses": [{ "id": id.to_string() }] });
                 ok(json!({ "columnConfig": { "columns": STATUSES.iter().map(column).collect::<Vec<_>>() } }))
             }
             (Some(board), "sprint") if board.kind == "kanban" => fault(400, "The board does not support sprints"),
             (Some(board), "sprint") => {
                 let states = request.parameter("state");
-                let wanted = |state: &str| states.as_ref().is_none_or(|states| states.split(',').any(|known| known == state));
+                let wanted =
+                    |state: &str| states.as_ref().is_none_or(|states| states.split(',').any(|known| known == state));
                 let all = world.sprints.iter().filter(|sprint| sprint.board == board.id && wanted(sprint.state));
                 ok(page(all.map(|sprint| world.show_sprint(sprint)).collect(), request, PAGE_OTHER, "values"))
             }

@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Board, Change, Comment, Issue, Kind, PRIORITIES, Project, RESOLUTIONS, STATUSES, Sprint, TYPES, World, status_name};
+use crate::world::{
+    Board, Change, Comment, Issue, Kind, PRIORITIES, Project, RESOLUTIONS, STATUSES, Sprint, TYPES, World, status_name,
+};
 
 /// Hours by which the profile of the user who asks is ahead of UTC. Times are shown, and searched, in that.
 pub const OFFSET_HOURS: i64 = 11;
@@ -65,7 +67,8 @@ pub fn plain(body: &Value) -> String {
         Value::String(text) => text.clone(),
         _ => {
             let of = |node: &Value| node["text"].as_str().unwrap_or("\n").to_owned();
-            let line = |paragraph: &Value| paragraph["content"].as_array().into_iter().flatten().map(of).collect::<String>();
+            let line =
+                |paragraph: &Value| paragraph["content"].as_array().into_iter().flatten().map(of).collect::<String>();
             let lines: Vec<String> = body["content"].as_array().into_iter().flatten().map(line).collect();
             lines.join("\n\n")
         }
@@ -107,7 +110,8 @@ impl World {
         if self.kind == Kind::Cloud {
             shown["insight"] = json!({ "totalIssueCount": issues, "lastIssueUpdateTime": time(self.now) });
             shown["isPrivate"] = false.into();
-            shown["issueTypes"] = TYPES.iter().map(|(id, name, _)| json!({ "id": id.to_string(), "name": name })).collect();
+            shown["issueTypes"] =
+                TYPES.iter().map(|(id, name, _)| json!({ "id": id.to_string(), "name": name })).collect();
         }
         shown
     }
@@ -187,7 +191,8 @@ impl World {
         }
         let all = self.all_fields(issue);
         let kept = all.as_object().into_iter().flatten().filter(|(name, _)| fields.contains(&name.as_str()));
-        shown["fields"] = kept.map(|(name, value)| (name.clone(), value.clone())).collect::<serde_json::Map<_, _>>().into();
+        shown["fields"] =
+            kept.map(|(name, value)| (name.clone(), value.clone())).collect::<serde_json::Map<_, _>>().into();
         if expand.contains(&"renderedFields") {
             let comments: Vec<Value> = self
                 .inline_comments(issue)
@@ -202,11 +207,14 @@ impl World {
         if expand.contains(&"changelog") {
             let histories: Vec<Value> = match self.kind {
                 // The newest first, and not all.
-                Kind::Cloud => issue.changes.iter().rev().take(CHANGES_INLINE).map(|change| self.show_change(change)).collect(),
+                Kind::Cloud => {
+                    issue.changes.iter().rev().take(CHANGES_INLINE).map(|change| self.show_change(change)).collect()
+                }
                 Kind::Hosted => issue.changes.iter().map(|change| self.show_change(change)).collect(),
             };
             let total = issue.changes.len();
-            shown["changelog"] = json!({ "startAt": 0, "maxResults": histories.len(), "total": total, "histories": histories });
+            shown["changelog"] =
+                json!({ "startAt": 0, "maxResults": histories.len(), "total": total, "histories": histories });
         }
         if expand.iter().any(|expanded| expanded.starts_with("transitions")) {
             shown["transitions"] = World::transitions(issue);
@@ -220,8 +228,11 @@ impl World {
     }
 
     fn all_fields(&self, issue: &Issue) -> Value {
-        let project = self.project(issue.project).map(|project| json!({ "id": project.id.to_string(), "key": project.key, "name": project.name }));
-        let inline: Vec<Value> = self.inline_comments(issue).iter().map(|comment| self.show_comment(comment, false)).collect();
+        let project = self
+            .project(issue.project)
+            .map(|project| json!({ "id": project.id.to_string(), "key": project.key, "name": project.name }));
+        let inline: Vec<Value> =
+            self.inline_comments(issue).iter().map(|comment| self.show_comment(comment, false)).collect();
         let parent = match self.kind {
             Kind::Cloud => issue.parent.or(issue.epic),
             Kind::Hosted => issue.parent,
@@ -266,7 +277,8 @@ impl World {
     }
 
     pub fn show_status(id: u64) -> Value {
-        let category = STATUSES.iter().find(|(status, _, _)| *status == id).map_or("undefined", |(_, _, category)| *category);
+        let category =
+            STATUSES.iter().find(|(status, _, _)| *status == id).map_or("undefined", |(_, _, category)| *category);
         json!({
             "id": id.to_string(), "name": status_name(id), "description": "", "iconUrl": "",
             "statusCategory": { "id": 2, "key": category, "name": category }

@@ -42,7 +42,8 @@ fn the_cloud_cuts_inner_lists_short_and_ones_own_server_does_not() {
     for kind in [Kind::Cloud, Kind::Hosted] {
         let simulator = start(kind);
         let (id, comments, changes) = simulator.with(|world| {
-            let issue = world.issues.values().max_by_key(|issue| issue.changes.len().min(issue.comments.len())).unwrap();
+            let issue =
+                world.issues.values().max_by_key(|issue| issue.changes.len().min(issue.comments.len())).unwrap();
             (issue.id, issue.comments.len() as u64, issue.changes.len() as u64)
         });
         assert!(comments > 20 && changes > 40, "{comments}, {changes}");
@@ -55,7 +56,9 @@ fn the_cloud_cuts_inner_lists_short_and_ones_own_server_does_not() {
         assert_eq!(issue["changelog"]["total"], changes);
         let all = get(&simulator, &format!("{target}/changelog?startAt=5&maxResults=10"));
         match kind {
-            Kind::Cloud => assert_eq!((all.body["values"].as_array().unwrap().len(), &all.body["isLast"]), (10, &false.into())),
+            Kind::Cloud => {
+                assert_eq!((all.body["values"].as_array().unwrap().len(), &all.body["isLast"]), (10, &false.into()))
+            }
             Kind::Hosted => assert_eq!(all.status, 404),
         }
     }

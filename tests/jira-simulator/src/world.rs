@@ -40,8 +40,12 @@ impl Default for Size {
 }
 
 /// Statuses: number, name, and key of the category.
-pub const STATUSES: [(u64, &str, &str); 4] =
-    [(1, "Open", "new"), (3, "In Progress", "indeterminate"), (4, "In Review", "indeterminate"), (10_001, "Done", "done")];
+pub const STATUSES: [(u64, &str, &str); 4] = [
+    (1, "Open", "new"),
+    (3, "In Progress", "indeterminate"),
+    (4, "In Review", "indeterminate"),
+    (10_001, "Done", "done"),
+];
 /// Types: number, name, level in the hierarchy.
 pub const TYPES: [(u64, &str, i64); 5] =
     [(10_000, "Epic", 1), (10_001, "Story", 0), (10_002, "Task", 0), (10_003, "Sub-task", -1), (10_004, "Bug", 0)];
@@ -158,9 +162,8 @@ pub struct World {
     pub dice: Dice,
 }
 
-const WORDS: [&str; 12] = [
-    "cache", "parser", "login", "report", "index", "queue", "widget", "token", "export", "search", "theme", "upload",
-];
+const WORDS: [&str; 12] =
+    ["cache", "parser", "login", "report", "index", "queue", "widget", "token", "export", "search", "theme", "upload"];
 const VERBS: [&str; 6] = ["Fix", "Add", "Remove", "Speed up", "Rename", "Document"];
 const LABELS: [&str; 4] = ["backend", "frontend", "customer", "debt"];
 
@@ -249,7 +252,8 @@ impl World {
         let project = self.projects[project].id;
         let summary = format!("{} the {}", VERBS[self.dice.place(VERBS.len())], WORDS[self.dice.place(WORDS.len())]);
         let kind = TYPES[self.dice.place(TYPES.len())].0;
-        let before: Vec<u64> = self.issues.values().filter(|issue| issue.project == project).map(|issue| issue.id).collect();
+        let before: Vec<u64> =
+            self.issues.values().filter(|issue| issue.project == project).map(|issue| issue.id).collect();
         let some = (!before.is_empty()).then(|| before[self.dice.place(before.len())]);
         let epic = self.issues.values().rev().find(|issue| issue.project == project && issue.kind == EPIC);
         let epic = epic.map(|issue| issue.id).filter(|_| kind != EPIC && kind != SUBTASK);
@@ -264,7 +268,11 @@ impl World {
             kind,
             status: if done { DONE } else { STATUSES[self.dice.place(3)].0 },
             priority: PRIORITIES[self.dice.place(PRIORITIES.len())].0,
-            labels: if self.dice.one_in(2) { vec![LABELS[self.dice.place(LABELS.len())].to_owned()] } else { Vec::new() },
+            labels: if self.dice.one_in(2) {
+                vec![LABELS[self.dice.place(LABELS.len())].to_owned()]
+            } else {
+                Vec::new()
+            },
             assignee: if self.dice.one_in(2) { self.someone() } else { None },
             reporter: self.someone(),
             created: at,
@@ -283,7 +291,8 @@ impl World {
     }
 
     fn sprints_of(&mut self, project: u64) -> Vec<u64> {
-        let boards: Vec<u64> = self.boards.iter().filter(|board| board.project == project).map(|board| board.id).collect();
+        let boards: Vec<u64> =
+            self.boards.iter().filter(|board| board.project == project).map(|board| board.id).collect();
         let all: Vec<u64> =
             self.sprints.iter().filter(|sprint| boards.contains(&sprint.board)).map(|sprint| sprint.id).collect();
         if all.is_empty() || self.dice.one_in(3) {
@@ -345,7 +354,8 @@ impl World {
     pub fn edit(&mut self, id: u64, at: i64) {
         match self.dice.below(3) {
             0 => {
-                let summary = format!("{} the {} anew", VERBS[self.dice.place(VERBS.len())], WORDS[self.dice.place(WORDS.len())]);
+                let summary =
+                    format!("{} the {} anew", VERBS[self.dice.place(VERBS.len())], WORDS[self.dice.place(WORDS.len())]);
                 self.set_summary(id, summary, at);
             }
             1 => {

@@ -142,7 +142,8 @@ fn page_info(body: &mut Value) -> Option<&mut Value> {
 
 /// Sets a field, by its name or by a JSON Pointer, where it is there.
 fn set(item: Option<&mut Value>, field: &str, value: Value) {
-    let member = item.and_then(|item| if field.starts_with('/') { item.pointer_mut(field) } else { item.get_mut(field) });
+    let member =
+        item.and_then(|item| if field.starts_with('/') { item.pointer_mut(field) } else { item.get_mut(field) });
     if let Some(member) = member {
         *member = value;
     }
