@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::{Api, counted};
+use crate::lists::note_read;
 use crate::search::id_of;
 use crate::sprint::Said;
 use crate::{REF_TYPE, SITE};
@@ -140,12 +141,14 @@ pub fn read(api: &Api, root: &Session<Tracking>, sprints: &mut Sprints, notes: &
         session.done(None)?;
         return Ok(());
     }
+    let before = notes.count();
     let boards = boards(api, session, all, notes)?;
     sprints_of(api, &boards, all, sprints, notes)?;
+    let whole = notes.count() == before;
     if all {
-        state::set_expiring(BOARDS_READ, "read", BOARDS_EVERY_SECS)?;
+        note_read(BOARDS_READ, BOARDS_EVERY_SECS, whole)?;
     }
-    Ok(state::set_expiring(SPRINTS_READ, "read", SPRINTS_EVERY_SECS)?)
+    Ok(note_read(SPRINTS_READ, SPRINTS_EVERY_SECS, whole)?)
 }
 
 /// The boards; their records are sent where all of it is read.

@@ -181,6 +181,20 @@ fn statuses(api: &Api, notes: &mut Notes) -> Result<List<IssueStatusFields>, Sto
     list(api, "status", notes, |found, _, notes| status(found, notes))
 }
 
+/// Runs in which a list is read again of which something was left out, before that waits until the list is due.
+const AGAIN_RUNS_MAX: u32 = 3;
+
+/// Notes that a list has been read, and is due again after so many seconds; whether all of it was what it should be.
+pub fn note_read(key: &str, every_secs: u32, whole: bool) -> agent_sdk::Result<()> {
+    let again = format!("{key}/again");
+    let runs: u32 = state::get_json(&again)?.unwrap_or(0);
+    if !whole && runs < AGAIN_RUNS_MAX {
+        return state::set_json(&again, &(runs + 1));
+    }
+    state::delete(&again)?;
+    state::set_expiring(key, "read", every_secs)
+}
+
 /// Reads the lists, where it is time.
 pub fn read(api: &Api, root: &Session<Tracking>, notes: &mut Notes) -> Result<(), Stop> {
     let mut session = root.model::<Config>(SITE, "")?;
@@ -188,12 +202,13 @@ pub fn read(api: &Api, root: &Session<Tracking>, notes: &mut Notes) -> Result<()
         session.done(None)?;
         return Ok(());
     }
+    let before = notes.count();
     let found = statuses(api, notes)?;
     session.send(&config(api, &found, notes)?)?;
     send(root, found)?;
     send(root, list(api, "issuetype", notes, |found, _, notes| issue_type(found, notes))?)?;
     send(root, list(api, "priority", notes, priority)?)?;
-    state::set_expiring(READ, "read", LISTS_EVERY_SECS)?;
+    note_read(READ, LISTS_EVERY_SECS, notes.count() == before)?;
     session.done(Some("read"))?;
     Ok(())
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::{Api, Kind};
+use crate::lists::note_read;
 use crate::{REF_TYPE, SITE};
 
 /// Seconds after which all users are read again.
@@ -106,12 +107,13 @@ impl People {
         if known && state::get(READ)?.is_some() {
             return Ok(());
         }
+        let before = notes.count();
         let all = all(api, notes)?;
         self.listed = all.iter().filter_map(Account::ref_id).map(hash).collect();
         for account in &all {
             self.send(account)?;
         }
-        state::set_expiring(READ, "read", USERS_EVERY_SECS)?;
+        note_read(READ, USERS_EVERY_SECS, notes.count() == before)?;
         Ok(self.checkpoint()?)
     }
 
