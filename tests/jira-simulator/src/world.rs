@@ -337,7 +337,7 @@ impl World {
     fn after(&mut self, issue: u64) -> i64 {
         let updated = self.issues[&issue].updated;
         let left = u64::try_from(self.now - updated).unwrap_or(0);
-        updated + i64::try_from(self.dice.below(left.min(86_400).max(1))).unwrap_or(0)
+        updated + i64::try_from(self.dice.below(left.clamp(1, 86_400))).unwrap_or(0)
     }
 
     pub fn add_comment(&mut self, issue: u64, at: i64) -> u64 {
