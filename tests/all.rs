@@ -12,6 +12,7 @@ mod export;
 mod failing;
 mod git;
 mod github;
+mod gitlab;
 mod integrations;
 mod interrupt;
 mod jira;

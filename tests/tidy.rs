@@ -63,6 +63,7 @@ const PAPERS: &[&str] = &[
     "guest-sdk/rust/README.md",
     "integrations/git/README.md",
     "integrations/github/README.md",
+    "integrations/gitlab/README.md",
     "integrations/jira/README.md",
     "integrations/mock/README.md",
 ];

@@ -283,7 +283,9 @@ impl Request {
         (request, !kept)
     }
 
-    pub(crate) fn url(&self) -> &str {
+    /// Where it goes, with the parameters that were added so far.
+    #[must_use]
+    pub fn url(&self) -> &str {
         &self.url
     }
 

@@ -33,6 +33,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::http::Response;
 use crate::paging::Page;
 use crate::session::Session;
 use crate::time;
@@ -161,6 +162,12 @@ pub fn of_secs(secs: i64) -> String {
 #[must_use]
 pub fn from_now(secs: u64) -> String {
     time::format(time::now().saturating_add(i64::try_from(secs).unwrap_or(i64::MAX)))
+}
+
+/// What time it was for the server (RFC 3339), where its answer says so in `Date`.
+#[must_use]
+pub fn date_of(response: &Response) -> Option<String> {
+    response.header("date").and_then(time::parse_http).map(time::format)
 }
 
 /// Whether one time (RFC 3339) is before another. What is no time is before nothing, so that it is rather read again than

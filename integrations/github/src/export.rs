@@ -8,21 +8,22 @@ use agent_sdk::{Error, ExportResult, Result, Session, Tracking, git, log, sessio
 use integration_model::notes::{self, Notes};
 use integration_model::people::People;
 use integration_model::run::{Repository, Run};
-use integration_model::sourcecode::Repo;
+use integration_model::sourcecode::{PullRequest, Repo};
+use integration_model::threads::{Latest, Reader, Seen};
+use integration_model::work::Issue;
 use integration_model::{Stop, heads, listed};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::api::Api;
 use crate::config::Config;
-use crate::gone;
 use crate::hooks;
 use crate::issue::Issues;
 use crate::on_code;
 use crate::pull_request::PullRequests;
 use crate::queries::{HEADS, NUMBERS_PAGE, REPOSITORIES, REPOSITORIES_BARE, REPOSITORIES_PAGE};
-use crate::repo::{self, Found, Latest};
-use crate::threads::{Reader, Scope, Seen};
+use crate::repo::{self, Found};
+use crate::threads::Scope;
 use crate::user;
 use crate::walk::Walk;
 use crate::{REF_TYPE, REPOSITORY};
@@ -136,7 +137,7 @@ impl Export<'_> {
         let records = wanted.iter().map(|repo| (repo.id, repo::record(repo, organization, notes))).collect();
         let listed: Ids = repos.iter().map(|repo| repo.id).collect();
         listed::send(tracking.model::<Repo>(login, login)?, records, &listed, |id| {
-            Ok(gone::is_repository_gone(&self.api, id)?.then(|| Repo::gone(REF_TYPE, id.to_string())))
+            Ok(is_repository_gone(&self.api, id)?.then(|| Repo::gone(REF_TYPE, id.to_string())))
         })?;
         Ok(wanted)
     }
@@ -187,6 +188,13 @@ pub fn repositories(api: &Api, login: &str, notes: &mut Notes) -> Result<Vec<Fou
     Ok(found)
 }
 
+/// Whether a repository that is not listed any more has gone.
+fn is_repository_gone(api: &Api, id: u64) -> Result<bool, Stop> {
+    let answer = api.request("GET", &["repositories", &id.to_string()]).send()?;
+    // One that has moved to another account is there, and not ours any more.
+    Ok(matches!(answer.status, 200 | 301 | 404 | 410 | 451))
+}
+
 /// Exports what has moved, and says what the repository is like now: of a part that was not seen to its newest it says
 /// what was before, so that the next run comes back.
 fn moved(
@@ -198,10 +206,10 @@ fn moved(
 ) -> Result<Signature, Stop> {
     let all = before.wants != now.wants;
     let mut signature = now.clone();
-    let any = |now: &Latest, before: &Latest| now.count > 0 || before.count > 0;
+    let any = |now: &Latest, before: &Latest| now.count.max(before.count).is_some_and(|count| count > 0);
     if config.issues && any(&now.issues, &before.issues) && (all || before.issues != now.issues) {
         let seen = issues(scope, tracking, &now.issues)?;
-        if seen.again || !gone::is_caught_up(seen.newest.as_deref(), now.issues.updated_at.as_deref()) {
+        if !seen.is_caught_up(&now.issues) {
             signature.issues = before.issues.clone();
         }
     }
@@ -210,7 +218,7 @@ fn moved(
     if config.code && any(pulls.0, pulls.1) && (all || pulls.0 != pulls.1) {
         let (seen, found) = pull_requests(scope, tracking, &now.pull_requests)?;
         heads = found;
-        if seen.again || !gone::is_caught_up(seen.newest.as_deref(), now.pull_requests.updated_at.as_deref()) {
+        if !seen.is_caught_up(&now.pull_requests) {
             signature.pull_requests = before.pull_requests.clone();
         }
     }
@@ -225,11 +233,11 @@ fn moved(
 }
 
 fn issues(scope: &mut Scope<'_>, tracking: &Session<Tracking>, latest: &Latest) -> Result<Seen, Stop> {
-    let mut reader = Reader::open(tracking, scope.repo, Issues::open(tracking, scope.repo)?)?;
-    let read = reader.read(scope, latest).and_then(|()| gone::sweep(scope, &mut reader));
-    let Reader { kind, main, seen, .. } = reader;
-    kind.done()?;
-    main.done(None)?;
+    let main = tracking.model::<Issue>(&scope.repo.ref_id(), &scope.repo.full_name)?;
+    let mut reader = Reader::open(main, Issues::open(tracking, scope)?);
+    let read = reader.read(latest);
+    let (issues, seen) = reader.close()?;
+    issues.done()?;
     read.map(|()| seen)
 }
 
@@ -242,15 +250,12 @@ struct Heads {
 }
 
 fn pull_requests(scope: &mut Scope<'_>, tracking: &Session<Tracking>, latest: &Latest) -> Result<(Seen, Heads), Stop> {
-    let mut reader = Reader::open(tracking, scope.repo, PullRequests::open(tracking, scope.repo)?)?;
-    let read = reader
-        .read(scope, latest)
-        .and_then(|()| gone::sweep(scope, &mut reader))
-        .and_then(|()| on_code::read(scope, &mut reader.kind.comments));
-    let Reader { mut kind, main, seen, .. } = reader;
-    let heads = Heads { list: std::mem::take(&mut kind.heads), partly: seen.resumed };
-    kind.done()?;
-    main.done(None)?;
+    let main = tracking.model::<PullRequest>(&scope.repo.ref_id(), &scope.repo.full_name)?;
+    let mut reader = Reader::open(main, PullRequests::open(tracking, scope)?);
+    let read = reader.read(latest).and_then(|()| on_code::read(reader.source.scope, &mut reader.source.comments));
+    let (mut pull_requests, seen) = reader.close()?;
+    let heads = Heads { list: std::mem::take(&mut pull_requests.heads), partly: seen.resumed };
+    pull_requests.done()?;
     read.map(|()| (seen, heads))
 }
 

@@ -1,8 +1,11 @@
 //! What the server says of an issue, the records of it and its comments, and how those of a repository are sent.
 
+use agent_sdk::sweep::Ids;
 use agent_sdk::{Result, Session, Tracking};
-use integration_model::notes;
+use integration_model::Stop;
+use integration_model::notes::{self, Notes};
 use integration_model::people::Account;
+use integration_model::threads::{Looked, Page, Part, Refused, Source};
 use integration_model::work::{Issue, IssueComment, IssueFields};
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,9 +13,9 @@ use serde_json::Value;
 use crate::REF_TYPE;
 use crate::comment::Said;
 use crate::queries::{ISSUE_NUMBERS, ISSUES, ISSUES_BARE, ISSUES_LOOK_UP_PAGE, ISSUES_PAGE};
-use crate::repo::Found;
-use crate::threads::{Kind, Nodes, Refused, Scope, items};
+use crate::threads::{List, Nodes, Scope, items};
 use crate::user::{self, Actor};
+use crate::walk::Walk;
 
 /// An issue as the server says it, without its comments.
 #[derive(Debug, Deserialize)]
@@ -37,21 +40,6 @@ struct Node {
 #[derive(Debug, Deserialize)]
 pub struct Label {
     pub name: String,
-}
-
-/// Sends issues.
-pub struct Issues {
-    comments: Session<IssueComment>,
-}
-
-impl Issues {
-    pub fn open(tracking: &Session<Tracking>, repo: &Found) -> Result<Issues> {
-        Ok(Issues { comments: tracking.model::<IssueComment>(&repo.ref_id(), &repo.full_name)? })
-    }
-
-    pub fn done(self) -> Result<()> {
-        self.comments.done(None).map(drop)
-    }
 }
 
 /// An issue and its comments, as records.
@@ -87,29 +75,76 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<(Issue, Vec<Iss
     Ok((Issue::of_repo(REF_TYPE, &repo_id, ref_id, fields), comments))
 }
 
-impl Kind for Issues {
-    type Main = Issue;
-    const NAME: &'static str = "Issue";
-    const QUERIES: (&'static str, &'static str) = (ISSUES, ISSUES_BARE);
-    const AT: &'static str = "/repository/issues";
-    const PAGE: u32 = ISSUES_PAGE;
-    const NUMBERS: &'static str = ISSUE_NUMBERS;
-    const LOOK_UP_PAGE: usize = ISSUES_LOOK_UP_PAGE;
+const LIST: List = List {
+    name: Issues::NAME,
+    queries: (ISSUES, ISSUES_BARE),
+    at: "/repository/issues",
+    page: ISSUES_PAGE,
+    numbers: ISSUE_NUMBERS,
+};
 
-    fn take(&mut self, scope: &mut Scope<'_>, main: &mut Session<Issue>, node: Value) -> Result<(), Refused> {
-        let (issue, comments) = records(scope, node)?;
+/// Sends issues.
+pub struct Issues<'s, 'a> {
+    scope: &'s mut Scope<'a>,
+    comments: Session<IssueComment>,
+}
+
+impl<'s, 'a> Issues<'s, 'a> {
+    pub fn open(tracking: &Session<Tracking>, scope: &'s mut Scope<'a>) -> Result<Issues<'s, 'a>> {
+        let comments = tracking.model(&scope.repo.ref_id(), &scope.repo.full_name)?;
+        Ok(Issues { scope, comments })
+    }
+
+    pub fn done(self) -> Result<()> {
+        self.comments.done(None).map(drop)
+    }
+}
+
+impl<'a> Source for Issues<'_, 'a> {
+    type Main = Issue;
+    type Walk = Walk<'a>;
+    const NAME: &'static str = "Issue";
+    const LOOK_UP_PAGE: usize = ISSUES_LOOK_UP_PAGE;
+    const COMPLETED_AT_ONCE: usize = LIST.page as usize;
+    const NEWEST_FIRST: bool = true;
+
+    fn notes(&mut self) -> &mut Notes {
+        &mut self.scope.notes
+    }
+
+    fn walk(&mut self, part: Part<'_>) -> Walk<'a> {
+        LIST.walk(self.scope, part)
+    }
+
+    fn next(&mut self, walk: &mut Walk<'a>) -> Result<Option<Page>, Stop> {
+        List::next(walk)
+    }
+
+    fn complete(&mut self, nodes: &mut [Value]) -> Result<(), Stop> {
+        LIST.complete(self.scope, nodes)
+    }
+
+    fn take(&mut self, main: &mut Session<Issue>, node: Value) -> Result<(), Refused> {
+        let (issue, comments) = records(self.scope, node)?;
         main.send(&issue)?;
-        for comment in &comments {
-            self.comments.send(comment)?;
-        }
+        comments.iter().try_for_each(|comment| self.comments.send(comment))?;
         Ok(())
     }
 
-    fn gone(scope: &Scope<'_>, main: &mut Session<Issue>, number: u64) -> Result<()> {
-        main.send(&Issue::gone_of_repo(REF_TYPE, &scope.repo.ref_id(), scope.thread_id(number)))
+    fn numbers(&mut self) -> Result<Option<Ids>, Stop> {
+        LIST.numbers(self.scope)
+    }
+
+    fn look_up(&mut self, numbers: &[u64]) -> Result<Vec<Looked>, Stop> {
+        LIST.look_up(self.scope, numbers)
+    }
+
+    fn gone(&mut self, main: &mut Session<Issue>, number: u64) -> Result<()> {
+        main.send(&Issue::gone_of_repo(REF_TYPE, &self.scope.repo.ref_id(), self.scope.thread_id(number)))
     }
 
     fn checkpoint(&mut self, cursor: &str) -> Result<()> {
+        self.scope.people.checkpoint()?;
         self.comments.checkpoint(cursor)
     }
 }

@@ -7,7 +7,6 @@ mod change;
 mod comment;
 mod config;
 mod export;
-mod gone;
 mod hooks;
 mod issue;
 mod on_code;

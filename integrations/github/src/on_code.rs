@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use agent_sdk::updated::earlier;
 use agent_sdk::{Session, paging};
 use integration_model::sourcecode::PullRequestComment;
+use integration_model::threads::OVERLAP_SECS;
 use integration_model::{Stop, notes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,8 +15,6 @@ use crate::comment::SaidOfCode;
 use crate::threads::Scope;
 
 const PER_PAGE: u32 = 100;
-/// As for threads.
-const OVERLAP_SECS: u32 = 120;
 const PAGES_PER_COMMIT: u64 = 10;
 
 #[derive(Debug, Default, Serialize, Deserialize)]

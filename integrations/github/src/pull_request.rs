@@ -1,9 +1,12 @@
 //! What the server says of a pull request, the records of it and of what hangs on it – commits, reviews, requests for a review,
 //! comments of the conversation –, and how those of a repository are sent.
 
+use agent_sdk::sweep::Ids;
 use agent_sdk::{Result, Session, Tracking, git, log};
+use integration_model::notes::{self, Notes};
 use integration_model::sourcecode::{PullRequest, PullRequestComment, PullRequestCommit, Review, ReviewRequest};
-use integration_model::{heads, notes};
+use integration_model::threads::{Looked, Page, Part, Refused, Source};
+use integration_model::{Stop, heads};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,10 +16,10 @@ use crate::issue::Label;
 use crate::queries::{
     PULL_REQUEST_NUMBERS, PULL_REQUESTS, PULL_REQUESTS_BARE, PULL_REQUESTS_LOOK_UP_PAGE, PULL_REQUESTS_PAGE,
 };
-use crate::repo::Found;
 use crate::review::{Requested, Reviewed};
-use crate::threads::{Kind, Nodes, Refused, Scope, items};
+use crate::threads::{List, Nodes, Scope, items};
 use crate::user::{self, Actor};
+use crate::walk::Walk;
 
 /// A pull request as the server says it, without what hangs on it.
 #[derive(Debug, Deserialize)]
@@ -176,8 +179,17 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
     Ok(Records { pull_request, commits, reviews, requests, comments, head })
 }
 
+const LIST: List = List {
+    name: PullRequests::NAME,
+    queries: (PULL_REQUESTS, PULL_REQUESTS_BARE),
+    at: "/repository/pullRequests",
+    page: PULL_REQUESTS_PAGE,
+    numbers: PULL_REQUEST_NUMBERS,
+};
+
 /// Sends pull requests.
-pub struct PullRequests {
+pub struct PullRequests<'s, 'a> {
+    pub scope: &'s mut Scope<'a>,
     commits: Session<PullRequestCommit>,
     reviews: Session<Review>,
     requests: Session<ReviewRequest>,
@@ -188,9 +200,9 @@ pub struct PullRequests {
     pub heads: Vec<git::PullRequest>,
 }
 
-impl PullRequests {
-    pub fn open(tracking: &Session<Tracking>, repo: &Found) -> Result<PullRequests> {
-        let (id, name) = (&repo.ref_id(), &repo.full_name);
+impl<'s, 'a> PullRequests<'s, 'a> {
+    pub fn open(tracking: &Session<Tracking>, scope: &'s mut Scope<'a>) -> Result<PullRequests<'s, 'a>> {
+        let (id, name) = (&scope.repo.ref_id(), &scope.repo.full_name);
         let comments: Session<PullRequestComment> = tracking.model(id, name)?;
         Ok(PullRequests {
             comments_cursor: comments.last_processed().unwrap_or_else(|| "{}".to_owned()),
@@ -199,6 +211,7 @@ impl PullRequests {
             reviews: tracking.model(id, name)?,
             requests: tracking.model(id, name)?,
             heads: Vec::new(),
+            scope,
         })
     }
 
@@ -211,17 +224,32 @@ impl PullRequests {
     }
 }
 
-impl Kind for PullRequests {
+impl<'a> Source for PullRequests<'_, 'a> {
     type Main = PullRequest;
+    type Walk = Walk<'a>;
     const NAME: &'static str = "PullRequest";
-    const QUERIES: (&'static str, &'static str) = (PULL_REQUESTS, PULL_REQUESTS_BARE);
-    const AT: &'static str = "/repository/pullRequests";
-    const PAGE: u32 = PULL_REQUESTS_PAGE;
-    const NUMBERS: &'static str = PULL_REQUEST_NUMBERS;
     const LOOK_UP_PAGE: usize = PULL_REQUESTS_LOOK_UP_PAGE;
+    const COMPLETED_AT_ONCE: usize = LIST.page as usize;
+    const NEWEST_FIRST: bool = true;
 
-    fn take(&mut self, scope: &mut Scope<'_>, main: &mut Session<PullRequest>, node: Value) -> Result<(), Refused> {
-        let records = records(scope, node)?;
+    fn notes(&mut self) -> &mut Notes {
+        &mut self.scope.notes
+    }
+
+    fn walk(&mut self, part: Part<'_>) -> Walk<'a> {
+        LIST.walk(self.scope, part)
+    }
+
+    fn next(&mut self, walk: &mut Walk<'a>) -> Result<Option<Page>, Stop> {
+        List::next(walk)
+    }
+
+    fn complete(&mut self, nodes: &mut [Value]) -> Result<(), Stop> {
+        LIST.complete(self.scope, nodes)
+    }
+
+    fn take(&mut self, main: &mut Session<PullRequest>, node: Value) -> Result<(), Refused> {
+        let records = records(self.scope, node)?;
         main.send(&records.pull_request)?;
         records.commits.iter().try_for_each(|commit| self.commits.send(commit))?;
         records.reviews.iter().try_for_each(|review| self.reviews.send(review))?;
@@ -231,13 +259,22 @@ impl Kind for PullRequests {
         Ok(())
     }
 
+    fn numbers(&mut self) -> Result<Option<Ids>, Stop> {
+        LIST.numbers(self.scope)
+    }
+
+    fn look_up(&mut self, numbers: &[u64]) -> Result<Vec<Looked>, Stop> {
+        LIST.look_up(self.scope, numbers)
+    }
+
     /// Nobody can delete a pull request; those of an account that is hidden are out of sight, and may come back.
-    fn gone(scope: &Scope<'_>, _: &mut Session<PullRequest>, number: u64) -> Result<()> {
-        log::warn("a pull request is not to be seen any more", &[("pull request", &scope.thread_id(number))]);
+    fn gone(&mut self, _: &mut Session<PullRequest>, number: u64) -> Result<()> {
+        log::warn("a pull request is not to be seen any more", &[("pull request", &self.scope.thread_id(number))]);
         Ok(())
     }
 
     fn checkpoint(&mut self, cursor: &str) -> Result<()> {
+        self.scope.people.checkpoint()?;
         self.commits.checkpoint(cursor)?;
         self.reviews.checkpoint(cursor)?;
         self.requests.checkpoint(cursor)?;

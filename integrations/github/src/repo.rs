@@ -2,7 +2,8 @@
 
 use integration_model::notes::Notes;
 use integration_model::sourcecode::{Repo, RepoFields};
-use serde::{Deserialize, Serialize};
+use integration_model::threads::Latest;
+use serde::{Deserialize, Deserializer};
 
 use crate::REF_TYPE;
 
@@ -29,23 +30,12 @@ pub struct Named {
     name: String,
 }
 
-/// The newest of something, and how many there are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(from = "Newest")]
-pub struct Latest {
-    pub count: u64,
-    pub updated_at: Option<String>,
-}
-
+/// The newest of a connection, and how many there are.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Newest {
     total_count: Option<u64>,
     nodes: Option<Vec<Option<Updated>>>,
-    // As it is written in a cursor.
-    count: Option<u64>,
-    #[serde(alias = "updated_at")]
-    updated_at: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -54,11 +44,10 @@ struct Updated {
     updated_at: Option<String>,
 }
 
-impl From<Newest> for Latest {
-    fn from(newest: Newest) -> Latest {
-        let listed = newest.nodes.unwrap_or_default().into_iter().flatten().find_map(|node| node.updated_at);
-        Latest { count: newest.total_count.or(newest.count).unwrap_or(0), updated_at: listed.or(newest.updated_at) }
-    }
+fn latest<'de, D: Deserializer<'de>>(newest: D) -> Result<Latest, D::Error> {
+    let newest = Newest::deserialize(newest)?;
+    let updated_at = newest.nodes.unwrap_or_default().into_iter().flatten().find_map(|node| node.updated_at);
+    Ok(Latest { count: Some(newest.total_count.unwrap_or(0)), updated_at })
 }
 
 /// A repository as the server says it.
@@ -85,7 +74,9 @@ pub struct Found {
     default_branch: Option<Named>,
     #[serde(rename = "primaryLanguage")]
     language: Option<Named>,
+    #[serde(deserialize_with = "latest")]
     pub issues: Latest,
+    #[serde(deserialize_with = "latest")]
     pub pull_requests: Latest,
 }
 

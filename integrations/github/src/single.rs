@@ -4,6 +4,7 @@
 use agent_sdk::{Error, MutateResult, Result};
 use integration_model::notes::Notes;
 use integration_model::people::People;
+use integration_model::threads::Refused;
 use integration_model::{Stop, work};
 use serde_json::{Value, json};
 
@@ -12,12 +13,12 @@ use crate::issue;
 use crate::pull_request;
 use crate::queries::{ISSUE, PULL_REQUEST};
 use crate::repo::Found;
-use crate::threads::{Refused, Scope};
+use crate::threads::Scope;
 use crate::{REF_TYPE, walk};
 
 fn refused(refused: Refused) -> Error {
     match refused {
-        Refused::Host(error) => error,
+        Refused::Stop(stop) => stop.into_error(),
         Refused::Node(why) => Error::msg(format!("the server's answer is not what it should be: {why}")),
     }
 }

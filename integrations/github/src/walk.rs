@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use agent_sdk::graphql::{Answer, Fault, GraphqlError, PageSize};
 use agent_sdk::{Error, log};
 use integration_model::Stop;
+use integration_model::threads::Page;
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -20,17 +21,6 @@ const STALE_PAGES_MAX: u32 = 20;
 const PAGES_MAX: u32 = 1_000_000;
 /// Items of an inner connection on a page.
 const INNER_PAGE: u32 = 100;
-
-/// One page.
-pub struct Page {
-    pub nodes: Vec<Value>,
-    /// How many items the connection has in all, where it was asked for.
-    pub total: Option<u64>,
-    /// Where the next page begins; none after the last.
-    pub next: Option<String>,
-    /// What the server could not give, for people.
-    pub left_out: Vec<String>,
-}
 
 /// A walk that is under way.
 pub struct Walk<'a> {

@@ -1,7 +1,8 @@
 //! What integrations of source code and of work have in common, so that records of every source have the very same form:
 //! `sourcecode` and `work` are the forms, a file for each noun. The rest is what an export does in the same manner whatever the
-//! source: `run` and `stop` say how it goes on and ends, `people`, `listed`, `hooks` and `heads` send what every source has, and
-//! `notes` is what was not as it should be. How a source is asked, and what its answers look like, is the integration's own.
+//! source: `run` and `stop` say how it goes on and ends, `people`, `listed`, `hooks` and `heads` send what every source has,
+//! `threads` reads lists of issues and pull requests, and `notes` is what was not as it should be. How a source is asked, and
+//! what its answers look like, is the integration's own.
 //!
 //! Which source a record is from stands in it as a value, `ref_type`; so one form is published for all (`docs/models`).
 
@@ -17,6 +18,7 @@ pub mod run;
 pub mod signature;
 pub mod sourcecode;
 mod stop;
+pub mod threads;
 pub mod work;
 
 use serde_json::{Value, json};

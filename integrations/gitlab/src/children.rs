@@ -1,0 +1,131 @@
+//! What hangs on merge requests and issues: comments, commits, approvals, reviewers. REST has no list of these for a whole
+//! project, so each is a request of its own, several at a time; they are asked for only where something has moved, and comments
+//! and reviewers only where there are any.
+//!
+//! | Of | Requests |
+//! |---|---|
+//! | an issue | comments, unless the list counts none: 0 or 1 for each hundred |
+//! | a merge request | commits and approvals, and as an issue comments; reviewers, where it has any: 2 to 4 |
+//!
+//! What cannot be had is noted in the item, which goes on without, and is asked for again by the next runs.
+
+use agent_sdk::http::{HttpError, Request, Response, parallel};
+use integration_model::Stop;
+use integration_model::notes;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::threads::Scope;
+use crate::walk::Walk;
+
+/// Requests under way at a time: servers of one's own are small, and serve people beside us.
+const AT_ONCE: usize = 6;
+
+/// Items that are completed together: some dozen requests, of which a spent budget loses no more.
+pub const COMPLETED_AT_ONCE: usize = 10;
+
+/// The members that are added to an item.
+pub const COMMENTS: &str = "agent:comments";
+pub const COMMITS: &str = "agent:commits";
+pub const APPROVALS: &str = "agent:approvals";
+pub const REVIEWERS: &str = "agent:reviewers";
+/// What could not be had of an item, for people.
+const MISSING: &str = "agent:missing";
+
+/// A list that is to be fetched for an item.
+struct Wanted {
+    /// The item's place among its page.
+    place: usize,
+    member: &'static str,
+    request: Request,
+}
+
+/// Fetches what hangs on these items, and adds it to them.
+pub fn complete(scope: &mut Scope<'_>, kind: &'static str, nodes: &mut [Value]) -> Result<(), Stop> {
+    let mut wanted = Vec::new();
+    for (place, node) in nodes.iter().enumerate() {
+        let Some(number) = node["iid"].as_u64() else { continue };
+        let (id, number) = (scope.project.ref_id(), number.to_string());
+        let mut want = |member, what: &[&str]| {
+            let segments: Vec<&str> = [&["projects", id.as_str(), kind, number.as_str()], what].concat();
+            wanted.push(Wanted { place, member, request: scope.api.list(&segments) });
+        };
+        // A server that does not count them is asked.
+        if node["user_notes_count"].as_u64() != Some(0) {
+            want(COMMENTS, &["notes"]);
+        }
+        if kind == "merge_requests" {
+            want(COMMITS, &["commits"]);
+            want(APPROVALS, &["approvals"]);
+            if node["reviewers"].as_array().is_some_and(|reviewers| !reviewers.is_empty()) {
+                want(REVIEWERS, &["reviewers"]);
+            }
+        }
+    }
+    let requests: Vec<Request> = wanted.iter().map(|wanted| wanted.request.clone()).collect();
+    for (wanted, answer) in wanted.into_iter().zip(parallel(requests, AT_ONCE)) {
+        let found = match read(&wanted, answer) {
+            Ok(found) => found,
+            // It is the item that is asked for again, and not the run that ends.
+            Err(stop @ Stop::Failed(_)) if !stop.ends_all() => {
+                let why = format!("its {}: {}", wanted.member.trim_start_matches("agent:"), stop.into_error());
+                let missing = nodes[wanted.place].get(MISSING).and_then(Value::as_str);
+                nodes[wanted.place][MISSING] = missing.map_or(why.clone(), |before| format!("{before}; {why}")).into();
+                continue;
+            }
+            Err(stop) => return Err(stop),
+        };
+        nodes[wanted.place][wanted.member] = found.into();
+    }
+    Ok(())
+}
+
+/// All of a list whose first page has been asked for.
+fn read(wanted: &Wanted, answer: Result<Response, HttpError>) -> Result<Vec<Value>, Stop> {
+    let answer = answer?;
+    // Approvals and reviewers are not there in every version and plan; the rest may have gone a moment ago.
+    if matches!(answer.status, 404 | 410) || answer.status == 403 && wanted.member == APPROVALS {
+        return Ok(Vec::new());
+    }
+    let answer = match answer.check() {
+        Ok(answer) => answer,
+        Err(error) => return Err(error.into()),
+    };
+    if wanted.member == APPROVALS {
+        return Ok(answer.json_at("/approved_by").unwrap_or_default());
+    }
+    let mut found: Vec<Value> = answer.json()?;
+    let more = answer.header("link").is_some_and(|link| link.contains("rel=\"next\""));
+    if more {
+        // More than a hundred are rare, and so are read once more from the first.
+        found.clear();
+        let mut walk = Walk::new(wanted.request.clone(), None);
+        while let Some(page) = walk.next()? {
+            found.extend(page.nodes);
+        }
+    }
+    Ok(found)
+}
+
+/// What could not be had of an item.
+pub fn missing(node: &Value) -> Option<String> {
+    node.get(MISSING)?.as_str().map(str::to_owned)
+}
+
+/// The items of an added list that are what they should be; the others are noted.
+pub fn items<T: DeserializeOwned>(node: &mut Value, member: &str, scope: &mut Scope<'_>) -> Vec<T> {
+    // Looked up and not indexed: what is no object has nothing in it, where an index would end the run.
+    let Some(Value::Array(list)) = node.get_mut(member).map(Value::take) else { return Vec::new() };
+    let number = node["iid"].clone();
+    let mut found = Vec::with_capacity(list.len());
+    for item in list {
+        let id = item.get("id").cloned().unwrap_or_default();
+        match notes::read(item) {
+            Ok(item) => found.push(item),
+            Err(why) => {
+                scope.notes.left_out(&format!("{} of {number}, {id}: {why}", member.trim_start_matches("agent:")));
+            }
+        }
+    }
+    found
+}

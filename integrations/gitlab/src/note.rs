@@ -1,0 +1,75 @@
+//! What the server says of comments, which it calls notes, and the records of them. Notes that the server writes itself, of
+//! every change, are none.
+
+use integration_model::Comment;
+use integration_model::notes::Notes;
+use integration_model::sourcecode::PullRequestComment;
+use integration_model::work::IssueComment;
+use serde::Deserialize;
+
+use crate::REF_TYPE;
+use crate::user::{self, Person};
+
+/// A note as the server says it.
+#[derive(Debug, Deserialize)]
+pub struct Note {
+    id: u64,
+    body: String,
+    #[serde(default)]
+    pub system: bool,
+    pub author: Option<Person>,
+    created_at: String,
+    updated_at: String,
+    r#type: Option<String>,
+    position: Option<Position>,
+}
+
+/// Where on the code it stands.
+#[derive(Debug, Deserialize)]
+struct Position {
+    new_path: Option<String>,
+    old_path: Option<String>,
+}
+
+impl Note {
+    /// `url` is that of what it hangs on.
+    fn comment(&mut self, url: &str, notes: &mut Notes) -> Comment {
+        Comment {
+            ref_id: self.id.to_string(),
+            ref_type: REF_TYPE,
+            active: true,
+            body: notes.text(std::mem::take(&mut self.body)),
+            url: format!("{url}#note_{}", self.id),
+            user_ref_id: user::ref_id(self.author.as_ref()),
+            created_at: std::mem::take(&mut self.created_at),
+            updated_at: std::mem::take(&mut self.updated_at),
+        }
+    }
+
+    pub fn of_issue(mut self, project: &str, issue: &str, url: &str, notes: &mut Notes) -> IssueComment {
+        IssueComment {
+            comment: self.comment(url, notes),
+            project_id: project.to_owned(),
+            repo_id: Some(project.to_owned()),
+            issue_ref_id: issue.to_owned(),
+        }
+    }
+
+    pub fn of_merge_request(
+        mut self,
+        project: &str,
+        merge_request: &str,
+        url: &str,
+        notes: &mut Notes,
+    ) -> PullRequestComment {
+        let comment = self.comment(url, notes);
+        PullRequestComment {
+            comment,
+            repo_id: project.to_owned(),
+            pull_request_ref_id: merge_request.to_owned(),
+            on_code: self.r#type.as_deref() == Some("DiffNote"),
+            path: self.position.and_then(|position| position.new_path.or(position.old_path)),
+            ..PullRequestComment::default()
+        }
+    }
+}
