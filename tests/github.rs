@@ -389,7 +389,10 @@ fn webhooks_are_made_once_and_what_they_tell_of_is_read_anew() {
     };
     let taken = hand_over(&delivery.body).code(0).json();
     assert_eq!(taken["mutated_objects"]["sourcecode.PullRequest"][0]["title"], "Said anew", "{taken:#}");
-    hand_over(b"{\"forged\": true}").code(12);
+    hand_over(b"{\"forged\": true}").code(12).says("x-hub-signature-256");
+    let unsigned = ["webhook", "github", "--header", "x-github-event=ping", "--body", "{}"];
+    bench.run(&unsigned).code(12).says("no header");
+    bench.run(&[&unsigned[..], &["--vouch"]].concat()).code(0);
     assert_eq!(hmac_sha256(SECRET.as_bytes(), &delivery.body).len(), 64);
     // The record of the webhook is the one that the export sends.
     bench.export().code(0);

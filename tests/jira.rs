@@ -496,7 +496,7 @@ fn webhooks_are_made_once_and_what_they_tell_of_is_read_anew() {
         };
         let taken = hand_over(&delivery.body).code(0).json();
         assert_eq!(taken["mutated_objects"]["work.Issue"][0]["title"], "Said anew", "{taken:#}");
-        hand_over(b"{\"forged\": true}").code(12);
+        hand_over(b"{\"forged\": true}").code(12).says("x-hub-signature");
         // The record of the webhook is the one that the export sends.
         bench.export().code(0);
         assert_eq!(issue(&bench.sink(), id), taken["mutated_objects"]["work.Issue"][0]);

@@ -298,6 +298,7 @@ fn round(
     };
     let mut workers: Vec<BlobWorker<'_>> = (0..wanted.threads.max(1)).map(|_| new()).collect();
     forest.walk(job.odb, &ids, &[lines.share(), job.share], &mut workers);
+    blobs.facts.reserve(workers.iter().map(|worker| worker.facts.len()).sum());
     for worker in workers {
         for (blob, found) in worker.found {
             read[blob as usize] = true;

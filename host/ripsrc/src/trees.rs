@@ -421,6 +421,7 @@ fn read_trees(
             return Err(TreeError::Stopped);
         }
         let mut fresh = vec![];
+        trees.reserve(workers.iter().map(|worker| worker.made.len()).sum());
         for worker in workers {
             if let Some(error) = worker.error {
                 return Err(error);

@@ -21,7 +21,8 @@ mod user;
 mod walk;
 
 use agent_sdk::{
-    Data, ErrorKind, ExportResult, Integration, Manifest, MutateResult, NetworkRule, Result, ValidateResult, Webhook,
+    Data, ErrorKind, ExportResult, Integration, Manifest, MutateResult, NetworkRule, Place, Result, Signature,
+    ValidateResult, Webhook,
 };
 use serde_json::{Value, json};
 
@@ -57,11 +58,16 @@ impl Integration for GitHub {
             .model::<work::Issue>()
             .model::<work::IssueComment>()
             .webhook_event_header(hooks::EVENT_HEADER)
+            .webhook_signature(
+                hooks::SECRET,
+                Signature::HmacSha256 { header: "x-hub-signature-256", prefix: "sha256=" },
+            )
             .network(NetworkRule::https("api.github.com").methods(&["GET", "POST", "PATCH"]))
             .network(NetworkRule::https("github.com").methods(&["GET", "POST"]))
             .network(NetworkRule::config("/url").methods(&["GET", "POST", "PATCH"]))
             .network(NetworkRule::config("/git_url").methods(&["GET", "POST"]))
             .credential(CREDENTIAL, "A token (bearer) that may read the repositories, and write what is to be changed")
+            .secret_setting(hooks::CREDENTIAL, "What webhooks are signed with", hooks::SECRET, Place::body())
             .git();
         let manifest = onboard::KINDS.iter().fold(manifest, |manifest, kind| manifest.onboard(kind));
         let manifest = change::MUTATIONS.iter().fold(manifest, |manifest, name| manifest.mutation(name));

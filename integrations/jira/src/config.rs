@@ -134,9 +134,8 @@ pub fn schema() -> Value {
             },
             "webhook_url": text("Where webhooks are to be sent, if the agent does not receive them itself"),
             "webhook_secret": {
-                // Not `writeOnly`: the host would keep it to itself, and does not check signatures yet.
-                "type": ["string", "null"], "minLength": 8,
-                "description": "The secret that webhooks are signed with, which the integration sees"
+                "type": ["string", "null"], "minLength": 8, "writeOnly": true,
+                "description": "The secret that webhooks are signed with; nothing but the host sees it"
             }
         }
     })

@@ -23,7 +23,8 @@ mod sprint;
 mod user;
 
 use agent_sdk::{
-    Data, ErrorKind, ExportResult, Integration, Manifest, MutateResult, NetworkRule, Result, ValidateResult, Webhook,
+    Data, ErrorKind, ExportResult, Integration, Manifest, MutateResult, NetworkRule, Place, Result, ValidateResult,
+    Webhook,
 };
 use integration_model::notes::Notes;
 use integration_model::{Stop, work};
@@ -65,6 +66,8 @@ impl Integration for Jira {
             .model::<work::Board>()
             .model::<work::Sprint>()
             .model::<work::User>()
+            .webhook_signature(hooks::SECRET, hooks::SIGNATURE)
+            .secret_setting(hooks::CREDENTIAL, "What webhooks are signed with", hooks::SECRET, Place::body())
             .network(NetworkRule::config("/url").methods(&METHODS))
             .network(NetworkRule::config("/api_url").methods(&METHODS))
             .credential(

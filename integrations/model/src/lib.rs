@@ -15,7 +15,6 @@ pub mod people;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod published;
 pub mod run;
-pub mod signature;
 pub mod sourcecode;
 mod stop;
 pub mod threads;
