@@ -285,6 +285,8 @@ fn lies(kind: Kind) -> Vec<(Lie, bool, Fares)> {
         (Lie::Skew(18_000), always, Well),
         (Lie::Huge("/fields/summary"), once, Well),
         (Lie::Huge("/renderedFields/description"), once, Well),
+        (Lie::Huge("/fields/status/name"), once, Well),
+        (Lie::Huge("/key"), always, LeavesOut("key: it has 10485760 bytes")),
         (Lie::Null("/fields/summary"), always, LeavesOut("summary: invalid type: null")),
         (Lie::Null("/fields/project"), always, LeavesOut("project: invalid type: null")),
         (Lie::Null("/id"), always, LeavesOut("it has no id")),

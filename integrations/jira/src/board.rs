@@ -195,7 +195,7 @@ fn columns(api: &Api, board: u64) -> Result<Vec<Column>, Stop> {
 fn record(api: &Api, board: &Found, columns: Vec<Column>, notes: &mut Notes) -> Board {
     let kind = board.r#type.as_deref().unwrap_or_default().to_uppercase();
     let fields = BoardFields {
-        name: board.name.clone(),
+        name: notes.text(board.name.clone()),
         // Boards of projects that teams manage themselves are `simple`, and may have sprints or not.
         r#type: if kind == "SIMPLE" { "OTHER" } else { notes.word("board.type", &kind, &["SCRUM", "KANBAN"]) },
         // The cloud has a path of its own for each project, and leads there from this one.

@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::user::{self, Account};
 
 /// Changes of one issue that are kept, the newest of them: a record may have 8 MiB.
-const CHANGES_MAX: usize = 5_000;
+const CHANGES_MAX: usize = 3_000;
 /// Bytes of a value of before or after.
-const VALUE_BYTES_MAX: usize = 1_000;
+const VALUE_BYTES_MAX: usize = 500;
 
 /// One entry: somebody has changed some fields.
 #[derive(Debug, Deserialize)]
@@ -174,8 +174,8 @@ mod tests {
         let (all, left_out) = told(many);
         assert_eq!(
             (all.len(), &all[0]["ordinal"], all[0]["from"].as_str().unwrap().len()),
-            (CHANGES_MAX, &json!(1_000), 1_000)
+            (CHANGES_MAX, &json!(3_000), 500)
         );
-        assert!(left_out.unwrap().contains("1000 oldest changes of issue A-1"));
+        assert!(left_out.unwrap().contains("3000 oldest changes of issue A-1"));
     }
 }

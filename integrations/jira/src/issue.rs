@@ -26,6 +26,8 @@ pub const EXPAND: &str = "renderedFields,changelog";
 pub const EXPAND_ALL: &str = "renderedFields,changelog,transitions.fields";
 /// Comments, or changes, of one request.
 const INNER_PAGE: u32 = 100;
+/// Bytes of a key; far beyond what a server lets one have.
+const KEY_BYTES_MAX: usize = 300;
 /// What hierarchies call the level above issues.
 const EPIC_LEVEL: i64 = 1;
 
@@ -242,6 +244,9 @@ fn taken(value: &mut Value, pointer: &str) -> Value {
 pub fn records(scope: &mut Scope<'_>, mut node: Value, epics: &HashMap<String, String>) -> Result<Records, Refused> {
     let id = id_of(&node).ok_or_else(|| Refused::Node("id: it has no number".to_owned()))?;
     let key = node["key"].as_str().unwrap_or_default().to_owned();
+    if key.len() > KEY_BYTES_MAX {
+        return Err(Refused::Node(format!("key: it has {} bytes", key.len())));
+    }
     scope.partly = false;
     let said = comments(scope, &mut node, id, &key)?;
     let histories = histories(scope, &mut node, id, &key)?;
@@ -273,13 +278,13 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value, epics: &HashMap<String, S
         title: notes.text(known.summary),
         description: notes.text(html::body(rendered.as_str(), &description, &scope.api.server)),
         url: scope.api.browse(&node.key),
-        status: Cow::Owned(known.status.name),
+        status: Cow::Owned(notes.text(known.status.name)),
         status_ref_id: Some(known.status.id),
         type_ref_id: known.issuetype.as_ref().map(|kind| kind.id.clone()),
-        r#type: known.issuetype.map(|kind| Cow::Owned(kind.name)),
+        r#type: known.issuetype.map(|kind| Cow::Owned(notes.text(kind.name))),
         priority_ref_id: known.priority.as_ref().map(|priority| priority.id.clone()),
-        priority: known.priority.map(|priority| priority.name),
-        resolution: known.resolution.map(|resolution| Cow::Owned(resolution.name)),
+        priority: known.priority.map(|priority| notes.text(priority.name)),
+        resolution: known.resolution.map(|resolution| Cow::Owned(notes.text(resolution.name))),
         labels: known.labels.unwrap_or_default().into_iter().map(|label| notes.text(label)).collect(),
         story_points: own.points,
         sprint_ref_ids: own_parts.iter().map(sprint::Said::ref_id).collect(),

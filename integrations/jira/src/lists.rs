@@ -111,7 +111,7 @@ fn mapped(kind: &TypeOf) -> &'static str {
 
 fn status(found: StatusOf, notes: &mut Notes) -> IssueStatus {
     let fields = IssueStatusFields {
-        name: found.name,
+        name: notes.text(found.name),
         description: notes.text(found.description.unwrap_or_default()),
         category: category(found.status_category, notes),
         icon_url: found.icon_url,
@@ -123,7 +123,7 @@ fn status(found: StatusOf, notes: &mut Notes) -> IssueStatus {
 fn issue_type(found: TypeOf, notes: &mut Notes) -> IssueType {
     let fields = IssueTypeFields {
         mapped_type: mapped(&found),
-        name: found.name,
+        name: notes.text(found.name),
         description: notes.text(found.description.unwrap_or_default()),
         subtask: found.subtask,
         icon_url: found.icon_url,
@@ -134,7 +134,7 @@ fn issue_type(found: TypeOf, notes: &mut Notes) -> IssueType {
 
 fn priority(found: PriorityOf, order: u64, notes: &mut Notes) -> IssuePriority {
     let fields = IssuePriorityFields {
-        name: found.name,
+        name: notes.text(found.name),
         description: notes.text(found.description.unwrap_or_default()),
         order,
         color: found.status_color,

@@ -64,7 +64,7 @@ impl Found {
 
     pub fn record(&self, api: &Api, notes: &mut Notes) -> Project {
         let fields = ProjectFields {
-            name: self.name.clone(),
+            name: notes.text(self.name.clone()),
             identifier: self.key.clone(),
             description: notes.text(self.description.clone().unwrap_or_default()),
             url: api.browse(&self.key),

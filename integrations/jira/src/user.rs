@@ -36,6 +36,9 @@ pub struct Account {
     active: Option<bool>,
 }
 
+/// Bytes of a name; more is none of a person.
+const NAME_BYTES_MAX: usize = 1_000;
+
 fn given(text: Option<&String>) -> Option<&String> {
     text.filter(|text| !text.is_empty())
 }
@@ -54,7 +57,8 @@ impl Account {
 
     pub fn user(&self) -> Option<User> {
         let ref_id = self.ref_id()?.to_owned();
-        let name = given(self.display_name.as_ref()).or(given(self.name.as_ref())).unwrap_or(&ref_id).clone();
+        let name = given(self.display_name.as_ref()).or(given(self.name.as_ref())).unwrap_or(&ref_id);
+        let name = notes::shortened(name, NAME_BYTES_MAX).to_owned();
         let avatar = self.avatar_urls.as_ref().and_then(|urls| urls["48x48"].as_str());
         Some(User {
             ref_id,
