@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use agent_sdk::http::Response;
 use agent_sdk::sweep::{self, Ids};
 use agent_sdk::{Result, Session, Tracking, http, log};
+use integration_model::notes;
 use integration_model::work::{Issue, IssueComment};
 use integration_model::{SET_BYTES_MAX, Stop};
 use serde::{Deserialize, Serialize};
@@ -198,7 +199,7 @@ impl<'a> Reader<'a> {
     }
 
     fn send(&mut self, scope: &mut Scope<'_>, id: u64, updated: String, node: Value) -> Result<(), Stop> {
-        let key = node["key"].as_str().map_or_else(|| id.to_string(), str::to_owned);
+        let key = node["key"].as_str().map_or_else(|| id.to_string(), |key| notes::shortened(key, 64).to_owned());
         let found = match records(scope, node, &self.epics) {
             Ok(found) => found,
             Err(Refused::Stop(stop)) => return Err(stop),

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use agent_sdk::graphql::PageSize;
 use agent_sdk::{Error, log};
 use integration_model::Stop;
+use integration_model::notes::shortened;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -255,7 +256,7 @@ impl<'a> Search<'a> {
             return Err(self.circle("a page of one has nothing in common with itself"));
         };
         for issue in std::mem::take(&mut page.issues) {
-            let key = issue["key"].as_str().unwrap_or("without a key").to_owned();
+            let key = shortened(issue["key"].as_str().unwrap_or("without a key"), 64).to_owned();
             page.left_out.push(format!("issue {key}: the server cannot give it: {}", why.why()));
             page.refused.extend(id_of(&issue));
         }
