@@ -1,6 +1,6 @@
-//! `make bench AREA=egress`: what fetching pages through a guest costs beside the same loop in native reqwest, and what cloning
-//! costs beside git (`cloning.rs`), measured in the same run and in turn. Prints a table and writes `target/bench/egress.json`.
-//! It judges no test: figures are for people.
+//! `make bench AREA=egress`: what fetching pages through a guest costs beside the same loop in native reqwest, what cloning costs
+//! beside git (`cloning.rs`), and what playing a cassette (`replay.rs`) and a warm mutation (`mutation.rs`) cost; peers are measured
+//! in the same run and in turn. Prints a table and writes `target/bench/egress.json`. It judges no test: figures are for people.
 
 // The peer is the very client that the door is made of, without the door.
 #![allow(clippy::disallowed_types)]
@@ -9,6 +9,8 @@
 mod cloning;
 #[path = "history.rs"]
 mod history;
+#[path = "mutation.rs"]
+mod mutation;
 #[path = "replay.rs"]
 mod replay;
 #[path = "report.rs"]
@@ -65,6 +67,7 @@ fn main() -> Result<()> {
         report.add(Row::new(&name("by wasi:http"), standard, "ms").peer("native reqwest", native));
     }
     replay::rows(&bench, &mut report)?;
+    mutation::rows(&bench, &mut report)?;
     cloning::clones(&mut report, &bench.tokio)?;
     report.finish("egress")
 }
