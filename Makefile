@@ -8,7 +8,7 @@ CARGO ?= cargo
 TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 WASM_TARGET := wasm32-wasip2
 AGENT := $(TARGET_DIR)/release/agent
-GUESTS := integration-mock integration-git integration-github integration-gitlab
+GUESTS := integration-mock integration-git integration-github integration-gitlab integration-jira
 TEST_GUESTS := $(patsubst tests/guests/%,guest-%,$(wildcard tests/guests/*))
 # What guests are built with, tested on their own.
 LIBRARIES := agent-sdk integration-model
@@ -39,6 +39,7 @@ test: setup guests ## Run all tests
 	@scripts/test-sdks.sh
 	@scripts/test-github.sh "$(TARGET_DIR)"
 	@scripts/test-gitlab.sh "$(TARGET_DIR)"
+	@scripts/test-jira.sh "$(TARGET_DIR)"
 
 .PHONY: kills
 kills: setup guests ## Kill exports at random moments KILLS times, at every host call and at every sync; some minutes

@@ -15,6 +15,7 @@ mod github;
 mod gitlab;
 mod integrations;
 mod interrupt;
+mod jira;
 mod kill;
 mod languages;
 mod lines;

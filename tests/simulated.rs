@@ -13,7 +13,7 @@ pub fn arrived(sink: &Sink, integration: &str) -> Truth {
     let mut truth = Truth::new();
     for (key, records) in &sink.records {
         let Some(model) = key.strip_prefix(integration).and_then(|rest| rest.strip_prefix('/')) else { continue };
-        if matches!(model, "sourcecode.RepoError" | "sourcecode.RepoWebhook") {
+        if model.ends_with("Error") || model.ends_with("Webhook") {
             continue;
         }
         let known = truth.entry(model.to_owned()).or_default();
@@ -59,10 +59,11 @@ pub fn nothing_twice(sink: &Sink) {
     }
 }
 
-/// What the last record of each repository's health says, where something was wrong.
+/// What the last record of the health of each repository, or project, says, where something was wrong.
 #[must_use]
 pub fn errors(sink: &Sink, integration: &str) -> BTreeMap<String, String> {
     let health =
         |record: &Value| Some((record["ref_id"].as_str()?.to_owned(), record["error_message"].as_str()?.to_owned()));
-    sink.records[&format!("{integration}/sourcecode.RepoError")].iter().filter_map(health).collect()
+    let of = |model: &str| sink.records.get(&format!("{integration}/{model}")).into_iter().flatten();
+    of("sourcecode.RepoError").chain(of("work.ProjectError")).filter_map(health).collect()
 }

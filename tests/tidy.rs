@@ -64,6 +64,7 @@ const PAPERS: &[&str] = &[
     "integrations/git/README.md",
     "integrations/github/README.md",
     "integrations/gitlab/README.md",
+    "integrations/jira/README.md",
     "integrations/mock/README.md",
 ];
 

@@ -6,6 +6,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+/// The agent's, for what is measured in this process is to be what runs there; the peers in it have the same.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What a process, with the children that it waited for, used.
 #[derive(Serialize, Deserialize)]
 pub struct Process {

@@ -82,9 +82,17 @@ struct SignedBy {
 #[non_exhaustive]
 pub enum Signature {
     /// A header field holds `prefix` and the HMAC-SHA256 of the body under the secret, in hexadecimal: GitHub, Jira, Bitbucket.
-    HmacSha256 { header: &'static str, prefix: &'static str },
+    HmacSha256 {
+        /// The header field's name, in lower case.
+        header: &'static str,
+        /// What stands before the digits.
+        prefix: &'static str,
+    },
     /// A header field holds the secret itself: GitLab.
-    Token { header: &'static str },
+    Token {
+        /// The header field's name, in lower case.
+        header: &'static str,
+    },
     /// As standardwebhooks.com has it; at most five minutes old.
     StandardWebhooks {},
 }

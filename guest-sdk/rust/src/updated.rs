@@ -146,6 +146,18 @@ pub fn earlier(time: &str, secs: u32) -> Option<String> {
     Some(time::format(time::parse(time)?.saturating_sub(i64::from(secs))))
 }
 
+/// Seconds from one time (RFC 3339) to another, below zero where the other is earlier; nothing where one of them is no time.
+#[must_use]
+pub fn secs_between(from: &str, to: &str) -> Option<i64> {
+    Some(time::parse(to)? - time::parse(from)?)
+}
+
+/// The time (RFC 3339, UTC) so many seconds after 1970 began.
+#[must_use]
+pub fn of_secs(secs: i64) -> String {
+    time::format(secs)
+}
+
 /// The time (RFC 3339) so many seconds from now, by the clock of the agent's machine.
 #[must_use]
 pub fn from_now(secs: u64) -> String {
@@ -167,7 +179,7 @@ pub fn is_before(time: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Since, earlier, is_before};
+    use super::{Since, earlier, is_before, of_secs, secs_between};
     use crate::http::Response;
     use crate::paging::Page;
 
@@ -208,6 +220,9 @@ mod tests {
         assert!(is_before("2026-11-21T09:30:00+02:00", "2026-11-21T09:00:00Z"));
         assert!(!is_before("2026-11-21T09:00:00Z", "2026-11-21T09:00:00Z"));
         assert!(!is_before("soon", "2026-11-21T09:00:00Z"));
+        assert_eq!(secs_between("2026-11-21T09:00:00Z", "2026-11-21T09:30:00.500+0200"), Some(-5_400));
+        assert_eq!(of_secs(1_582_152_559), "2020-02-19T22:49:19Z");
+        assert_eq!(secs_between("soon", "2026-11-21T09:00:00Z"), None);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //! for them is the integration's own.
 
 use agent_sdk::updated::{from_now, is_before};
-use agent_sdk::{Session, Tracking, log};
+use agent_sdk::{Model, Session, Tracking, log};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::Stop;
 use crate::sourcecode::RepoWebhook;
+use crate::work::ProjectWebhook;
 
 /// Seconds after which a webhook is looked for again: somebody may have deleted it, or switched it off. It is a request each,
 /// so seldom for those of repositories, of which there may be a thousand.
@@ -34,9 +35,21 @@ struct Cursor {
 
 impl Cursor {
     /// Whether there is nothing to do yet. What cannot be read is looked at again.
-    fn holds(session: &Session<RepoWebhook>, url: &str) -> bool {
+    fn holds<M>(session: &Session<M>, url: &str) -> bool {
         let cursor = session.last_processed().and_then(|cursor| serde_json::from_str::<Cursor>(&cursor).ok());
         cursor.is_some_and(|cursor| cursor.url == url && is_before(&from_now(0), &cursor.again_at))
+    }
+}
+
+/// How it stands with a webhook.
+struct State {
+    url: Option<String>,
+    error_message: Option<String>,
+}
+
+impl State {
+    fn enabled(&self) -> bool {
+        self.error_message.is_none()
     }
 }
 
@@ -48,11 +61,46 @@ pub fn ensure(
     url: Option<String>,
     make: impl FnOnce(&str) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
+    let again_secs = if of.repository { REPOSITORY_AGAIN_SECS } else { ACCOUNT_AGAIN_SECS };
+    ensured(tracking, of, url, again_secs, make, |state| RepoWebhook {
+        ref_id: of.id.to_owned(),
+        ref_type: of.ref_type,
+        repo_id: of.repository.then(|| of.id.to_owned()),
+        enabled: state.enabled(),
+        url: state.url,
+        error_message: state.error_message,
+    })
+}
+
+/// The same for projects that are no repositories: of a site as a whole.
+pub fn ensure_of_site(
+    tracking: &Session<Tracking>,
+    of: &Of<'_>,
+    url: Option<String>,
+    make: impl FnOnce(&str) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    ensured(tracking, of, url, ACCOUNT_AGAIN_SECS, make, |state| ProjectWebhook {
+        ref_id: of.id.to_owned(),
+        ref_type: of.ref_type,
+        enabled: state.enabled(),
+        url: state.url,
+        error_message: state.error_message,
+    })
+}
+
+fn ensured<M: Model + Serialize>(
+    tracking: &Session<Tracking>,
+    of: &Of<'_>,
+    url: Option<String>,
+    again_secs: u64,
+    make: impl FnOnce(&str) -> Result<(), Stop>,
+    record: impl FnOnce(State) -> M,
+) -> Result<(), Stop> {
     let Some(url) = url else {
         log::warn("webhooks are to be made, and nobody receives any: give `webhook_url`", &[]);
         return Ok(());
     };
-    let mut session = tracking.model::<RepoWebhook>(of.id, of.name)?;
+    let mut session = tracking.model::<M>(of.id, of.name)?;
     if Cursor::holds(&session, &url) {
         session.done(None)?;
         return Ok(());
@@ -69,17 +117,9 @@ pub fn ensure(
             Some(error.to_string())
         }
     };
-    let enabled = error_message.is_none();
-    session.send(&RepoWebhook {
-        ref_id: of.id.to_owned(),
-        ref_type: of.ref_type,
-        repo_id: of.repository.then(|| of.id.to_owned()),
-        enabled,
-        url: enabled.then(|| url.clone()),
-        error_message,
-    })?;
-    let again_secs = if of.repository { REPOSITORY_AGAIN_SECS } else { ACCOUNT_AGAIN_SECS };
+    let made = error_message.is_none();
+    session.send(&record(State { url: made.then(|| url.clone()), error_message }))?;
     let cursor = json!(Cursor { url, again_at: from_now(again_secs) }).to_string();
-    session.done(enabled.then_some(cursor.as_str()))?;
+    session.done(made.then_some(cursor.as_str()))?;
     Ok(())
 }

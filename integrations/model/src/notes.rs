@@ -31,6 +31,11 @@ impl Notes {
         }
     }
 
+    /// How many items were left out so far.
+    pub fn count(&self) -> u64 {
+        self.left_out
+    }
+
     /// One of the words that a field is known to have; `UNKNOWN`, and noted, where it is none of them.
     pub fn word(&mut self, field: &'static str, word: &str, known: &[&'static str]) -> &'static str {
         if let Some(found) = known.iter().find(|known| **known == word) {

@@ -62,10 +62,18 @@ mod tests {
             .model::<sourcecode::Review>()
             .model::<sourcecode::ReviewRequest>()
             .model::<sourcecode::User>()
+            .model::<work::Board>()
+            .model::<work::Config>()
             .model::<work::Issue>()
             .model::<work::IssueComment>()
+            .model::<work::IssuePriority>()
+            .model::<work::IssueStatus>()
+            .model::<work::IssueType>()
             .model::<work::Project>()
-            .model::<work::Sprint>();
+            .model::<work::ProjectError>()
+            .model::<work::ProjectWebhook>()
+            .model::<work::Sprint>()
+            .model::<work::User>();
         let published = std::fs::read_dir(folder()).unwrap().map(|entry| {
             let name = entry.unwrap().file_name().into_string().unwrap();
             name.strip_suffix(".json").unwrap_or(&name).to_owned()

@@ -1,11 +1,13 @@
 //! How an export goes on when a part of it fails, and how it ends: an account or a repository that fails leaves the others; a
 //! spent budget pauses, and the next run goes on from there; too many failures in a row are the server's.
 
-use agent_sdk::{Error, ErrorKind, ExportResult, Result, Session, Tracking, control, log};
+use agent_sdk::{Error, ErrorKind, ExportResult, Model, Result, Session, Tracking, control, log};
+use serde::Serialize;
 
 use crate::Stop;
 use crate::notes::{self, Notes};
 use crate::sourcecode::RepoError;
+use crate::work::ProjectError;
 
 /// Repositories that fail one after the other before the server is taken to be the one that fails.
 const FAILURES_IN_A_ROW_MAX: u32 = 10;
@@ -19,7 +21,7 @@ pub struct Run {
     failures_in_a_row: u32,
 }
 
-/// A repository that has been looked at: the source's kind, its id, and its name.
+/// A repository, or a project, that has been looked at: the source's kind, its id, and its name.
 pub struct Repository<'a> {
     pub ref_type: &'static str,
     pub ref_id: String,
@@ -97,12 +99,34 @@ impl Run {
         exported: Result<String, Stop>,
         notes: Notes,
     ) -> Result<(), Stop> {
+        self.ended(tracking, repository, exported, notes, RepoError::new)
+    }
+
+    /// The same of a project that is no repository.
+    pub fn project_exported(
+        &mut self,
+        tracking: Session<Tracking>,
+        project: &Repository<'_>,
+        exported: Result<String, Stop>,
+        notes: Notes,
+    ) -> Result<(), Stop> {
+        self.ended(tracking, project, exported, notes, ProjectError::new)
+    }
+
+    fn ended<M: Model + Serialize>(
+        &mut self,
+        tracking: Session<Tracking>,
+        repository: &Repository<'_>,
+        exported: Result<String, Stop>,
+        notes: Notes,
+        record: impl FnOnce(&'static str, String, Option<String>) -> M,
+    ) -> Result<(), Stop> {
         let (ref_id, name) = (&repository.ref_id, repository.name);
         let left_out = notes.tell(name);
         match exported {
             Ok(cursor) => {
                 self.failures_in_a_row = 0;
-                health(&tracking, repository, left_out.clone())?;
+                health(&tracking, repository, record(repository.ref_type, ref_id.clone(), left_out.clone()))?;
                 tracking.done(Some(&cursor))?;
                 match left_out {
                     Some(all) => self.result.failed(ref_id, name, &Error::msg(all)),
@@ -112,7 +136,7 @@ impl Run {
             }
             Err(Stop::Failed(error)) => {
                 let why = error.to_string();
-                health(&tracking, repository, Some(why.clone()))?;
+                health(&tracking, repository, record(repository.ref_type, ref_id.clone(), Some(why.clone())))?;
                 log::error("the repository is left out", &[("repository", name), ("error", &why)]);
                 tracking.skip(notes::shortened(&why, SKIP_BYTES_MAX));
                 self.result.failed(ref_id, name, &error);
@@ -130,9 +154,9 @@ impl Run {
 }
 
 /// Says how it went with a repository.
-fn health(tracking: &Session<Tracking>, repository: &Repository<'_>, error: Option<String>) -> Result<()> {
-    let mut session = tracking.model::<RepoError>(&repository.ref_id, repository.name)?;
-    session.send(&RepoError::new(repository.ref_type, repository.ref_id.clone(), error))?;
+fn health<M: Model + Serialize>(tracking: &Session<Tracking>, repository: &Repository<'_>, record: M) -> Result<()> {
+    let mut session = tracking.model::<M>(&repository.ref_id, repository.name)?;
+    session.send(&record)?;
     session.done(None)?;
     Ok(())
 }

@@ -110,6 +110,10 @@ fn list(body: &mut Value) -> Option<&mut Value> {
     if body.is_array() {
         return Some(body);
     }
+    // Jira has its lists beside where they begin and end.
+    if let Some(name) = ["issues", "values", "comments"].into_iter().find(|name| body[*name].is_array()) {
+        return body.get_mut(name);
+    }
     let mut at = body.get_mut("data")?;
     loop {
         if at.get("nodes").is_some_and(Value::is_array) {
@@ -136,8 +140,11 @@ fn page_info(body: &mut Value) -> Option<&mut Value> {
     }
 }
 
+/// Sets a field, by its name or by a JSON Pointer, where it is there.
 fn set(item: Option<&mut Value>, field: &str, value: Value) {
-    if let Some(member) = item.and_then(|item| item.get_mut(field)) {
+    let member =
+        item.and_then(|item| if field.starts_with('/') { item.pointer_mut(field) } else { item.get_mut(field) });
+    if let Some(member) = member {
         *member = value;
     }
 }

@@ -186,7 +186,7 @@ pub struct NetworkRule {
 }
 
 /// A credential and how it goes into a request. The value is read when it is needed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
     /// Where the value comes from.
     pub source: SecretSource,

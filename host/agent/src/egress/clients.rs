@@ -33,8 +33,16 @@ pub(super) struct Clients {
     /// The proxy's own host, which may be private: the operator named it.
     proxy_host: Option<String>,
     certificates: Vec<reqwest::Certificate>,
-    /// By integration, policy and scheme, the one used last at the end.
-    kept: Mutex<Vec<(String, reqwest::Client)>>,
+    /// The one used last at the end.
+    kept: Mutex<Vec<Kept>>,
+}
+
+/// A client, and whose it is.
+struct Kept {
+    scheme: String,
+    integration: String,
+    policy: Policy,
+    client: reqwest::Client,
 }
 
 impl Clients {
@@ -77,21 +85,20 @@ impl Clients {
         )))
     }
 
-    /// The client of an integration's policy. Its key is the policy itself, written out: nothing in it is a secret.
+    /// The client of an integration's policy.
     pub(super) fn of(&self, policy: &Policy, scheme: &str, integration: &str) -> Result<reqwest::Client, EgressError> {
-        let key = format!("{scheme} {integration} {policy:?}");
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = kept.iter().position(|(known, _)| *known == key) {
-            let found = kept.remove(at);
-            let client = found.1.clone();
-            kept.push(found);
-            return Ok(client);
+        let same = |one: &Kept| one.scheme == scheme && one.integration == integration && one.policy == *policy;
+        if let Some(at) = kept.iter().rposition(same) {
+            kept[at..].rotate_left(1);
+            return Ok(kept[kept.len() - 1].client.clone());
         }
         let client = self.build(policy, scheme)?;
         if kept.len() >= CLIENTS_MAX {
             kept.remove(0);
         }
-        kept.push((key, client.clone()));
+        let (scheme, integration) = (scheme.to_owned(), integration.to_owned());
+        kept.push(Kept { scheme, integration, policy: policy.clone(), client: client.clone() });
         Ok(client)
     }
 

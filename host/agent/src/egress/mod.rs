@@ -42,7 +42,7 @@ pub(crate) use stream::{Stream, StreamLimits};
 pub(crate) use tries::RETRIES_MAX;
 
 /// What one integration may reach: asked ∩ granted, worked out before it runs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     /// The rules that the manifest asks for.
     pub asked: Vec<NetworkRule>,

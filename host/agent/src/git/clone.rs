@@ -9,9 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, Oid, RemoteCallbacks, Repository};
-use ripsrc::OpenError;
+use ripsrc::{OpenError, Watch};
 use sha2::{Digest, Sha256};
 
+use super::first::{self, First};
 use super::transport::{self, Advertised, Door};
 
 /// Each fetch adds a pack and nothing is ever repacked; with more than this, looking objects up costs more than a new
@@ -58,12 +59,7 @@ impl Mirror {
 
 /// Brings the mirror clone of a repository up to date, or makes it. `heads` are commits (of pull requests) that are
 /// wanted beside branches and tags; what the server does not offer by a ref is left out.
-pub(super) fn mirror(
-    cache: &Path,
-    door: &Arc<Door>,
-    heads: &HashSet<Oid>,
-    stop: &dyn Fn() -> bool,
-) -> Result<Mirror, CloneError> {
+pub(super) fn mirror(cache: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop: &Watch) -> Result<Mirror, CloneError> {
     transport::prepare()?;
     let folder = cache;
     fs::create_dir_all(folder).map_err(|fault| format!("{}: {fault}", folder.display()))?;
@@ -110,14 +106,14 @@ fn clone_anew(
     path: &Path,
     door: &Arc<Door>,
     heads: &HashSet<Oid>,
-    stop: &dyn Fn() -> bool,
+    stop: &Watch,
 ) -> Result<(), CloneError> {
     let at = |place: &Path, fault: io::Error| CloneError::Failed(format!("{}: {fault}", place.display()));
     // Left by a run that was killed; it is nobody's, since we hold the place.
     remove_if_there(temporary).map_err(|fault| at(temporary, fault))?;
     let made = Repository::init_bare(temporary)
         .map_err(|fault| Fault::Damaged(fault.message().to_owned()))
-        .and_then(|repository| fetch(&repository, door, heads, stop));
+        .and_then(|repository| fetch(&repository, true, door, heads, stop));
     if let Err(fault) = made {
         if let Err(left) = remove_if_there(temporary) {
             tracing::warn!(path = %temporary.display(), error = %left, "an unfinished clone cannot be removed");
@@ -137,13 +133,13 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-fn update(path: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop: &dyn Fn() -> bool) -> Result<(), Fault> {
+fn update(path: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop: &Watch) -> Result<(), Fault> {
     let repository = Repository::open_bare(path).map_err(|fault| Fault::Damaged(fault.message().to_owned()))?;
     let packs = tidy_packs(&path.join("objects").join("pack")).map_err(|fault| Fault::Damaged(fault.to_string()))?;
     if packs > PACKS_MAX {
         return Err(Fault::Damaged(format!("it has {packs} packs, more than {PACKS_MAX}")));
     }
-    fetch(&repository, door, heads, stop)
+    fetch(&repository, false, door, heads, stop)
 }
 
 /// Removes what an interrupted fetch left, and counts packs.
@@ -162,15 +158,16 @@ fn tidy_packs(folder: &Path) -> io::Result<usize> {
     Ok(packs)
 }
 
-/// Makes branches, tags and the refs of wanted heads the same as the server's.
+/// Makes branches, tags and the refs of wanted heads the same as the server's. In a new clone there is nothing yet.
 fn fetch(
     repository: &Repository,
+    is_new: bool,
     door: &Arc<Door>,
     heads: &HashSet<Oid>,
-    stop: &dyn Fn() -> bool,
+    stop: &Watch,
 ) -> Result<(), Fault> {
     let judged = |fault: git2::Error| match door.take_fault() {
-        _ if stop() => Fault::Final(CloneError::Stopped),
+        _ if stop.stopped() => Fault::Final(CloneError::Stopped),
         Some(text) => Fault::Final(CloneError::Failed(text)),
         // The machine's faults – a full disk, say – are not the clone's.
         None if matches!(fault.class(), ErrorClass::Os | ErrorClass::NoMemory) => {
@@ -186,17 +183,52 @@ fn fetch(
         // First, because a branch `a` that is gone is in the way of a new branch `a/b`.
         prune(repository, &wanted).map_err(judged)?;
         if !wanted.is_empty() {
+            if is_new && first_fetch(repository, door, &advertised, &wanted, stop)? {
+                return complete(repository, &advertised, &wanted);
+            }
             let mut specs = vec!["+refs/heads/*:refs/heads/*".to_owned(), "+refs/tags/*:refs/tags/*".to_owned()];
             specs.extend(other_refs(&wanted).map(|name| format!("+{name}:{name}")));
             let mut callbacks = RemoteCallbacks::new();
-            callbacks.transfer_progress(|_| !stop());
+            callbacks.transfer_progress(|_| !stop.stopped());
             let mut options = FetchOptions::new();
             options.remote_callbacks(callbacks).download_tags(AutotagOption::None).update_fetchhead(false);
             connection.remote().fetch(&specs, Some(&mut options), None).map_err(judged)?;
         }
-        set_head(repository, &advertised).map_err(judged)?;
-        verify(repository, &wanted).map_err(Fault::Damaged)
+        complete(repository, &advertised, &wanted)
     })
+}
+
+/// Sets `HEAD`, and sees that all refs point to something.
+fn complete(repository: &Repository, advertised: &Advertised, wanted: &[(&[u8], Oid)]) -> Result<(), Fault> {
+    set_head(repository, advertised).map_err(|fault| Fault::Damaged(fault.message().to_owned()))?;
+    verify(repository, wanted).map_err(Fault::Damaged)
+}
+
+/// Fetches into a new clone by the short way. False if that is not for this repository.
+fn first_fetch(
+    repository: &Repository,
+    door: &Door,
+    advertised: &Advertised,
+    wanted: &[(&[u8], Oid)],
+    stop: &Watch,
+) -> Result<bool, Fault> {
+    let names: Option<Vec<(&str, Oid)>> =
+        wanted.iter().map(|(name, oid)| Some((std::str::from_utf8(name).ok()?, *oid))).collect();
+    let Some(names) = names else { return Ok(false) };
+    let oids = wanted.iter().map(|(_, oid)| *oid).collect();
+    match first::fetch(repository.path(), door, advertised, &oids, stop) {
+        Ok(First::Done) => {}
+        Ok(First::Stopped) => return Err(Fault::Final(CloneError::Stopped)),
+        Ok(First::Odd(why)) => {
+            tracing::info!(url = %door.url, %why, "the repository is fetched the long way");
+            return Ok(false);
+        }
+        Err(why) => return Err(Fault::Final(CloneError::Failed(why))),
+    }
+    for (name, oid) in names {
+        repository.reference(name, oid, true, "").map_err(|fault| Fault::Damaged(fault.message().to_owned()))?;
+    }
+    Ok(true)
 }
 
 /// The advertised refs that a mirror holds: branches, tags, and one for each wanted head.
@@ -265,10 +297,10 @@ struct InUse {
 }
 
 impl InUse {
-    fn wait(path: &Path, stop: &dyn Fn() -> bool) -> Result<InUse, CloneError> {
+    fn wait(path: &Path, stop: &Watch) -> Result<InUse, CloneError> {
         let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if stop() {
+            if stop.stopped() {
                 return Err(CloneError::Stopped);
             }
             if places.get_or_insert_default().insert(path.to_owned()) {

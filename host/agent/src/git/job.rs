@@ -157,7 +157,8 @@ impl<'a> Work<'a> {
                 let requests = &self.document.pull_requests;
                 let heads =
                     requests.iter().filter_map(|request| git2::Oid::from_str(&request.last_commit_sha).ok()).collect();
-                let mirror = clone::mirror(&self.ctx.cache, &door, &heads, &|| self.run.should_stop())?;
+                let mirror =
+                    clone::mirror(&self.ctx.cache, &door, &heads, &ripsrc::Watch::stopped_by(self.run.stop_flag()))?;
                 // A clone that lacks something is made anew, once; if that does not help, the server lacks it too.
                 let complete = self.job.attempts == 0;
                 let result = mirror

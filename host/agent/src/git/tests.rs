@@ -16,6 +16,7 @@ use git2::{Oid, Repository, Signature, Time};
 use serde_json::{Value, json};
 
 use super::clone::{self, CloneError};
+use super::first::{self, First};
 use super::transport::{self, Door};
 use super::{GitContext, GitMemory, RepoOutcome};
 use crate::config::{Compression, Credential, Grants, NetworkRule, Placement, SecretSource, Sink};
@@ -410,12 +411,11 @@ impl Client {
     }
 
     fn mirror_by(&self, door: Door, heads: &[Oid]) -> Result<clone::Mirror, String> {
-        clone::mirror(self.cache.path(), &Arc::new(door), &heads.iter().copied().collect(), &|| false).map_err(
-            |error| match error {
+        clone::mirror(self.cache.path(), &Arc::new(door), &heads.iter().copied().collect(), &ripsrc::Watch::default())
+            .map_err(|error| match error {
                 CloneError::Failed(text) => text,
                 CloneError::Stopped => "stopped".to_owned(),
-            },
-        )
+            })
     }
 }
 
@@ -432,6 +432,52 @@ fn ref_names(repository: &Repository) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// The short way leaves what git itself finds whole; what a server cannot do, or an end that was asked for, leaves nothing.
+#[test]
+fn a_first_fetch_is_one_exchange() {
+    if !git_is_here("a_first_fetch_is_one_exchange") {
+        return;
+    }
+    let (fixture, commits) = one_of_everything();
+    let server = HttpServer::start(fixture.folder.path().to_owned());
+    let (client, url) = (Client::new(&server), server.url("/source.git"));
+    let door = client.door(&url, None).expect("it is granted");
+    door.refs().expect("there are some");
+    let advertised = door.advertised().expect("they were listed");
+    let into = client.cache.path().join("into.git");
+    let repository = Repository::init_bare(&into).expect("there is room");
+    let wanted = std::collections::HashSet::from([*commits.last().expect("there are some")]);
+    let fetch = |advertised: &transport::Advertised, watch: &ripsrc::Watch| {
+        first::fetch(&into, &door, advertised, &wanted, watch).expect("the server is honest")
+    };
+    let left = || std::fs::read_dir(into.join("objects/pack")).expect("it is there").count();
+    let able = |names: &[&str]| transport::Advertised {
+        capabilities: names.iter().map(|name| name.as_bytes().to_vec()).collect(),
+        ..transport::Advertised::default()
+    };
+    let told = fetch(&able(&["side-band-64k"]), &ripsrc::Watch::default());
+    assert!(matches!(told, First::Odd(why) if why.contains("ofs-delta")));
+    let stopped = ripsrc::Watch::default();
+    stopped.stop();
+    assert!(matches!(fetch(&advertised, &stopped), First::Stopped));
+    assert_eq!(left(), 0);
+    assert!(matches!(fetch(&advertised, &ripsrc::Watch::default()), First::Done));
+    assert_eq!(left(), 2);
+    for (at, commit) in wanted.iter().enumerate() {
+        repository.reference(&format!("refs/heads/b{at}"), *commit, true, "").expect("the commit is there");
+    }
+    let checked = git(&into, &["fsck", "--full", "--strict"]);
+    assert!(!lossy(&checked).contains("missing"), "{}", lossy(&checked));
+    let packs = lossy(&git(&into, &["verify-pack", "-v", &format!("objects/pack/{}", index_of(&into))]));
+    assert!(packs.contains(&commits[0].to_string()), "{packs}");
+}
+
+fn index_of(repository: &Path) -> String {
+    let entries = std::fs::read_dir(repository.join("objects/pack")).expect("it is there");
+    let names = entries.map(|entry| entry.expect("it is ours").file_name().into_string().expect("it is text"));
+    { names }.find(|name| name.ends_with(".idx")).expect("there is one")
 }
 
 #[test]

@@ -60,6 +60,20 @@ pub(super) struct Advertised {
     pub refs: Vec<(Vec<u8>, Oid)>,
     /// What `HEAD` stands for, if the server says so.
     pub head: Option<Vec<u8>>,
+    /// What the server can do, in its own words.
+    pub capabilities: Vec<Vec<u8>>,
+}
+
+impl Advertised {
+    /// Whether the server can do this.
+    pub(super) fn can(&self, capability: &str) -> bool {
+        self.capabilities.iter().any(|known| known == capability.as_bytes())
+    }
+}
+
+/// A line as a packet.
+pub(super) fn packet(line: &str) -> Vec<u8> {
+    format!("{:04x}{line}", line.len() + 4).into_bytes()
 }
 
 impl Door {
@@ -184,7 +198,20 @@ impl Door {
         to.as_str().trim_end_matches("/info/refs").trim_end_matches("/git-upload-pack").to_owned()
     }
 
-    fn refs(&self) -> Result<Vec<u8>, git2::Error> {
+    /// Asks for objects; the answer is still to come.
+    pub(super) fn ask(&self, question: Vec<u8>) -> Result<Stream, git2::Error> {
+        self.open("upload-pack", Some(question), self.pack_bytes_max)
+    }
+
+    /// What went wrong while an answer came, for a person.
+    pub(super) fn words_of(&self, fault: io::Error) -> String {
+        let mut text = door_fault(fault);
+        crate::secrets::strike(&mut text);
+        text
+    }
+
+    /// The list of refs as it comes; what is in it is kept.
+    pub(super) fn refs(&self) -> Result<Vec<u8>, git2::Error> {
         let mut stream = self.open("upload-pack", None, REFS_BYTES_MAX)?;
         let mut body = Vec::new();
         stream.read_to_end(&mut body).map_err(|fault| self.fail(format!("{}: {}", self.url, door_fault(fault))))?;
@@ -226,6 +253,7 @@ fn parse_advertisement(body: &[u8]) -> Option<Advertised> {
             Some(at) => (&line[..at], &line[at + 1..]),
             None => (line, &[][..]),
         };
+        found.capabilities.extend(capabilities.split(|byte| *byte == b' ').map(|word| word.trim_ascii().to_vec()));
         if let Some(head) =
             capabilities.split(|byte| *byte == b' ').find_map(|word| word.trim_ascii().strip_prefix(b"symref=HEAD:"))
         {
@@ -369,7 +397,7 @@ impl Read for Exchange {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.answer.is_none() {
             let asked = std::mem::take(&mut self.asked);
-            let opened = self.door.open("upload-pack", Some(asked), self.door.pack_bytes_max);
+            let opened = self.door.ask(asked);
             self.answer = Some(opened.map_err(|fault| io::Error::other(fault.message().to_owned()))?);
         }
         let Some(answer) = self.answer.as_mut() else { return Ok(0) };
@@ -400,7 +428,7 @@ mod tests {
     use super::*;
 
     fn packet(line: &str) -> String {
-        format!("{:04x}{line}", line.len() + 4)
+        String::from_utf8(super::packet(line)).expect("it is text")
     }
 
     #[test]

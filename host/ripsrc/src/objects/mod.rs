@@ -9,6 +9,7 @@
 
 pub(crate) mod delta;
 pub(crate) mod forest;
+pub(crate) mod indexing;
 pub(crate) mod pack;
 
 use crate::fence::Fence;
@@ -234,6 +235,23 @@ impl Odb {
             budget: AtomicU64::new(budget_full),
             budget_full,
         })
+    }
+
+    /// One pack and nothing else.
+    pub fn of_pack(pack: Pack) -> Self {
+        let budget_full = pack.size().saturating_mul(BUILT_RATIO_MAX).saturating_add(BUILT_BYTES_MIN);
+        Self {
+            packed: pack.count() as u32,
+            packs: vec![pack],
+            firsts: vec![0],
+            folders: vec![],
+            extra: Mutex::default(),
+            fence: Fence::default(),
+            faults: vec![],
+            replaced: HashMap::new(),
+            budget: AtomicU64::new(budget_full),
+            budget_full,
+        }
     }
 
     /// Has objects read in the place of others from now on. Replacements that never end are not followed, and told.

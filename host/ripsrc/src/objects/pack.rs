@@ -17,10 +17,26 @@ const GUESSED_FROM: usize = 16;
 /// A pack's header: `PACK`, version, number of objects.
 const PACK_HEADER_LEN: usize = 12;
 
+/// An index: a file's, or one in the making.
+enum Index {
+    Mapped(Mmap),
+    Made(Vec<u8>),
+}
+
+impl std::ops::Deref for Index {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(bytes) => bytes,
+            Self::Made(bytes) => bytes,
+        }
+    }
+}
+
 pub(crate) struct Pack {
     pub path: PathBuf,
     data: Mmap,
-    index: Mmap,
+    index: Index,
     hash_len: usize,
     count: usize,
     version: u32,
@@ -66,6 +82,38 @@ fn map(path: &Path, fence: &Fence) -> std::io::Result<Mmap> {
     unsafe { Mmap::map(&file) }
 }
 
+/// The number of objects and the version of an index that can be read without looking behind its end.
+fn judged(index: &[u8], hash_len: usize) -> Result<(usize, u32), &'static str> {
+    let version = if index.len() >= 8 && index[..4] == INDEX_MAGIC { be32(index, 4) } else { 1 };
+    let fanout_at = if version == 1 { 0 } else { 8 };
+    if version > 2 {
+        return Err("has an index of an unknown version");
+    }
+    if index.len() < fanout_at + FANOUT_LEN + 2 * hash_len {
+        return Err("has an index that is cut short");
+    }
+    let count = be32(index, fanout_at + 255 * 4) as usize;
+    let each = if version == 1 { hash_len + 4 } else { hash_len + 8 };
+    let needed = count.checked_mul(each).and_then(|n| n.checked_add(fanout_at + FANOUT_LEN + 2 * hash_len));
+    if needed.is_none_or(|needed| index.len() < needed) {
+        return Err("has an index that is cut short");
+    }
+    let mut before = 0;
+    for bucket in 0..256 {
+        let here = be32(index, fanout_at + bucket * 4);
+        if here < before {
+            return Err("has an index whose fan-out table runs backwards");
+        }
+        before = here;
+    }
+    Ok((count, version))
+}
+
+/// Whether there is a header, and room for a checksum.
+fn is_pack(data: &[u8], hash_len: usize) -> bool {
+    data.len() >= PACK_HEADER_LEN + hash_len && data[..4] == *b"PACK" && matches!(be32(data, 4), 2 | 3)
+}
+
 impl Pack {
     /// Opens the pack whose index is `index_path`.
     pub fn open(index_path: &Path, hash_len: usize, fence: &Fence) -> Result<Self, ObjectError> {
@@ -74,32 +122,41 @@ impl Pack {
         let index = map(index_path, fence).map_err(io)?;
         let path = index_path.with_extension("pack");
         let data = map(&path, fence).map_err(io)?;
-        let version = if index.len() >= 8 && index[..4] == INDEX_MAGIC { be32(&index, 4) } else { 1 };
-        let fanout_at = if version == 1 { 0 } else { 8 };
-        if version > 2 {
-            return Err(fault("has an index of an unknown version"));
-        }
-        if index.len() < fanout_at + FANOUT_LEN + 2 * hash_len {
-            return Err(fault("has an index that is cut short"));
-        }
-        let count = be32(&index, fanout_at + 255 * 4) as usize;
-        let each = if version == 1 { hash_len + 4 } else { hash_len + 8 };
-        let needed = count.checked_mul(each).and_then(|n| n.checked_add(fanout_at + FANOUT_LEN + 2 * hash_len));
-        if needed.is_none_or(|needed| index.len() < needed) {
-            return Err(fault("has an index that is cut short"));
-        }
-        let mut before = 0;
-        for bucket in 0..256 {
-            let here = be32(&index, fanout_at + bucket * 4);
-            if here < before {
-                return Err(fault("has an index whose fan-out table runs backwards"));
-            }
-            before = here;
-        }
-        if data.len() < PACK_HEADER_LEN + hash_len || data[..4] != *b"PACK" || !matches!(be32(&data, 4), 2 | 3) {
+        let (count, version) = judged(&index, hash_len).map_err(fault)?;
+        if !is_pack(&data, hash_len) {
             return Err(fault("is not a pack of version 2"));
         }
-        Ok(Self { path, data, index, hash_len, count, version })
+        Ok(Self { path, data, index: Index::Mapped(index), hash_len, count, version })
+    }
+
+    /// Where the first entry begins.
+    pub const FIRST_ENTRY: u64 = PACK_HEADER_LEN as u64;
+
+    /// Opens a pack that has no index yet: its entries can be read by their offsets, and nothing else asked.
+    pub fn unindexed(path: &Path, hash_len: usize, fence: &Fence) -> Result<Self, ObjectError> {
+        let fault = |what: &str| ObjectError::Pack { path: path.to_owned(), what: what.to_owned() };
+        let data = map(path, fence).map_err(|error| fault(&format!("cannot be opened: {error}")))?;
+        if !is_pack(&data, hash_len) {
+            return Err(fault("is not a pack of version 2"));
+        }
+        Ok(Self { path: path.to_owned(), data, index: Index::Made(vec![]), hash_len, count: 0, version: 2 })
+    }
+
+    /// With this index, which lacks its own checksum.
+    pub fn with_index(self, mut index: Vec<u8>) -> Result<Self, ObjectError> {
+        index.extend(vec![0; self.hash_len]);
+        let (count, version) = judged(&index, self.hash_len).map_err(|what| self.fault(what))?;
+        Ok(Self { index: Index::Made(index), count, version, ..self })
+    }
+
+    /// The number of objects that the pack itself tells.
+    pub fn told_count(&self) -> u32 {
+        be32(&self.data, 8)
+    }
+
+    /// All bytes but the checksum at the end, and that.
+    pub fn bytes_and_checksum(&self) -> (&[u8], &[u8]) {
+        self.data.split_at(self.data.len() - self.hash_len)
     }
 
     /// Bytes.

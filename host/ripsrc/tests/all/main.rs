@@ -6,6 +6,7 @@ mod commits;
 mod graphs;
 mod hostile;
 mod incremental;
+mod indexing;
 mod output;
 mod packs;
 mod random;

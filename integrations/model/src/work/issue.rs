@@ -6,6 +6,7 @@ use agent_sdk::Model;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::work::change::{self, Attachment, Change, LinkedIssue, Transition};
 use crate::{ref_type, text, texts, time};
 
 #[derive(Debug, Serialize)]
@@ -33,9 +34,17 @@ pub struct IssueFields {
     pub url: String,
     pub status: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_ref_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r#type: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub type_ref_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority_ref_id: Option<String>,
     pub locked: bool,
     pub labels: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,17 +52,47 @@ pub struct IssueFields {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sprint_ref_ids: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub epic_ref_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_ref_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub created_by_ref_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reporter_ref_id: Option<String>,
     pub assignee_ref_ids: Vec<String>,
     pub created_at: String,
     pub updated_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_on: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned_start_on: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned_end_on: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub linked_issues: Vec<LinkedIssue>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+    /// Oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub change_log: Vec<Change>,
+    /// What can be done next, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transitions: Option<Vec<Transition>>,
 }
 
 impl Issue {
+    /// An issue of a project that is no repository.
+    pub fn of_project(ref_type: &'static str, project_id: String, ref_id: String, fields: IssueFields) -> Issue {
+        Issue { ref_id, ref_type, project_id, repo_id: None, active: true, fields: Some(fields) }
+    }
+
+    /// One that is not there any more.
+    pub fn gone_of_project(ref_type: &'static str, project_id: String, ref_id: String) -> Issue {
+        Issue { ref_id, ref_type, project_id, repo_id: None, active: false, fields: None }
+    }
+
     /// An issue that lives in a repository.
     pub fn of_repo(ref_type: &'static str, repo_id: &str, ref_id: String, fields: IssueFields) -> Issue {
         Issue { active: true, fields: Some(fields), ..Issue::gone_of_repo(ref_type, repo_id, ref_id) }
@@ -82,23 +121,36 @@ impl Model for Issue {
                 "repo_id": { "type": "string", "description": "The same, where issues live in repositories" },
                 "active": { "type": "boolean", "description": "False once it was deleted or moved away" },
                 "number": { "type": "integer" },
-                "identifier": { "type": "string", "description": "As people write it: owner/name#number" },
+                "identifier": { "type": "string", "description": "As people write it: owner/name#number, KEY-number" },
                 "title": text(),
-                "description": { "type": "string", "description": "Markdown" },
+                "description": { "type": "string", "description": "Markdown, or HTML where the source has that" },
                 "url": text(),
                 "status": { "type": "string", "description": "OPEN, CLOSED or UNKNOWN, where the source has no words of its own" },
+                "status_ref_id": { "type": "string", "description": "Of a work.IssueStatus, where the source has its own" },
                 "resolution": { "type": "string", "description": "COMPLETED, NOT_PLANNED, REOPENED, DUPLICATE or UNKNOWN, as status" },
                 "type": { "type": "string", "description": "ISSUE, INCIDENT, TEST_CASE, TASK or UNKNOWN, as status" },
+                "type_ref_id": { "type": "string", "description": "Of a work.IssueType, where the source has its own" },
+                "priority": text(),
+                "priority_ref_id": { "type": "string", "description": "Of a work.IssuePriority" },
                 "locked": { "type": "boolean" },
                 "labels": texts(),
                 "story_points": { "type": "number" },
                 "sprint_ref_ids": texts(),
+                "epic_ref_id": text(),
+                "parent_ref_id": { "type": "string", "description": "The issue that this one is a part of" },
                 "created_by_ref_id": text(),
+                "reporter_ref_id": { "type": "string", "description": "Whose issue it is, which is not always who wrote it down" },
                 "assignee_ref_ids": texts(),
                 "created_at": time(),
                 "updated_at": time(),
                 "due_on": { "type": "string", "format": "date" },
-                "closed_at": time()
+                "planned_start_on": { "type": "string", "format": "date" },
+                "planned_end_on": { "type": "string", "format": "date" },
+                "closed_at": time(),
+                "linked_issues": change::links_schema(),
+                "attachments": change::attachments_schema(),
+                "change_log": change::changes_schema(),
+                "transitions": change::transitions_schema()
             }
         })
     }

@@ -27,6 +27,11 @@ pub struct ProjectFields {
     pub visibility: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub affiliation: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Which types its issues may have, where the source says so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub issue_type_ref_ids: Vec<String>,
 }
 
 impl Project {
@@ -57,7 +62,9 @@ impl Model for Project {
                 "description": text(),
                 "url": text(),
                 "visibility": { "enum": ["PUBLIC", "PRIVATE", "INTERNAL", "UNKNOWN"] },
-                "affiliation": { "enum": ["ORGANIZATION", "USER"] }
+                "affiliation": { "enum": ["ORGANIZATION", "USER"] },
+                "category": text(),
+                "issue_type_ref_ids": { "type": "array", "items": text(), "description": "Of work.IssueType, where the source says it" }
             }
         })
     }

@@ -27,6 +27,9 @@ pub struct SprintFields {
     /// Where it belongs to one project alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,
+    /// The board that it was made on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub board_ref_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +67,7 @@ impl Model for Sprint {
                 "status": { "enum": ["ACTIVE", "FUTURE", "CLOSED", "UNKNOWN"] },
                 "url": text(),
                 "project_id": { "type": "string", "description": "Where it belongs to one project alone" },
+                "board_ref_id": { "type": "string", "description": "The board that it was made on" },
                 "started_at": moment("When it begins: a day, or a time"),
                 "ended_at": moment("When it is to end: a day, or a time"),
                 "completed_at": moment("When it was closed")

@@ -21,7 +21,7 @@ fn request(config: &Config, page: u32) -> Request {
 
 fn came(answer: std::result::Result<Response, HttpError>) -> std::result::Result<Came, String> {
     let answer = answer.map_err(|error| format!("{error:?}"))?;
-    Ok(Came { status: answer.status, headers: answer.headers.clone(), body: answer.body.clone() })
+    Ok(Came { status: answer.status, headers: answer.headers, body: answer.body })
 }
 
 pub fn fetch(

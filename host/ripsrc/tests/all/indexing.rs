@@ -1,0 +1,117 @@
+//! Indexes of packs: byte by byte git's own, and an error for whatever is damaged.
+
+use super::random::history;
+use super::repo::Repo;
+use ripsrc::{IndexError, Watch, index_pack};
+use std::path::{Path, PathBuf};
+
+fn index(pack: &Path, threads: usize, memory_max: u64) -> Result<Vec<u8>, IndexError> {
+    let made = pack.with_extension("made");
+    let checksum = index_pack(pack, &made, threads, memory_max, &Watch::default())?;
+    let name = pack.file_stem().unwrap().to_str().unwrap();
+    // Git names a pack that it has made itself by its objects or its checksum, by version.
+    assert_eq!(checksum.len(), 40, "{name}");
+    Ok(std::fs::read(made).unwrap())
+}
+
+fn packed(repo: &Repo) -> PathBuf {
+    let folder = repo.path().join(".git/objects/pack");
+    let folder = if folder.is_dir() { folder } else { repo.path().join("objects/pack") };
+    let found = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    { found }.find(|path| path.extension().is_some_and(|extension| extension == "pack")).unwrap()
+}
+
+/// The index that git makes of a pack.
+fn by_git(repo: &Repo, pack: &Path) -> Vec<u8> {
+    let index = repo.path().join("judge.idx");
+    repo.git(&["index-pack", "--index-version=2", "-o", index.to_str().unwrap(), pack.to_str().unwrap()]);
+    std::fs::read(index).unwrap()
+}
+
+#[test]
+fn an_index_is_the_one_that_git_makes() {
+    for (seed, count) in [(91, 400), (92, 60), (93, 1)] {
+        let mut repo = Repo::new();
+        history(&mut repo, seed, count);
+        repo.import();
+        let branches = repo.git(&["for-each-ref", "--format=%(refname)", "refs/heads"]);
+        repo.git(&[
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b",
+            "tag",
+            "-a",
+            "-m",
+            "said",
+            "v1",
+            branches.lines().next().unwrap(),
+        ]);
+        for arguments in [&["repack", "-adfq", "--depth=50", "--window=50"][..], &["repack", "-adfq", "--depth=0"]] {
+            repo.git(arguments);
+            let pack = packed(&repo);
+            let expected = by_git(&repo, &pack);
+            for (threads, memory_max) in [(1, 1_000_000_000), (2, 1_000_000_000), (3, 300_000)] {
+                assert!(index(&pack, threads, memory_max).unwrap() == expected, "{seed} {arguments:?} {threads}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_odd_is_left_to_another() {
+    let mut repo = Repo::new();
+    history(&mut repo, 94, 40);
+    repo.import();
+    repo.git(&["-c", "repack.useDeltaBaseOffset=false", "repack", "-adfq", "--depth=50"]);
+    let told = index(&packed(&repo), 2, 1_000_000_000);
+    assert!(matches!(told, Err(IndexError::Odd("an object names its base"))), "{told:?}");
+    let watch = Watch::default();
+    watch.stop();
+    let pack = packed(&repo);
+    let told = index_pack(&pack, &pack.with_extension("made"), 2, 1_000_000_000, &watch);
+    assert!(matches!(told, Err(IndexError::Stopped)), "{told:?}");
+}
+
+/// Whatever is changed, cut or added: with its checksum made to fit, so that what is behind is reached too.
+#[test]
+fn what_is_damaged_is_an_error_and_never_another_index() {
+    use sha1_checked::Digest;
+    let mut repo = Repo::new();
+    history(&mut repo, 95, 12);
+    repo.import();
+    repo.git(&["repack", "-adfq", "--depth=50"]);
+    let pack = packed(&repo);
+    let (good, expected) = (std::fs::read(&pack).unwrap(), by_git(&repo, &pack));
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("damaged.pack");
+    let judge = |mut bytes: Vec<u8>, summed: bool, what: &str| {
+        if summed {
+            let sum = sha1_checked::Sha1::digest(&bytes);
+            bytes.extend_from_slice(&sum);
+        }
+        std::fs::write(&place, bytes).unwrap();
+        if let Ok(index) = index(&place, 2, 1_000_000_000) {
+            // The only bytes that nobody reads are bits of zlib's header; what is named stays what it was.
+            let names = |index: &[u8]| index[..1032 + 20].to_vec();
+            assert!(names(&index) == names(&expected) && summed, "{what}");
+        }
+    };
+    let body = &good[..good.len() - 20];
+    for at in (0..body.len()).step_by(1 + body.len() / 400) {
+        for bit in [0, 6] {
+            let mut bytes = body.to_vec();
+            bytes[at] ^= 1 << bit;
+            judge(bytes, true, &format!("bit {bit} of byte {at}"));
+        }
+        judge(body[..at].to_vec(), true, &format!("cut at {at}"));
+        judge(good[..at].to_vec(), false, &format!("cut at {at}, with no sum"));
+    }
+    judge([body, &[0; 9]].concat(), true, "more at the end");
+    judge([body, &[7; 20]].concat(), false, "a wrong sum");
+    // An object twice, and a count that nothing stands behind.
+    let counted = |count: u32| [&body[..8], &count.to_be_bytes(), &body[12..]].concat();
+    for count in [0, 1, u32::MAX] {
+        judge(counted(count), true, &format!("{count} objects"));
+    }
+}
