@@ -148,7 +148,9 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         _ => None,
     };
     let bytes = text.as_bytes();
-    (bytes.len() % 2 == 0)
+    bytes
+        .len()
+        .is_multiple_of(2)
         .then(|| bytes.chunks_exact(2).map(|pair| Some(digit(pair[0])? * 16 + digit(pair[1])?)).collect())?
 }
 

@@ -222,7 +222,7 @@ impl Pack {
             return (low, high);
         }
         let part = u64::from(be32(name, 1));
-        let guess = low + ((high - low) as u64 * part >> 32) as usize;
+        let guess = low + (((high - low) as u64 * part) >> 32) as usize;
         let mut step = GUESSED_FROM / 2;
         if order(self.name_bytes(guess), name).is_lt() {
             low = guess + 1;
