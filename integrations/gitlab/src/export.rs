@@ -103,7 +103,7 @@ impl Export<'_> {
         let moved = if group {
             match user::send_members(&self.api, path, people, &mut notes) {
                 // Who may read projects may not always see the members.
-                Err(stop @ Stop::Failed(_)) if !stop.ends_all() => {
+                Err(stop) if stop.is_passing() => {
                     let error = stop.into_error().to_string();
                     log::warn("members are not to be had", &[("group", path), ("error", &error)]);
                 }
@@ -117,23 +117,12 @@ impl Export<'_> {
         let wanted: Vec<&Found> = projects.iter().filter(|project| project.is_wanted(self.config)).collect();
         self.send_projects(tracking, path, &projects, &wanted, &mut notes)?;
         if group && self.config.issues && moved.anything() {
-            self.milestones(tracking, path, &mut notes)?;
+            milestone::send(&self.api, tracking, &["groups", path], (path, path), &mut notes)?;
         }
         run.account_noted(path, notes);
         let mut account = Account { tracking, people, moved, again: Ids::new(), at };
         let stopped = self.projects(run, &mut account, &wanted).err();
         Ok((account.moved.now.text(&account.again), stopped))
-    }
-
-    /// Milestones that belong to groups. They are worth having, and nothing depends on them.
-    fn milestones(&self, tracking: &Session<Tracking>, path: &str, notes: &mut Notes) -> Result<(), Stop> {
-        match milestone::send(&self.api, tracking, &["groups", path], (path, path), notes) {
-            Err(stop @ Stop::Failed(_)) if !stop.ends_all() => {
-                notes.left_out(&format!("milestones of the group: {}", stop.into_error()));
-                Ok(())
-            }
-            sent => sent,
-        }
     }
 
     /// Exports projects, one after the other. Those that it does not come to are for the next run.
@@ -248,7 +237,8 @@ fn moved(
     let mut done = Done { signature: now.clone(), again: false };
     let active = all || before.activity != now.activity;
     if config.issues && scope.project.has_issues() {
-        if active || before.issues != now.issues {
+        // A milestone moves its project's last activity, and no issue.
+        if active {
             let (id, path) = (scope.project.ref_id(), &scope.project.path);
             milestone::send(scope.api, tracking, &["projects", &id], (&id, path), &mut scope.notes)?;
         }

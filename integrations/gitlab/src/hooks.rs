@@ -1,5 +1,6 @@
 //! Webhooks: made where they are missing, and taken when they come. What they tell of is read anew, so that a record from a
-//! webhook is the one that the next export would send. Whether they are from the server is `token`'s.
+//! webhook is the one that the next export would send. The host sees to it that they bring our secret, and puts that into the
+//! request that makes a webhook; here it is never seen.
 
 use agent_sdk::{Error, MutateResult, Result, Session, Tracking, Webhook, control};
 use integration_model::Stop;
@@ -11,10 +12,14 @@ use crate::REF_TYPE;
 use crate::api::Api;
 use crate::config::{Config, Webhooks};
 use crate::project::Found;
-use crate::{single, token, walk};
+use crate::{single, walk};
 
 /// The events that are taken, as `object_kind` has them.
 pub const EVENTS: [&str; 4] = ["push", "issue", "note", "merge_request"];
+
+/// The setting that holds what webhooks bring along, and the credential that it is.
+pub const SECRET: &str = "/webhook_secret";
+pub const CREDENTIAL: &str = "webhook_secret";
 
 /// Makes a webhook for a group, if that is wanted.
 pub fn of_group(api: &Api, config: &Config, tracking: &Session<Tracking>, group: &str) -> Result<(), Stop> {
@@ -57,12 +62,13 @@ fn make(api: &Api, config: &Config, segments: &[&str], url: &str) -> Result<(), 
             false => Ok(()),
         };
     }
+    // The secret is a placeholder, which the host fills in.
     let body = json!({
         "url": url, "token": config.webhook_secret, "enable_ssl_verification": true, "push_events": true,
         "issues_events": true, "confidential_issues_events": true, "note_events": true,
         "confidential_note_events": true, "merge_requests_events": true
     });
-    api.request("POST", segments).json(&body).send()?.check()?;
+    api.request("POST", segments).json(&body).fill(CREDENTIAL).send()?.check()?;
     Ok(())
 }
 
@@ -122,7 +128,6 @@ impl Event {
 
 /// Takes a webhook: what it tells of, as it is now.
 pub fn take(webhook: &Webhook, config: &Config) -> Result<MutateResult> {
-    token::check(webhook, config)?;
     let event: Event = webhook.json()?;
     let project = event.project();
     let response = json!({

@@ -19,12 +19,12 @@ mod project;
 mod review;
 mod single;
 mod threads;
-mod token;
 mod user;
 mod walk;
 
 use agent_sdk::{
-    Data, ErrorKind, ExportResult, Integration, Manifest, MutateResult, NetworkRule, Result, ValidateResult, Webhook,
+    Data, ErrorKind, ExportResult, Integration, Manifest, MutateResult, NetworkRule, Place, Result, Signature,
+    ValidateResult, Webhook,
 };
 use integration_model::{Stop, sourcecode, work};
 use serde_json::Value;
@@ -61,6 +61,7 @@ impl Integration for GitLab {
             .model::<work::Issue>()
             .model::<work::IssueComment>()
             .model::<work::Sprint>()
+            .webhook_signature(hooks::SECRET, Signature::Token { header: "x-gitlab-token" })
             .network(NetworkRule::https("gitlab.com").methods(&["GET", "POST", "PUT"]))
             .network(NetworkRule::config("/url").methods(&["GET", "POST", "PUT"]))
             .network(NetworkRule::config("/git_url").methods(&["GET", "POST"]))
@@ -68,6 +69,7 @@ impl Integration for GitLab {
                 CREDENTIAL,
                 "A token that may read the API (`read_api`), and write what is to be changed (`api`)",
             )
+            .secret_setting(hooks::CREDENTIAL, "What webhooks bring along", hooks::SECRET, Place::body())
             .git();
         let manifest = onboard::KINDS.iter().fold(manifest, |manifest, kind| manifest.onboard(kind));
         let manifest = change::MUTATIONS.iter().fold(manifest, |manifest, name| manifest.mutation(name));

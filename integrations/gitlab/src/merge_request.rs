@@ -28,7 +28,7 @@ struct Node {
     web_url: String,
     state: String,
     draft: Option<bool>,
-    /// What it was called before 13.2.
+    /// What it is called in older versions.
     work_in_progress: Option<bool>,
     discussion_locked: Option<bool>,
     created_at: String,
@@ -43,10 +43,11 @@ struct Node {
     squash_commit_sha: Option<String>,
     author: Option<Person>,
     merge_user: Option<Person>,
-    /// What it was called before 14.7.
+    /// What it is called in older versions.
     merged_by: Option<Person>,
     #[serde(default)]
     labels: Vec<String>,
+    reviewers: Option<Vec<Person>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,11 +84,15 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
     let mut committed: Vec<Commit> = children::items(&mut node, COMMITS, scope);
     // The server lists the newest first.
     committed.reverse();
-    let reviewers: Vec<Reviewer> = children::items(&mut node, REVIEWERS, scope);
+    let mut reviewers: Vec<Reviewer> = children::items(&mut node, REVIEWERS, scope);
     let approvals: Vec<Approval> = children::items(&mut node, APPROVALS, scope);
     let node: Node = notes::read(node).map_err(Refused::Node)?;
     let (repo_id, ref_id) = (scope.project.ref_id(), scope.thread_id(node.iid));
     let merged_by = node.merge_user.or(node.merged_by);
+    if reviewers.is_empty() {
+        // Older versions say who is asked, and not what came of it.
+        reviewers.extend(node.reviewers.unwrap_or_default().into_iter().map(Reviewer::asked));
+    }
 
     let met = said.iter().filter_map(|note| note.author.as_ref()).chain(&node.author).chain(&merged_by);
     let reviewing = reviewers.iter().map(|reviewer| &reviewer.user).chain(approvals.iter().map(|one| &one.user));

@@ -103,7 +103,7 @@ fn places(api: &Api, list: &List, group: &str, before: Option<&Latest>) -> Resul
     match found {
         Ok((places, now)) => Ok((places, Some(now))),
         // The projects can be asked one by one.
-        Err(stop @ Stop::Failed(_)) if !stop.ends_all() => {
+        Err(stop) if stop.is_passing() => {
             let error = stop.into_error().to_string();
             log::warn(
                 "the group's list is not to be had; each project is asked",

@@ -41,6 +41,9 @@ pub struct Found {
     pub last_activity_at: Option<String>,
     issues_access_level: Option<String>,
     merge_requests_access_level: Option<String>,
+    /// What these are in older versions, and still are beside them.
+    issues_enabled: Option<bool>,
+    merge_requests_enabled: Option<bool>,
     repository_access_level: Option<String>,
     #[serde(default)]
     empty_repo: bool,
@@ -68,11 +71,11 @@ impl Found {
     }
 
     pub fn has_issues(&self) -> bool {
-        is_on(self.issues_access_level.as_deref())
+        is_on(self.issues_access_level.as_deref()) && self.issues_enabled != Some(false)
     }
 
     pub fn has_merge_requests(&self) -> bool {
-        is_on(self.merge_requests_access_level.as_deref())
+        is_on(self.merge_requests_access_level.as_deref()) && self.merge_requests_enabled != Some(false)
     }
 
     pub fn has_repository(&self) -> bool {
@@ -106,6 +109,7 @@ impl Found {
     }
 
     /// The record of it as a project that issues belong to.
+    #[allow(clippy::needless_update, reason = "other sources know more of a project")]
     pub fn project(&self, notes: &mut Notes) -> Project {
         let fields = ProjectFields {
             name: if self.name.is_empty() { self.path.clone() } else { self.name.clone() },

@@ -2,18 +2,25 @@
 //! changes; so its id is that of the person, below the merge request's.
 
 use integration_model::notes::Notes;
+use integration_model::people::Account;
 use integration_model::sourcecode::{Review, ReviewRequest};
 use serde::Deserialize;
 
 use crate::REF_TYPE;
 use crate::user::Person;
-use integration_model::people::Account;
 
 /// Who is asked for a review, and what came of it.
 #[derive(Debug, Deserialize)]
 pub struct Reviewer {
     pub user: Person,
     state: String,
+}
+
+impl Reviewer {
+    /// Somebody of whom the server says no more than that they are asked.
+    pub fn asked(user: Person) -> Reviewer {
+        Reviewer { user, state: "unreviewed".to_owned() }
+    }
 }
 
 /// Somebody who has approved.

@@ -24,6 +24,8 @@ pub struct Walk {
     request: Request,
     /// None after the last page.
     pages: Option<Pages<Value>>,
+    /// Items that came so far; none in a walk that began in the middle.
+    read: Option<u64>,
     /// What time it was for the server when it gave the first page.
     pub at: Option<String>,
 }
@@ -40,11 +42,19 @@ impl Walk {
     /// A walk over a list whose first page is this request, from a position at which an earlier one had stopped.
     pub fn new(request: Request, after: Option<&str>) -> Walk {
         let pages = Some(paging::link(request.clone()).resume(after));
-        Walk { request, pages, at: None }
+        Walk { request, pages, read: after.is_none().then_some(0), at: None }
     }
 
     /// The next page; none after the last.
     pub fn next(&mut self) -> Result<Option<Page>, Stop> {
+        let page = self.page()?;
+        if let (Some(read), Some(page)) = (&mut self.read, &page) {
+            *read += page.nodes.len() as u64;
+        }
+        Ok(page)
+    }
+
+    fn page(&mut self) -> Result<Option<Page>, Stop> {
         let fault = match self.pages.as_mut().and_then(Iterator::next) {
             None => return Ok(None),
             Some(Ok(page)) => {
@@ -56,9 +66,7 @@ impl Walk {
         if matches!(&fault.why, PagingError::Status(error) if error.status == NO_KEYSET)
             && is_keyset(self.request.url())
         {
-            self.request = self.request.clone().query_set("pagination", "legacy");
-            self.pages = Some(paging::link(self.request.clone()));
-            return self.next();
+            return self.by_number();
         }
         if !may_pass(&fault.why) {
             return Err(fault.into());
@@ -71,19 +79,30 @@ impl Walk {
         match again {
             None => Ok(None),
             Some(Ok(page)) => Ok(Some(read(page))),
-            Some(Err(fault)) if may_pass(&fault.why) => self.in_parts(fault).map(Some),
+            Some(Err(fault)) if may_pass(&fault.why) => self.in_parts(fault),
             Some(Err(fault)) => Err(fault.into()),
         }
     }
 
-    /// A page in smaller ones. Only a page with a number can be cut: where a part of a keyset ends is not known before it has
-    /// come.
-    fn in_parts(&mut self, fault: Fault) -> Result<Page, Stop> {
+    /// Goes on without a keyset, from the beginning.
+    fn by_number(&mut self) -> Result<Option<Page>, Stop> {
+        self.request = self.request.clone().query_set("pagination", "legacy");
+        self.pages = Some(paging::link(self.request.clone()));
+        self.page()
+    }
+
+    /// A page in smaller ones. A page of a keyset has no number, and where a part of it ends is not known before it has come; so
+    /// the list is gone on with by number, which the items that came so far tell, or is begun anew.
+    fn in_parts(&mut self, fault: Fault) -> Result<Option<Page>, Stop> {
         let url = fault.position.as_deref().unwrap_or_else(|| self.request.url());
-        if is_keyset(url) {
-            return Err(fault.into());
-        }
-        let number = parameter(url, "page").unwrap_or(1);
+        let number = match (is_keyset(url), self.read) {
+            (false, _) => parameter(url, "page").unwrap_or(1),
+            (true, Some(read)) if read % PER_PAGE == 0 => {
+                self.request = self.request.clone().query_set("pagination", "legacy");
+                read / PER_PAGE + 1
+            }
+            (true, _) => return self.by_number(),
+        };
         let (mut page, mut ended) = (Page::default(), false);
         for part in (number - 1) * PARTS + 1..=number * PARTS {
             match self.part(PER_PAGE / PARTS, part)? {
@@ -104,7 +123,7 @@ impl Walk {
         }
         page.next = (!ended).then(|| self.request.clone().query_set("page", number + 1).url().to_owned());
         self.pages = page.next.as_deref().map(|next| paging::link(self.request.clone()).resume(Some(next)));
-        Ok(page)
+        Ok(Some(page))
     }
 
     /// The items of a part, each by itself.

@@ -31,6 +31,11 @@ impl Stop {
         }
     }
 
+    /// Whether this is a failure of something that the rest can do without: not one of the host's, which it says of all.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Stop::Failed(error) if error.kind() != ErrorKind::Denied)
+    }
+
     /// Whether this is a failure after which the next account or repository would fail in the same way.
     pub fn ends_all(&self) -> bool {
         matches!(self, Stop::Failed(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unauthenticated))
