@@ -137,8 +137,8 @@ fn both_kinds_of_server_say_the_same_of_an_issue() {
         let description = record["description"].as_str().unwrap();
         assert!(description.starts_with("<p>"), "{description}");
         assert!(description.contains(&format!("src=\"{url}/images/icons/emoticons/smile.png\"")), "{description}");
-        let sprint =
-            &sink.records["jira/work.Sprint"].iter().find(|sprint| sprint["ref_id"] == issue.sprints[0].to_string());
+        let named = issue.sprints[0].to_string();
+        let sprint = &sink.records["jira/work.Sprint"].iter().find(|sprint| sprint["ref_id"] == named.as_str());
         assert!(sprint.unwrap()["name"].as_str().unwrap().contains(", sprint "), "{sprint:?}");
         let config = &sink.records["jira/work.Config"][0];
         let names = |name: &str| config[name].as_array().unwrap().len();
