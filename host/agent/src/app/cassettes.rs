@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::run_wasm::AuthorCall;
 use super::{AppError, NewFile};
-use crate::cassette::{Cassette, Faults, Mask, Origin, Tape, Use};
+use crate::cassette::{Cassette, Faults, Mask, Matching, Origin, Tape, Use};
 use crate::command::runner::Prepared;
 use crate::sandbox;
 use crate::secrets::strike;
@@ -23,8 +23,8 @@ const CASSETTE_BYTES_MAX: u64 = 1 << 30;
 pub struct Taping {
     pub record: Option<PathBuf>,
     pub replay: Option<PathBuf>,
-    /// A replay in which what does not match fails the run.
-    pub strict: bool,
+    /// What must match in a replay. Strict, what does not fails the run.
+    pub matching: Matching,
     /// As they are typed.
     pub faults: Vec<String>,
     /// Where the faults' chance comes from.
@@ -129,7 +129,7 @@ impl Taped {
             }
             prepared.grant_to_replay();
             prepared.integration.skip_git = true;
-            self.tape = Some(Tape::replay(cassette, Mask::default(), self.taping.strict));
+            self.tape = Some(Tape::replay(cassette, Mask::default(), self.taping.matching));
         } else if self.new_file.is_some() {
             self.origin = origin(prepared, call);
             self.tape = Some(Tape::record(Mask::default(), sandbox::seed()));
@@ -160,7 +160,7 @@ impl Taped {
         Some(CassetteReport {
             file: path.clone(),
             mode: if tape.replays() { "replayed" } else { "recorded" },
-            strict: tape.replays() && self.taping.strict,
+            strict: tape.replays() && self.taping.matching == Matching::Strict,
             requests,
             loose,
             unmatched,

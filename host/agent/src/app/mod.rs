@@ -13,6 +13,8 @@ mod integrations;
 mod new;
 mod new_file;
 mod pauses;
+mod records;
+mod resume_check;
 mod run_wasm;
 mod secrets;
 mod status;
@@ -45,6 +47,8 @@ pub use integrations::{
 };
 pub use new::{NewOptions, NewReport, TEMPLATES, Template, new_project};
 pub use new_file::{Leftover, NewFile};
+pub use records::{Difference, Found};
+pub use resume_check::{Kills, ResumeCheck, ResumeFailure, ResumeReport, ResumeWatch, Unjudged, resume_check};
 pub use ripsrc::{Phase as HistoryPhase, Progress as HistoryProgress, Watch as HistoryWatch};
 pub use run_wasm::{
     AuthorCall, ComponentReport, ModelReport, RecordsTo, RunWasm, RunWasmReport, Stopped, TimeReport, run_wasm,

@@ -36,8 +36,10 @@ const READINGS_MAX: usize = 1 << 20;
 const NOTES_MAX: usize = 1 << 20;
 /// Requests kept: what a person can still look at, and far more than a test needs.
 const REQUESTS_MAX: usize = 100_000;
-/// Bytes of bodies kept, since all of it is held until the end of the run.
+/// Bytes kept of bodies and of what host calls answered, since all of it is held until the end of the run.
 const BODY_BYTES_MAX: usize = 512 << 20;
+/// The host call that gives a guest its cursors, as its answers are noted.
+pub const LAST_PROCESSED: &str = "session.last-processed";
 /// How far a clock goes with each reading beyond those on the tape.
 const STEP: Duration = Duration::from_millis(1);
 
@@ -108,6 +110,18 @@ struct World {
     left_out: u64,
 }
 
+/// What a request and an entry must have in common.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Matching {
+    /// Method and URL; an entry of the same body goes first, and one that was played may be played again.
+    #[default]
+    Loose,
+    /// Method, URL and body; an entry may be played again, and what is left does not matter: of a run that takes up another.
+    Exact,
+    /// Method, URL and body, each entry once.
+    Strict,
+}
+
 /// A cassette: what was recorded, or what a file says.
 #[derive(Debug, Clone)]
 pub struct Cassette {
@@ -123,6 +137,13 @@ impl Cassette {
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref()
+    }
+
+    /// Whether the run that was recorded went on from an earlier one: it was given a cursor.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        let notes = self.world.as_ref().and_then(|world| world.notes.get(LAST_PROCESSED));
+        notes.is_some_and(|notes| notes.iter().any(|note| !note.answer.is_null()))
     }
 
     /// Leaves to the host what host calls answer; requests, clocks and random bytes are still the cassette's.
@@ -179,9 +200,9 @@ impl Tape {
 
     /// A tape that is played. `mask` strikes out of the guest's requests what was struck out when they were recorded.
     #[must_use]
-    pub fn replay(cassette: Cassette, mask: Mask, strict: bool) -> Tape {
+    pub fn replay(cassette: Cassette, mask: Mask, matching: Matching) -> Tape {
         let seed = cassette.world.as_ref().map(|world| world.seed).unwrap_or_default();
-        Tape::new(seed, true, Mode::Replay(Box::new(Player::new(cassette, mask, strict))))
+        Tape::new(seed, true, Mode::Replay(Box::new(Player::new(cassette, mask, matching))))
     }
 
     fn new(seed: [u8; 32], replays: bool, mode: Mode) -> Tape {
@@ -244,6 +265,13 @@ impl Tape {
         if let Mode::Record(recorder) = &mut *self.mode() {
             // What is noted are texts and numbers: they can be written.
             recorder.note(call, serde_json::to_value(answer).unwrap_or_default());
+        }
+    }
+
+    /// The guest gave something that is not what it gave when this was recorded.
+    pub fn differs(&self, what: String) {
+        if let Mode::Replay(player) = &mut *self.mode() {
+            player.unmatched(what);
         }
     }
 
@@ -342,13 +370,27 @@ impl Recorder {
     }
 
     fn note(&mut self, call: &str, answer: Value) {
+        let bytes = text_bytes(&answer);
         let notes = self.world.notes.entry(call.to_owned()).or_default();
-        let full = notes.len() >= NOTES_MAX;
+        let full = self.body_bytes + bytes > BODY_BYTES_MAX || notes.len() >= NOTES_MAX;
         match notes.last_mut() {
             Some(last) if last.answer == answer => last.times += 1,
             _ if full => self.world.left_out += 1,
-            _ => notes.push(Note { answer, times: 1 }),
+            _ => {
+                notes.push(Note { answer, times: 1 });
+                self.body_bytes += bytes;
+            }
         }
+    }
+}
+
+/// Bytes of the texts in what a host call answered: what may be large in it.
+fn text_bytes(answer: &Value) -> usize {
+    match answer {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(text_bytes).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + text_bytes(value)).sum(),
+        _ => 0,
     }
 }
 

@@ -20,6 +20,7 @@ mod new;
 mod onboard;
 mod output;
 mod progress;
+mod resume_check;
 mod run_wasm;
 mod run_wasm_report;
 mod running;

@@ -38,7 +38,7 @@ impl Cell {
     fn count_returned(&mut self) {
         if self.returned < self.host_calls {
             self.returned = self.host_calls;
-            kill::host_call_returned();
+            kill::host_call_returned(|| self.witness.as_ref().and_then(|witness| witness.last()));
         }
     }
 }
