@@ -217,7 +217,11 @@ fn origin(prepared: &Prepared, call: &AuthorCall) -> Origin {
     origin
 }
 
-fn call_of(origin: &Origin) -> Result<AuthorCall, AppError> {
+/// The call that was recorded.
+///
+/// # Errors
+/// It is none that there is.
+pub(super) fn call_of(origin: &Origin) -> Result<AuthorCall, AppError> {
     let words: Vec<&str> = origin.call.iter().map(String::as_str).collect();
     Ok(match &words[..] {
         ["validate-config"] => AuthorCall::ValidateConfig,

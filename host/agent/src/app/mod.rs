@@ -18,6 +18,7 @@ mod resume_check;
 mod run_wasm;
 mod secrets;
 mod status;
+mod suite;
 
 use std::path::PathBuf;
 
@@ -55,6 +56,7 @@ pub use run_wasm::{
 };
 pub use secrets::{SecretReport, SecretsReport, secret_remove, secret_set, secrets_list};
 pub use status::{CursorStatus, ForgottenReport, IntegrationStatus, LastRun, StatusReport, force_historical, status};
+pub use suite::{CHECKS, TestCheck, TestReport, TestRequest, TestState, run_suite};
 
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> AppError {

@@ -49,6 +49,15 @@ pub struct Found {
 }
 
 impl Found {
+    /// The first of them, and how many more.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self.count.saturating_sub(self.examples.len() as u64) {
+            0 => self.examples.join(", "),
+            more => format!("{}, … and {more} more", self.examples.join(", ")),
+        }
+    }
+
     pub(super) fn add(&mut self, model: &str, key: &str) {
         self.count += 1;
         if self.examples.len() < NAMED_MAX {
@@ -72,7 +81,25 @@ pub struct Difference {
 
 impl Difference {
     pub(super) fn is_none(&self) -> bool {
-        [&self.missing, &self.surplus, &self.twice, &self.different].iter().all(|found| found.count == 0)
+        self.kinds().iter().all(|(_, found)| found.count == 0)
+    }
+
+    /// Its kinds, with words for them.
+    #[must_use]
+    pub fn kinds(&self) -> [(&'static str, &Found); 4] {
+        [
+            ("missing", &self.missing),
+            ("more often than it should be", &self.twice),
+            ("different", &self.different),
+            ("there that should not be", &self.surplus),
+        ]
+    }
+
+    /// A line for each kind, each with a line's end before it.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let found = self.kinds().into_iter().filter(|(_, found)| found.count > 0);
+        found.map(|(kind, found)| format!("\n  {} {kind}: {}", found.count, found.told())).collect()
     }
 }
 

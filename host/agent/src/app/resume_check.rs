@@ -211,7 +211,8 @@ impl Checking {
                 let records = place.records(&self.keys)?;
                 place.remove();
                 if report["call"] != "export" {
-                    let told = format!("--resume-check is of exports; this is `{}`", report["call"].as_str().unwrap_or("–"));
+                    let told =
+                        format!("--resume-check is of exports; this is `{}`", report["call"].as_str().unwrap_or("–"));
                     return Err(AppError::Usage(told));
                 }
                 Ok(Some((records, report)))
@@ -360,7 +361,8 @@ impl Drop for Running {
 impl Place {
     fn new(check: &ResumeCheck, name: &str) -> Result<Place, AppError> {
         let folder = check.folder.join(name);
-        let failed = |error| AppError::Failed(format!("{}: {error}; set TMPDIR to a folder with room", folder.display()));
+        let failed =
+            |error| AppError::Failed(format!("{}: {error}; set TMPDIR to a folder with room", folder.display()));
         std::fs::create_dir_all(folder.join("out")).map_err(failed)?;
         Ok(Place { folder })
     }

@@ -481,7 +481,8 @@ impl Alone {
             self.report.permissions = prepared.permissions(&account, &seen);
         }
         let report = &mut self.report;
-        let Seen { calls, log_lines, log_lines_suppressed, record_bytes, repositories, repositories_left_out, .. } = seen;
+        let Seen { calls, log_lines, log_lines_suppressed, record_bytes, repositories, repositories_left_out, .. } =
+            seen;
         let Account { exchanges, exchanges_left_out, bytes_sent, bytes_received, .. } = account;
         report.host_calls_by_name = calls;
         (report.log_lines, report.log_lines_suppressed) = (log_lines, log_lines_suppressed);

@@ -193,8 +193,12 @@ impl Player {
     pub(super) fn used(&self) -> Use {
         let mut used = self.used.clone();
         let entries = self.exchanges.iter().zip(&self.played).filter(|(_, played)| !**played);
-        let mut repositories: Vec<&String> =
-            self.notes.iter().filter(|(call, notes)| call.starts_with(REPOSITORY) && notes.is_left()).map(|(call, _)| call).collect();
+        let mut repositories: Vec<&String> = self
+            .notes
+            .iter()
+            .filter(|(call, notes)| call.starts_with(REPOSITORY) && notes.is_left())
+            .map(|(call, _)| call)
+            .collect();
         repositories.sort();
         let repositories = repositories.into_iter().filter(|_| self.has_answers).cloned();
         for name in entries.map(|(exchange, _)| named(&exchange.asked)).chain(repositories) {

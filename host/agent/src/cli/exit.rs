@@ -3,7 +3,7 @@
 
 use crate::app::{
     AgreementReport, AppError, CallReport, CheckReport, CheckState, DiscoverReport, DoctorReport, ExportReport,
-    HistoryReport, OutcomeKind, ResumeReport, RunWasmReport, ValidateReport,
+    HistoryReport, OutcomeKind, ResumeReport, RunWasmReport, TestReport, ValidateReport,
 };
 
 /// How the process ends.
@@ -159,6 +159,16 @@ impl Exit {
             () if report.interrupted => Exit::Interrupted,
             () if report.failed > 0 => Exit::Failed,
             () if report.not_judged > 0 => Exit::Partial,
+            () => Exit::Ok,
+        }
+    }
+
+    /// The code of a test of an integration. Warnings are none of its faults.
+    #[must_use]
+    pub fn of_test(report: &TestReport) -> Exit {
+        match () {
+            () if report.interrupted => Exit::Interrupted,
+            () if report.failed > 0 => Exit::Failed,
             () => Exit::Ok,
         }
     }

@@ -13,7 +13,7 @@ use super::running::Running;
 use super::summary::indented;
 use super::table::{count, counted};
 use super::{CommandError, Exit, Global, say};
-use crate::app::{self, AppError, Difference, Found, ResumeCheck, ResumeReport, ResumeWatch};
+use crate::app::{self, AppError, ResumeCheck, ResumeReport, ResumeWatch};
 use crate::config;
 use crate::logs::escape;
 
@@ -111,7 +111,9 @@ pub(super) fn summary(report: &ResumeReport) -> String {
         if let Some(reason) = &failure.reason {
             out.push_str(&format!("  {}\n", indented(reason)));
         }
-        out.push_str(&difference(&failure.difference));
+        for line in failure.difference.told().lines().filter(|line| !line.is_empty()) {
+            out.push_str(&format!("{}\n", escape(line)));
+        }
     }
     let more = report.failed.saturating_sub(report.failures.len().min(TOLD_MAX) as u64);
     if more > 0 {
@@ -130,7 +132,7 @@ pub(super) fn summary(report: &ResumeReport) -> String {
         out.push_str(&format!(
             "{} not the same in two runs that nobody killed, and left out: {}\n",
             counted(report.unsteady.count, "record"),
-            named(&report.unsteady)
+            escape(&report.unsteady.told())
         ));
     }
     let of = match report.not_tried {
@@ -140,12 +142,18 @@ pub(super) fn summary(report: &ResumeReport) -> String {
     out.push_str(&format!("resume: killed {of}, {} compared: ", counted(report.records, "record")));
     out.push_str(&match (report.failed, report.not_judged) {
         (0, 0) => "nothing was lost, repeated or changed".to_owned(),
-        (0, unjudged) => format!("nothing was lost, repeated or changed, but for {} could nothing be said", counted(unjudged, "kill")),
+        (0, unjudged) => format!(
+            "nothing was lost, repeated or changed, but for {} could nothing be said",
+            counted(unjudged, "kill")
+        ),
         (failed, _) => format!("{} wrong", counted(failed, "resumption")),
     });
     out.push('\n');
     if report.not_reached > 0 {
-        out.push_str(&format!("{} came after the run had ended, which was shorter then\n", counted(report.not_reached, "kill")));
+        out.push_str(&format!(
+            "{} came after the run had ended, which was shorter then\n",
+            counted(report.not_reached, "kill")
+        ));
     }
     if report.failed > 0 {
         out.push_str(
@@ -156,22 +164,4 @@ pub(super) fn summary(report: &ResumeReport) -> String {
         out.push_str("It was interrupted; what is said is of the kills before.\n");
     }
     out
-}
-
-/// What differs, a line for each kind.
-pub(super) fn difference(difference: &Difference) -> String {
-    let kinds = [
-        ("missing", &difference.missing),
-        ("more often than without the kill", &difference.twice),
-        ("different", &difference.different),
-        ("only after the kill", &difference.surplus),
-    ];
-    let found = kinds.into_iter().filter(|(_, found)| found.count > 0);
-    found.map(|(kind, found)| format!("  {} {kind}: {}\n", count(found.count), named(found))).collect()
-}
-
-fn named(found: &Found) -> String {
-    let more = found.count.saturating_sub(found.examples.len() as u64);
-    let more = if more > 0 { format!(", … and {} more", count(more)) } else { String::new() };
-    format!("{}{more}", escape(&found.examples.join(", ")))
 }

@@ -174,7 +174,7 @@ enum Form {
 
 /// After how many host calls `--resume-check` kills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Points(Kills);
+pub(super) struct Points(pub(super) Kills);
 
 impl std::str::FromStr for Points {
     type Err = &'static str;
