@@ -203,3 +203,27 @@ fn a_folder_that_is_none_is_said() {
     let output = bench.run(&["test", "it"]).code(1);
     output.says("cassettes/gone.ndjson").says("FAILED   damaged: replay").says("it is no HAR");
 }
+
+/// What this repository has recorded of its own integrations (`scripts/record-cassettes.sh`): they keep to it.
+#[test]
+fn our_integrations_keep_to_their_cassettes() {
+    let bench = Bench::new();
+    let agent_test = |name: &str, more: &[&str]| {
+        let folder = tests::repository().join("integrations").join(name);
+        let component = component(&format!("integration_{name}"));
+        let arguments = [&["test", folder.to_str().unwrap(), "--component", &component, "--json"], more].concat();
+        let result = bench.run(&arguments).code(0).json();
+        fits("test", &result);
+        result
+    };
+    let mock = agent_test("mock", &["--kills", "10"]);
+    assert_eq!((&mock["failed"], &mock["warnings"], &mock["skipped"]), (&json!(0), &json!(0), &json!(0)), "{mock:#}");
+    // Every call of the contract is on some cassette.
+    for call in ["asked", "event", "first", "projects", "repositories", "title", "tried"] {
+        assert_eq!(state(&mock, Some(call), "expected"), "ok");
+    }
+    let github = agent_test("github", &["--kills", "10"]);
+    // A run that resumes asks since when; only the source knows (`github::`).
+    assert_eq!(state(&github, Some("first"), "expected"), "ok");
+    assert_eq!(github["failed"], 0, "{github:#}");
+}

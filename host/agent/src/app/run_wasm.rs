@@ -323,7 +323,7 @@ impl Alone {
             prepared.grant_asked();
         }
         prepared.witness = Some(Arc::clone(&self.witness));
-        self.taped.join(&mut prepared, &call, request.keeps_root);
+        self.taped.join(&mut prepared, &call, request.keeps_root.then_some(request.root.as_path()));
         let skip_git = prepared.integration.skip_git;
         request.skip_git |= skip_git;
         if self.runner.shutdown.requested() {

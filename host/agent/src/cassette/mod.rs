@@ -7,6 +7,7 @@
 //! calls answered whose answer is not the guest's own doing, by the call's name, in order. A guest has no threads and no other
 //! source of anything, so from the same tape it does the same, to the byte.
 
+mod bounded;
 mod fault;
 mod har;
 mod mask;
@@ -18,9 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 pub use fault::{Fault, FaultError, Faults, Injected};
 pub use har::{CassetteError, Origin};
@@ -32,14 +32,12 @@ use player::Player;
 
 /// Readings kept of one clock. A guest that looks more often is in a loop; it gets the true time, and the count is told.
 const READINGS_MAX: usize = 1 << 20;
-/// Answers kept of one host call; equal ones in a row count once.
+/// Answers kept of host calls; equal ones in a row count once.
 const NOTES_MAX: usize = 1 << 20;
 /// Requests kept: what a person can still look at, and far more than a test needs.
 const REQUESTS_MAX: usize = 100_000;
 /// Bytes kept of bodies and of what host calls answered, since all of it is held until the end of the run.
-const BODY_BYTES_MAX: usize = 512 << 20;
-/// The host call that gives a guest its cursors, as its answers are noted.
-pub const LAST_PROCESSED: &str = "session.last-processed";
+const BODY_BYTES_MAX: usize = 128 << 20;
 /// How far a clock goes with each reading beyond those on the tape.
 const STEP: Duration = Duration::from_millis(1);
 
@@ -81,21 +79,11 @@ struct Exchange {
     took: Duration,
 }
 
-/// An answer of a host call, and how often it came in a row.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// An answer of a host call as JSON text, which takes as much room as it looks like, and how often it came in a row.
+#[derive(Debug, Clone, PartialEq)]
 struct Note {
-    answer: Value,
-    #[serde(default = "one", skip_serializing_if = "is_one")]
+    answer: String,
     times: u64,
-}
-
-fn one() -> u64 {
-    1
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_one(times: &u64) -> bool {
-    *times == 1
 }
 
 /// What a guest saw beside requests.
@@ -139,13 +127,6 @@ impl Cassette {
         self.origin.as_ref()
     }
 
-    /// Whether the run that was recorded went on from an earlier one: it was given a cursor.
-    #[must_use]
-    pub fn goes_on(&self) -> bool {
-        let notes = self.world.as_ref().and_then(|world| world.notes.get(LAST_PROCESSED));
-        notes.is_some_and(|notes| notes.iter().any(|note| !note.answer.is_null()))
-    }
-
     /// Leaves to the host what host calls answer; requests, clocks and random bytes are still the cassette's.
     pub fn forget_answers(&mut self) {
         self.answers_are_live = true;
@@ -174,6 +155,7 @@ struct Recorder {
     mask: Mask,
     exchanges: Vec<Exchange>,
     body_bytes: usize,
+    notes: usize,
     world: World,
 }
 
@@ -194,7 +176,7 @@ impl Tape {
     #[must_use]
     pub fn record(mask: Mask, seed: [u8; 32]) -> Tape {
         let world = World { seed, ..World::default() };
-        let recorder = Recorder { mask, exchanges: Vec::new(), body_bytes: 0, world };
+        let recorder = Recorder { mask, exchanges: Vec::new(), body_bytes: 0, notes: 0, world };
         Tape::new(seed, false, Mode::Record(Box::new(recorder)))
     }
 
@@ -264,7 +246,7 @@ impl Tape {
     pub fn note<T: Serialize>(&self, call: &str, answer: &T) {
         if let Mode::Record(recorder) = &mut *self.mode() {
             // What is noted are texts and numbers: they can be written.
-            recorder.note(call, serde_json::to_value(answer).unwrap_or_default());
+            recorder.note(call, serde_json::to_string(answer).unwrap_or_default());
         }
     }
 
@@ -369,28 +351,18 @@ impl Recorder {
         exchange.came = came;
     }
 
-    fn note(&mut self, call: &str, answer: Value) {
-        let bytes = text_bytes(&answer);
+    fn note(&mut self, call: &str, answer: String) {
         let notes = self.world.notes.entry(call.to_owned()).or_default();
-        let full = self.body_bytes + bytes > BODY_BYTES_MAX || notes.len() >= NOTES_MAX;
+        let full = self.body_bytes + answer.len() > BODY_BYTES_MAX || self.notes >= NOTES_MAX;
         match notes.last_mut() {
             Some(last) if last.answer == answer => last.times += 1,
             _ if full => self.world.left_out += 1,
             _ => {
+                self.body_bytes += answer.len();
+                self.notes += 1;
                 notes.push(Note { answer, times: 1 });
-                self.body_bytes += bytes;
             }
         }
-    }
-}
-
-/// Bytes of the texts in what a host call answered: what may be large in it.
-fn text_bytes(answer: &Value) -> usize {
-    match answer {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(text_bytes).sum(),
-        Value::Object(members) => members.iter().map(|(name, value)| name.len() + text_bytes(value)).sum(),
-        _ => 0,
     }
 }
 

@@ -61,7 +61,7 @@ struct Lane {
 struct Notes {
     notes: std::vec::IntoIter<Note>,
     now: Option<Note>,
-    last: Option<serde_json::Value>,
+    last: Option<String>,
 }
 
 /// A clock that is played.
@@ -168,7 +168,7 @@ impl Player {
             return None;
         }
         let answer = self.notes.get_mut(call).and_then(|notes| notes.next(MAY_GO_ON.contains(&call)));
-        let answer = answer.and_then(|answer| serde_json::from_value(answer).ok());
+        let answer = answer.and_then(|answer| serde_json::from_str(&answer).ok());
         if answer.is_none() && !MAY_GO_ON.contains(&call) {
             self.unmatched(call.to_owned());
         }
@@ -217,7 +217,7 @@ impl Notes {
         self.now.as_ref().is_some_and(|note| note.times > 0) || self.notes.len() > 0
     }
 
-    fn next(&mut self, goes_on: bool) -> Option<serde_json::Value> {
+    fn next(&mut self, goes_on: bool) -> Option<String> {
         if self.now.as_ref().is_none_or(|note| note.times == 0) {
             self.now = self.notes.next();
         }

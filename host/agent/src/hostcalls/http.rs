@@ -189,9 +189,9 @@ impl Knock {
         self.witness.clone()
     }
 
-    /// Whether what the guest sees is recorded or played.
-    pub(super) fn is_taped(&self) -> bool {
-        self.tape.is_some()
+    /// Whether what the guest sees is played.
+    pub(super) fn is_played(&self) -> bool {
+        self.tape.as_ref().is_some_and(Tape::replays)
     }
 
     /// A part of the room, with nothing in it yet.

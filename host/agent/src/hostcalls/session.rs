@@ -8,7 +8,6 @@ use wasmtime::component::Resource;
 use super::taped::acted;
 use super::{Guest, length};
 use crate::bindings::agent::integration::{session, types};
-use crate::cassette::LAST_PROCESSED;
 use crate::config::Limits;
 use crate::cut;
 use crate::export::{ExportRun, SessionId, SessionKind};
@@ -187,7 +186,7 @@ impl session::HostSession for Guest {
     fn last_processed(&mut self, handle: Handle) -> wasmtime::Result<Option<String>> {
         self.enters("session.last-processed");
         let (run, id) = self.session(&handle)?;
-        Ok(self.observe(LAST_PROCESSED, || run.last_processed(id)))
+        Ok(self.observe("session.last-processed", || run.last_processed(id)))
     }
 
     async fn model(

@@ -14,9 +14,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::records::{Keys, keys};
-use super::resume_check::{Kills, ResumeCheck, ResumeReport, ResumeWatch, resume_check};
-use super::{AppError, OutcomeKind};
+use crate::app::records::{Keys, keys};
+use crate::app::resume_check::{Kills, ResumeCheck, ResumeReport, ResumeWatch, resume_check};
+use crate::app::{AppError, OutcomeKind};
 use crate::command::manifest::Manifest;
 use crate::config::Suite;
 use crate::logs::Logs;

@@ -25,7 +25,7 @@ pub(super) struct Played {
     /// The records by model, each model's in the order in which they came.
     pub lines: Vec<Line>,
     records: Records,
-    /// Whether the run that was recorded had a cursor.
+    /// Whether the run that was recorded went on from an earlier one.
     goes_on: bool,
 }
 
@@ -47,7 +47,7 @@ struct Play<'p> {
 impl Testing<'_> {
     /// Plays a cassette.
     pub(super) async fn play(&self, cassette: &CassetteFile, keys: &Keys) -> Result<Played, AppError> {
-        let goes_on = cassettes::read(&cassette.har)?.goes_on();
+        let goes_on = cassettes::read(&cassette.har)?.origin().is_some_and(|origin| origin.goes_on);
         let call = match &cassette.call[..] {
             [] => None,
             words => Some(call_of(&Origin { call: words.to_vec(), ..Origin::default() })?),
