@@ -69,6 +69,8 @@ fn kills_are_chosen_and_told() {
     for (more, code, said) in [
         (&["--kill-after", "1000", "--resume-check"][..], 2, "host calls; give a smaller number"),
         (&["--resume-check=no"], 2, "write a number from 1, or all"),
+        (&["--kill-after", "3", "--resume-check=all"], 2, "leave one number out"),
+        (&["--report", "--resume-check"], 2, "--report json has"),
         (&["describe", "--resume-check"], 2, "--resume-check is of exports"),
         (&["--resume-check", "--root", "r"], 2, "leave --root"),
         (&["--resume-check", "--record", "r.har"], 2, "cannot be used with"),

@@ -28,6 +28,8 @@ const FRAMING: [&str; 4] = ["content-encoding", "content-length", "transfer-enco
 const PAIRS_MAX: usize = 10_000;
 /// Bytes of what was run: a mutation's data or a webhook's body, and a configuration.
 const ORIGIN_BYTES_MAX: usize = 32 << 20;
+/// Of these, the configuration: as a document it takes thirty times the room of its smallest values.
+const CONFIG_BYTES_MAX: usize = 4 << 20;
 
 /// Why a file is no cassette.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -197,16 +199,26 @@ pub(super) fn read(bytes: &[u8]) -> Result<Cassette, CassetteError> {
         notes: agent.answers.0,
         left_out: agent.left_out,
     };
-    let origin = match agent.origin {
-        Some(origin) if origin.get().len() > ORIGIN_BYTES_MAX => {
-            return wrong(format!("log._agent.origin has more than {ORIGIN_BYTES_MAX} bytes"));
-        }
-        Some(origin) => {
-            serde_json::from_str(origin.get()).or_else(|error| wrong(format!("log._agent.origin: {error}")))?
-        }
-        None => Origin::default(),
-    };
+    let origin = agent.origin.map(|written| origin(written.get())).transpose()?.unwrap_or_default();
     Ok(Cassette { exchanges, world: Some(world), origin: Some(origin), answers_are_live: false })
+}
+
+/// What was run.
+fn origin(written: &str) -> Result<Origin, CassetteError> {
+    #[derive(Deserialize)]
+    struct Sized<'o> {
+        #[serde(borrow)]
+        config: Option<&'o RawValue>,
+    }
+    if written.len() > ORIGIN_BYTES_MAX {
+        return wrong(format!("log._agent.origin has more than {ORIGIN_BYTES_MAX} bytes"));
+    }
+    let faulty = |error| CassetteError(format!("log._agent.origin: {error}; record it again with --record"));
+    let sized: Sized<'_> = serde_json::from_str(written).map_err(faulty)?;
+    if sized.config.is_some_and(|config| config.get().len() > CONFIG_BYTES_MAX) {
+        return wrong(format!("log._agent.origin.config has more than {CONFIG_BYTES_MAX} bytes"));
+    }
+    serde_json::from_str(written).map_err(faulty)
 }
 
 fn exchange(entry: Entry, ours: bool) -> Result<Exchange, String> {

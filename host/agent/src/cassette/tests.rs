@@ -269,6 +269,10 @@ fn what_would_take_too_much_is_refused() {
             "an answer of a has more than",
         ),
         (ours(&format!(r#""origin":"{}""#, "x".repeat(33 << 20))), "log._agent.origin has more than"),
+        (
+            ours(&format!(r#""origin":{{"config":[{}]}}"#, many("[]", 2 << 20))),
+            "log._agent.origin.config has more than",
+        ),
         (format!(r#"{{"log":{{"entries":{}"#, "[".repeat(1 << 20)), "it is no HAR"),
         (format!(r#"{{"log":{{"entries":[],"unknown":{}}}}}"#, "[".repeat(1 << 20)), "it is no HAR"),
         (ours(&format!(r#""answers":{{"a":[{{"answer":{}]}}"#, "[".repeat(1 << 20))), "it is no HAR"),

@@ -316,9 +316,18 @@ impl Arguments {
         {
             return Err(usage(format!("--resume-check is of exports; this is `{}`", call.word())));
         }
+        if self.report == Some(ReportForm::Text) {
+            let told = "--report is of one run, and --resume-check makes many; --report json has what came of them";
+            return Err(usage(told.to_owned()));
+        }
         let kills = match (self.kill_after, self.resume_check) {
-            (Some(only), _) => Kills::Only(only),
+            (Some(only), Some(Points(Kills::Fitting)) | None) => Kills::Only(only),
             (None, points) => points.map_or(Kills::default(), |Points(kills)| kills),
+            (Some(_), Some(_)) => {
+                let told =
+                    "--kill-after says after which host call, and --resume-check after how many; leave one number out";
+                return Err(usage(told.to_owned()));
+            }
         };
         let mut flags: Vec<OsString> = Vec::new();
         let mut push = |flag: &str, value: &OsStr| flags.extend([OsString::from(flag), value.to_owned()]);

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use super::layout::CassetteFile;
 use super::replay::Played;
-use super::{Finding, ResumeReport, failures, fault};
+use super::{Finding, ResumeReport, fault};
 use crate::command::manifest::Manifest;
 use crate::config::{SUITE_FILE, Suite};
 
 /// Examples of one fault that are told.
-pub(super) const EXAMPLES_MAX: usize = 3;
+const EXAMPLES_MAX: usize = 3;
 
 /// Whether settings that are called like secrets are marked. That the schema is one, `describe` has said.
 pub(super) fn config_schema(manifest: &Manifest, suite: &Suite) -> Finding {
@@ -96,4 +96,17 @@ pub(super) fn resumed(report: &ResumeReport, place: String) -> Finding {
         _ => format!("killed after {tried} of its {} host calls", report.host_calls),
     };
     Finding::Noted(format!("{of}, {} records compared", report.records))
+}
+
+/// The worst that resumptions found, for people.
+fn failures(report: &ResumeReport) -> String {
+    let failures = report.failures.iter().map(|failure| {
+        let mut told = format!("killed after host call {}, {}:", failure.after, failure.host_call);
+        if let Some(reason) = &failure.reason {
+            told.push_str(&format!(" {reason};"));
+        }
+        told.push_str(&failure.difference.told());
+        told
+    });
+    failures.take(EXAMPLES_MAX).collect::<Vec<_>>().join("\n")
 }

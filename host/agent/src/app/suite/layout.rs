@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{AppError, Finding, TestRequest, fault, shown};
+use super::{AppError, Finding, TestRequest, fault};
 use crate::config::SUITE_FILE;
 
 /// The folder of the cassettes.
@@ -138,4 +138,9 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, AppError> {
 
 fn stem(file: &Path) -> String {
     file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What a place in a folder is called for a person.
+fn shown(path: &Path, folder: &Path) -> String {
+    path.strip_prefix(folder).unwrap_or(path).display().to_string()
 }

@@ -8,7 +8,7 @@ mod layout;
 mod replay;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -386,22 +386,4 @@ impl Testing<'_> {
         self.found("validate-config", None, finding);
         Ok(())
     }
-}
-
-/// What a place in a folder is called for a person.
-fn shown(path: &Path, folder: &Path) -> String {
-    path.strip_prefix(folder).unwrap_or(path).display().to_string()
-}
-
-/// The worst that resumptions found, for people.
-fn failures(report: &ResumeReport) -> String {
-    let failures = report.failures.iter().map(|failure| {
-        let mut told = format!("killed after host call {}, {}:", failure.after, failure.host_call);
-        if let Some(reason) = &failure.reason {
-            told.push_str(&format!(" {reason};"));
-        }
-        told.push_str(&failure.difference.told());
-        told
-    });
-    failures.take(conformance::EXAMPLES_MAX).collect::<Vec<_>>().join("\n")
 }
