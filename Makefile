@@ -10,7 +10,8 @@ WASM_TARGET := wasm32-wasip2
 AGENT := $(TARGET_DIR)/release/agent
 GUESTS := integration-mock integration-git integration-github
 TEST_GUESTS := $(patsubst tests/guests/%,guest-%,$(wildcard tests/guests/*))
-SDK := agent-sdk
+# What guests are built with, tested on their own.
+LIBRARIES := agent-sdk integration-model
 GUEST_FLAGS := --target $(WASM_TARGET) --profile guest
 # The repository that `make run` exports: a path or a URL. `make bench` runs one area.
 REPO ?= .
@@ -34,7 +35,7 @@ test: setup guests ## Run all tests
 	@scripts/test-servers.sh
 	@$(CARGO) build
 	@$(CARGO) test
-	@$(CARGO) test $(addprefix -p ,$(SDK) $(GUESTS))
+	@$(CARGO) test $(addprefix -p ,$(LIBRARIES) $(GUESTS))
 	@scripts/test-sdks.sh
 	@scripts/test-github.sh "$(TARGET_DIR)"
 
@@ -54,7 +55,7 @@ guests: setup ## Build the integrations, and the guests of the tests
 lint: setup ## Check formatting, lints, layers and what each package may depend on
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --all-targets -- -D warnings
-	@$(CARGO) clippy --target $(WASM_TARGET) $(addprefix -p ,$(SDK) $(GUESTS) $(TEST_GUESTS)) -- -D warnings
+	@$(CARGO) clippy --target $(WASM_TARGET) $(addprefix -p ,$(LIBRARIES) $(GUESTS) $(TEST_GUESTS)) -- -D warnings
 	@scripts/check-layers.sh
 	@scripts/check-dependencies.sh
 

@@ -29,8 +29,10 @@ if ("$cargo" tree --locked --offline -p agent --target "$host" -e features -i wa
 fi
 # The history reader is a library of its own: synchronous, without a database, and it clones nothing.
 without ripsrc "$host" agent tokio reqwest wasmtime rusqlite git2
-# The simulator is built in seconds, and shares nothing with what is tested against it.
-without github-simulator "$host" agent agent-sdk tokio reqwest wasmtime rusqlite git2
+# The simulators are built in seconds, and share nothing with what is tested against them.
+for simulator in $(sed -n 's/^name = "\(.*simulator\)"$/\1/p' tests/*simulator/Cargo.toml | sort -u); do
+    without "$simulator" "$host" agent agent-sdk integration-model tokio reqwest wasmtime rusqlite git2
+done
 # A guest reaches the host through the contract and through nothing else.
 guests=$(sed -n 's/^name = "\(.*\)"$/\1/p' integrations/*/Cargo.toml tests/guests/*/Cargo.toml)
 for guest in agent-sdk $guests; do

@@ -6,7 +6,7 @@ set -euo pipefail
 target=$1
 cargo=${CARGO:-cargo}
 tools=$target/tools/github
-packages="@octokit/graphql-schema@15.26.1 @octokit/webhooks-examples@7.6.1 @octokit/webhooks-methods@6.0.0
+packages="@octokit/graphql-schema@15.26.1 @octokit/webhooks-examples@7.6.1
     @octokit/fixtures@23.1.2 @octokit/openapi@23.0.2 @stoplight/prism-cli@5.14.2 graphql@16.15.0"
 
 skip() { # why

@@ -2,12 +2,12 @@
 //! a point, and servers that lie, change, fail or have no more budget lose nothing that could be had. The figures of large
 //! organisations are the benchmark's (`benches/github.rs`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::process::Command;
 
-use github_simulator::{Lie, Options, Repo, Simulator, Size, Told, Truth, hmac_sha256};
+use github_simulator::{Lie, Options, Repo, Simulator, Size, Told, hmac_sha256};
 use serde_json::{Value, json};
-use tests::{Bench, Sink, wait_until};
+use tests::{Bench, Sink, simulated, wait_until};
 
 const TOKEN: &str = "ghp_notarealtoken1234";
 const SECRET: &str = "a secret of webhooks";
@@ -33,40 +33,10 @@ fn bench(simulator: &Simulator, more: &str) -> Bench {
     bench.config(&yaml)
 }
 
-/// What the sink has in the end: the last record of each id, as the truth says it.
-fn arrived(sink: &Sink) -> Truth {
-    let mut truth = Truth::new();
-    for (key, records) in &sink.records {
-        let model = key.strip_prefix("github/").unwrap();
-        if matches!(model, "sourcecode.RepoError" | "sourcecode.RepoWebhook") {
-            continue;
-        }
-        let known = truth.entry(model.to_owned()).or_default();
-        for record in records {
-            let id = record["ref_id"].as_str().unwrap().to_owned();
-            if record["active"] == false {
-                known.remove(&id);
-                continue;
-            }
-            let stamp = if model == "sourcecode.PullRequestReview" { &record["state"] } else { &record["updated_at"] };
-            known.insert(id, stamp.as_str().unwrap_or_default().to_owned());
-        }
-    }
-    truth.retain(|_, known| !known.is_empty());
-    truth
-}
-
-/// Insists on the truth, and says what differs.
+/// Insists that everything has arrived, as it is.
 #[track_caller]
 fn same(simulator: &Simulator, bench: &Bench) {
-    let (truth, arrived) = (simulator.truth(), arrived(&bench.sink()));
-    for (model, expected) in &truth {
-        let found = arrived.get(model).cloned().unwrap_or_default();
-        let differs: Vec<_> = expected.iter().filter(|(id, stamp)| found.get(*id) != Some(stamp)).take(5).collect();
-        let more: Vec<_> = found.keys().filter(|id| !expected.contains_key(*id)).take(5).collect();
-        assert!(differs.is_empty() && more.is_empty(), "{model}: missing or stale {differs:?}, too many {more:?}");
-    }
-    assert_eq!(arrived.keys().collect::<Vec<_>>(), truth.keys().collect::<Vec<_>>());
+    simulated::same(&simulator.truth(), &bench.sink(), "github");
 }
 
 #[test]
@@ -75,10 +45,7 @@ fn everything_arrives_once_and_what_is_quiet_costs_a_point() {
     let bench = bench(&simulator, "git: false");
     bench.export().code(0);
     same(&simulator, &bench);
-    for (model, records) in &bench.sink().records {
-        let ids: BTreeSet<&str> = records.iter().map(|record| record["ref_id"].as_str().unwrap()).collect();
-        assert_eq!(ids.len(), records.len(), "{model} has something twice");
-    }
+    simulated::nothing_twice(&bench.sink());
     let first = simulator.ledger().points();
     bench.export().code(0).says("Nothing new");
     assert_eq!(simulator.ledger().points() - first, 1);
@@ -121,10 +88,7 @@ fn a_first_export_that_is_killed_is_gone_on_with() {
     assert_eq!(running.code(), -1);
     bench.export().code(0);
     same(&simulator, &bench);
-    for (model, records) in &bench.sink().records {
-        let ids: BTreeSet<&str> = records.iter().map(|record| record["ref_id"].as_str().unwrap()).collect();
-        assert_eq!(ids.len(), records.len(), "{model} has something twice");
-    }
+    simulated::nothing_twice(&bench.sink());
     bench.export().code(0).says("Nothing new");
 }
 
@@ -228,13 +192,6 @@ fn lies() -> Vec<(About, Lie, bool, Fares)> {
     ]
 }
 
-/// What the last record of each repository's health says.
-fn errors(sink: &Sink) -> BTreeMap<String, String> {
-    let health =
-        |record: &Value| Some((record["ref_id"].as_str()?.to_owned(), record["error_message"].as_str()?.to_owned()));
-    sink.records["github/sourcecode.RepoError"].iter().filter_map(health).collect()
-}
-
 #[test]
 fn servers_that_lie_lose_only_what_cannot_be_had_and_that_is_said() {
     let lies = lies();
@@ -249,7 +206,7 @@ fn servers_that_lie_lose_only_what_cannot_be_had_and_that_is_said() {
     simulator.lie(told.collect());
     let bench = bench(&simulator, "git: false");
     bench.export().code(3);
-    let (sink, errors) = (bench.sink(), errors(&bench.sink()));
+    let (sink, errors) = (bench.sink(), simulated::errors(&bench.sink(), "github"));
     for ((about, lie, _, fares), repo) in lies.iter().zip(&repos) {
         let (expected, arrived) = (about.expected(repo), about.arrived(&sink, repo));
         let error = errors.get(&repo.id.to_string());
@@ -296,7 +253,7 @@ fn inner_lists_that_lie_are_named_and_do_not_go_on_for_ever() {
         simulator.lie(vec![tell(lie.clone(), "node(id: ")]);
         let bench = bench(&simulator, "git: false");
         let output = bench.export();
-        let errors = errors(&bench.sink());
+        let errors = simulated::errors(&bench.sink(), "github");
         match said {
             None => {
                 output.code(0);
@@ -432,7 +389,10 @@ fn webhooks_are_made_once_and_what_they_tell_of_is_read_anew() {
     };
     let taken = hand_over(&delivery.body).code(0).json();
     assert_eq!(taken["mutated_objects"]["sourcecode.PullRequest"][0]["title"], "Said anew", "{taken:#}");
-    hand_over(b"{\"forged\": true}").code(12);
+    hand_over(b"{\"forged\": true}").code(12).says("x-hub-signature-256");
+    let unsigned = ["webhook", "github", "--header", "x-github-event=ping", "--body", "{}"];
+    bench.run(&unsigned).code(12).says("no header");
+    bench.run(&[&unsigned[..], &["--vouch"]].concat()).code(0);
     assert_eq!(hmac_sha256(SECRET.as_bytes(), &delivery.body).len(), 64);
     // The record of the webhook is the one that the export sends.
     bench.export().code(0);

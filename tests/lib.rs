@@ -1,6 +1,8 @@
 //! The bench on which the binary is driven as users drive it: a temporary folder with a configuration, command lines, what
 //! they print, and what lies in the sink afterwards. What is expected stands in the tests.
 
+pub mod simulated;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
 use std::io::Read;

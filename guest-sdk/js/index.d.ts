@@ -33,13 +33,43 @@ export interface Manifest {
    * those that are not among `webhookEvents`.
    */
   webhookEventHeader?: string;
+  /** How the source signs its webhooks, which the host then checks. */
+  webhookSignature?: WebhookSignature;
   /** What it asks to reach. What it may reach is asked ∩ granted. */
   network?: NetworkRule[];
-  /** The credentials that it uses by name, and what each is for. */
-  credentials?: Record<string, string>;
+  /** The credentials that it uses by name, and what each is for; a `SecretSetting` where a setting holds it. */
+  credentials?: Record<string, string | SecretSetting>;
   /** Whether it has git repositories exported. */
   git?: boolean;
 }
+
+/**
+ * A credential that a setting of the configuration holds. The schema of the configuration marks the setting `writeOnly`; in the
+ * configuration that the integration sees, a placeholder stands there.
+ */
+export interface SecretSetting {
+  /** A JSON Pointer to the setting, for example `/token`. */
+  setting: string;
+  /** What it is for. */
+  description?: string;
+  /**
+   * How the host puts it into a request; as a bearer token unless given. `body` is for what a server is to keep: requests name
+   * it with `options: { fill: NAME }`.
+   */
+  place?:
+    | { bearer: true }
+    | { basic: { username: string } }
+    | { header: { name: string; prefix?: string } }
+    | { query: { name: string } }
+    | { body: Record<string, never> };
+}
+
+/** `setting` is a JSON Pointer to the secret, which the schema of the configuration marks `writeOnly`; and one of the ways. */
+export type WebhookSignature = { setting: string } & (
+  | { hmac_sha256: { header: string; prefix?: string } }
+  | { token: { header: string } }
+  | { standard_webhooks: Record<string, never> }
+);
 
 /** A kind of record. */
 export class Model {

@@ -29,6 +29,7 @@ const MEMBERS = [
   "mutations",
   "webhookEvents",
   "webhookEventHeader",
+  "webhookSignature",
   "network",
   "credentials",
   "git",
@@ -42,7 +43,7 @@ export function manifestDocument(manifest) {
   }
   const { name, version, description = "", refType = name, config = { type: "object" } } = manifest;
   const { models = [], onboard = [], mutations = [], webhookEvents = [], webhookEventHeader } = manifest;
-  const { network = [], credentials = {}, git = false } = manifest;
+  const { webhookSignature, network = [], credentials = {}, git = false } = manifest;
   return {
     schema: SCHEMA,
     name,
@@ -55,9 +56,12 @@ export function manifestDocument(manifest) {
     mutations,
     webhook_events: webhookEvents,
     ...(webhookEventHeader !== undefined && { webhook_event_header: webhookEventHeader.toLowerCase() }),
+    ...(webhookSignature !== undefined && { webhook_signature: webhookSignature }),
     asks: {
       network,
-      credentials: Object.entries(credentials).map(([name, description]) => ({ name, description })),
+      credentials: Object.entries(credentials).map(([name, asked]) =>
+        typeof asked === "string" ? { name, description: asked } : { name, ...asked },
+      ),
       git,
     },
   };

@@ -335,14 +335,19 @@ test("the manifest is whole and has what the host reads", () => {
     version: "1.2.3",
     models: [THINGS],
     network: [sdk.NetworkRule.https("*.example.com", { port: 8443 }), sdk.NetworkRule.config("/url")],
-    credentials: { token: "Reads" },
+    credentials: { token: "Reads", signer: { setting: "/secret", description: "Signs", place: { body: {} } } },
     webhookEvents: ["push"],
     webhookEventHeader: "X-GitHub-Event",
+    webhookSignature: { setting: "/secret", token: { header: "x-token" } },
   };
   const schema = JSON.parse(readFileSync(new globalThis.URL("../../../wit/schemas/manifest.json", import.meta.url), "utf8"));
   const document = manifestDocument(manifest);
   assert.deepEqual(Object.keys(document).sort(), Object.keys(schema.properties).sort());
   assert.equal(document.webhook_event_header, "x-github-event");
+  for (const credential of document.asks.credentials) {
+    for (const name of Object.keys(credential)) assert.ok(name in schema.$defs.credential.properties, name);
+  }
+  assert.deepEqual(document.asks.credentials[1].place, { body: {} });
   for (const rule of document.asks.network) {
     for (const name of Object.keys(rule)) assert.ok(name in schema.$defs.network_rule.properties, name);
   }

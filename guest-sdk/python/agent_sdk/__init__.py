@@ -12,7 +12,7 @@ from . import control, errors, git, http, log, oauth, paging, state
 from .entry import component
 from .errors import AgentError, Conflict, Denied, Invalid, Limit, NotFound, NotSupported, Unauthenticated, Unavailable
 from .integration import Integration, MutateResult, ValidateResult, Webhook
-from .manifest import Manifest, Model, NetworkRule
+from .manifest import Manifest, Model, NetworkRule, SecretSetting
 from .session import Run, Sent, Session, Summary
 
 __version__ = "0.1.0"
@@ -31,6 +31,7 @@ __all__ = [
     "NotFound",
     "NotSupported",
     "Run",
+    "SecretSetting",
     "Sent",
     "Session",
     "Summary",

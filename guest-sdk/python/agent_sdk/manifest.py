@@ -4,7 +4,7 @@ its form."""
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 #: The version of the manifest's form that this package writes.
 SCHEMA = 1
@@ -69,6 +69,25 @@ class NetworkRule:
 
 
 @dataclasses.dataclass(frozen=True)
+class SecretSetting:
+    """A credential that a setting of the configuration holds. The schema of the configuration marks the setting ``writeOnly``;
+    in the configuration that the integration sees, a placeholder stands there."""
+
+    #: A JSON Pointer to the setting, for example ``/token``.
+    setting: str
+    #: What it is for.
+    description: str = ""
+    #: How the host puts it into a request: ``{"bearer": True}``, ``{"basic": {"username": …}}``,
+    #: ``{"header": {"name": …, "prefix": …}}``, ``{"query": {"name": …}}``, or ``{"body": {}}`` for what a server is to keep,
+    #: which requests name with ``options={"fill": NAME}``.
+    place: Mapping[str, Any] = dataclasses.field(default_factory=lambda: {"bearer": True})
+
+    def document(self) -> Dict[str, Any]:
+        """As the host reads it."""
+        return {"description": self.description, "setting": self.setting, "place": self.place}
+
+
+@dataclasses.dataclass(frozen=True)
 class Manifest:
     """The manifest. It takes any configuration and asks for nothing unless told."""
 
@@ -93,17 +112,22 @@ class Manifest:
     #: The header field in which the source says which event a webhook is, for example ``x-github-event``: the host then
     #: refuses those that are not among ``webhook_events``.
     webhook_event_header: Optional[str] = None
+    #: How the source signs its webhooks, which the host then checks: ``setting``, a JSON Pointer to the secret (marked
+    #: ``writeOnly``), and one of ``hmac_sha256`` (``{"header": …, "prefix": …}``), ``token`` (``{"header": …}``) and
+    #: ``standard_webhooks`` (``{}``).
+    webhook_signature: Optional[Mapping[str, Any]] = None
     #: What it asks to reach.
     network: Sequence[NetworkRule] = ()
-    #: The credentials that it uses by name, and what each is for.
-    credentials: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: The credentials that it uses by name, and what each is for; a :class:`SecretSetting` where a setting holds it.
+    credentials: Mapping[str, Union[str, SecretSetting]] = dataclasses.field(default_factory=dict)
     #: Whether it has git repositories exported.
     git: bool = False
 
     def document(self) -> Dict[str, Any]:
         """As the host reads it."""
-        credentials: List[Dict[str, str]] = [
-            {"name": name, "description": description} for name, description in self.credentials.items()
+        credentials: List[Dict[str, Any]] = [
+            {"name": name, **(asked.document() if isinstance(asked, SecretSetting) else {"description": asked})}
+            for name, asked in self.credentials.items()
         ]
         document: Dict[str, Any] = {
             "schema": SCHEMA,
@@ -124,4 +148,6 @@ class Manifest:
         }
         if self.webhook_event_header is not None:
             document["webhook_event_header"] = self.webhook_event_header.lower()
+        if self.webhook_signature is not None:
+            document["webhook_signature"] = self.webhook_signature
         return document

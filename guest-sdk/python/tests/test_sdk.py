@@ -401,9 +401,10 @@ class Entry(unittest.TestCase):
             "1.2.3",
             models=[THINGS],
             network=[agent_sdk.NetworkRule.https("*.example.com", 8443, ["GET"]), agent_sdk.NetworkRule.config("/url")],
-            credentials={"token": "Reads"},
+            credentials={"token": "Reads", "signer": agent_sdk.SecretSetting("/secret", "Signs", {"body": {}})},
             webhook_events=["push"],
             webhook_event_header="X-GitHub-Event",
+            webhook_signature={"setting": "/secret", "token": {"header": "x-token"}},
         )
         with open(os.path.join(HERE, "../../../wit/schemas/manifest.json"), encoding="utf-8") as file:
             schema = json.load(file)
@@ -411,6 +412,10 @@ class Entry(unittest.TestCase):
         self.assertLessEqual(set(schema["required"]), set(document))
         self.assertEqual(set(document), set(schema["properties"]))
         self.assertEqual(document["webhook_event_header"], "x-github-event")
+        asked = schema["$defs"]["credential"]["properties"]
+        for credential in document["asks"]["credentials"]:
+            self.assertLessEqual(set(credential), set(asked))
+        self.assertEqual(document["asks"]["credentials"][1]["place"], {"body": {}})
         rules = schema["$defs"]["network_rule"]
         for rule in document["asks"]["network"]:
             self.assertLessEqual(set(rule), set(rules["properties"]))

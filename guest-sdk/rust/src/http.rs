@@ -221,6 +221,12 @@ impl Request {
         self.option("auth", credential)
     }
 
+    /// Has the host put the credential of this name into the JSON body, in the place of the placeholder that the configuration
+    /// shows instead of it: what a server is to keep, as the secret of a webhook.
+    pub fn fill(self, credential: impl Into<String>) -> Request {
+        self.option("fill", credential)
+    }
+
     /// Milliseconds for the whole exchange, 1 to 600,000; 60,000 unless set.
     pub fn timeout_ms(self, timeout_ms: u32) -> Request {
         self.option("timeout-ms", timeout_ms.to_string())
@@ -274,7 +280,7 @@ impl Request {
         let mut request = self.clone();
         let kept = url::same_origin(&self.url, &target);
         if !kept {
-            request.options.retain(|(name, _)| name != "auth");
+            request.options.retain(|(name, _)| name != "auth" && name != "fill");
             request.headers.retain(|(name, _)| {
                 ["accept", "accept-language", "content-type"].iter().any(|safe| name.eq_ignore_ascii_case(safe))
             });

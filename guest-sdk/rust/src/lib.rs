@@ -50,7 +50,7 @@ pub mod updated;
 
 pub use error::{Context, Error, ErrorKind, Result};
 pub use integration::{Data, ExportResult, Integration, MutateResult, ProjectResult, ValidateResult, Webhook};
-pub use manifest::{Manifest, NetworkRule, Place};
+pub use manifest::{Manifest, NetworkRule, Place, Signature};
 /// A configuration that is not looked at: any document fits it.
 pub use serde::de::IgnoredAny as Ignored;
 pub use session::{Model, Sent, Session, Summary, Tracking};

@@ -24,6 +24,8 @@ pub struct Manifest {
     webhook_events: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook_event_header: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_signature: Option<SignedBy>,
     asks: Asks,
 }
 
@@ -64,6 +66,27 @@ enum PlaceForm {
     Basic { username: String },
     Header { name: String, prefix: String },
     Query { name: String },
+    Body {},
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct SignedBy {
+    setting: String,
+    #[serde(flatten)]
+    signature: Signature,
+}
+
+/// How a source signs its webhooks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Signature {
+    /// A header field holds `prefix` and the HMAC-SHA256 of the body under the secret, in hexadecimal: GitHub, Jira, Bitbucket.
+    HmacSha256 { header: &'static str, prefix: &'static str },
+    /// A header field holds the secret itself: GitLab.
+    Token { header: &'static str },
+    /// As standardwebhooks.com has it; at most five minutes old.
+    StandardWebhooks {},
 }
 
 impl Place {
@@ -91,6 +114,13 @@ impl Place {
     pub fn query(name: &str) -> Place {
         Place(PlaceForm::Query { name: name.to_owned() })
     }
+
+    /// In a JSON body, in the place of the placeholder: for what a server is to keep. Requests name the credential with
+    /// [`fill`](crate::http::Request::fill).
+    #[must_use]
+    pub fn body() -> Place {
+        Place(PlaceForm::Body {})
+    }
 }
 
 impl Manifest {
@@ -111,6 +141,7 @@ impl Manifest {
             mutations: Vec::new(),
             webhook_events: Vec::new(),
             webhook_event_header: None,
+            webhook_signature: None,
             asks: Asks::default(),
         }
     }
@@ -174,6 +205,14 @@ impl Manifest {
     #[must_use]
     pub fn webhook_event_header(mut self, name: &str) -> Manifest {
         self.webhook_event_header = Some(name.to_ascii_lowercase());
+        self
+    }
+
+    /// Says how the source signs its webhooks. `setting` is a JSON Pointer (`/webhook_secret`) to the secret; the schema of the
+    /// configuration must mark it `writeOnly`. The host then checks each webhook, and none that it does not believe comes here.
+    #[must_use]
+    pub fn webhook_signature(mut self, setting: &str, signature: Signature) -> Manifest {
+        self.webhook_signature = Some(SignedBy { setting: setting.to_owned(), signature });
         self
     }
 

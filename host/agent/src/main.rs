@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Guests, histories and requests are worked on by many threads, which let go of what others have made.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     ExitCode::from(agent::cli::run(std::env::args_os()).code())
 }

@@ -14,9 +14,10 @@ use crate::memory::Share;
 use crate::objects::forest::{Forest, Object, Worker};
 use crate::objects::{Kind, ObjId, ObjectError, Odb};
 use crate::rename::is_binary;
+use crate::shelf::Shelf;
 use crate::trees::PathId;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// What is known of a content.
 #[derive(Clone, Debug, Default)]
@@ -73,25 +74,13 @@ struct Job<'a> {
     pair_list: Vec<PairId>,
     /// More lines than this are not cut.
     lines_max: u64,
-    shelf: Mutex<Shelf>,
-    bytes_max: usize,
+    shelf: Shelf,
     /// What is found is taken from this.
     share: &'a Share,
     /// Under which paths each content is to be counted, by content.
     counted: &'a [(BlobId, PathId, Arc<[u8]>)],
     /// Contents that were read in an earlier round are not counted again.
     again: bool,
-}
-
-/// Contents that wait for their counterparts.
-#[derive(Default)]
-struct Shelf {
-    texts: HashMap<BlobId, Arc<Text>, foldhash::fast::RandomState>,
-    bytes: usize,
-    /// Comparisons each content still waits for, in this round.
-    left: Vec<u32>,
-    /// Pairs of this round that have not been begun.
-    open: Vec<bool>,
 }
 
 struct BlobWorker<'a> {
@@ -104,22 +93,6 @@ struct BlobWorker<'a> {
     found: Vec<(BlobId, Blob)>,
     facts: Vec<((BlobId, PathId), Facts)>,
     diffs: Vec<(PairId, Diff)>,
-}
-
-impl Shelf {
-    fn done(&mut self, blob: BlobId) {
-        let left = &mut self.left[blob as usize];
-        *left = left.saturating_sub(1);
-        if *left == 0 {
-            self.take(blob);
-        }
-    }
-
-    fn take(&mut self, blob: BlobId) {
-        if let Some(text) = self.texts.remove(&blob) {
-            self.bytes -= text.cost();
-        }
-    }
 }
 
 impl BlobWorker<'_> {
@@ -143,38 +116,18 @@ impl BlobWorker<'_> {
     fn compare(&mut self, blob: BlobId, text: &Arc<Text>) {
         let job = self.job;
         let pairs = &job.pair_list[job.first[blob as usize] as usize..job.first[blob as usize + 1] as usize];
-        let mut ready = vec![];
-        {
-            let mut shelf = job.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut waits = false;
-            for &pair in pairs.iter().filter(|pair| job.pairs[**pair as usize] != (blob, blob)) {
-                if !shelf.open[pair as usize] {
-                    continue;
-                }
-                let (old, new) = job.pairs[pair as usize];
-                let other = if old == blob { new } else { old };
-                match shelf.texts.get(&other) {
-                    Some(other) => {
-                        ready.push((pair, Arc::clone(other)));
-                        shelf.open[pair as usize] = false;
-                    }
-                    None => waits = true,
-                }
-            }
-            if waits && shelf.bytes + text.cost() <= job.bytes_max {
-                shelf.bytes += text.cost();
-                shelf.texts.insert(blob, Arc::clone(text));
-            }
-        }
-        for (pair, other) in ready {
+        let counterparts = pairs.iter().filter_map(|pair| match job.pairs[*pair as usize] {
+            (old, new) if old == new => None,
+            (old, new) => Some((*pair, if old == blob { new } else { old })),
+        });
+        for (pair, other) in job.shelf.bring(blob, text, counterparts) {
             let (old, new) = job.pairs[pair as usize];
             let (a, b) = if old == blob { (text, &other) } else { (&other, text) };
             let diff = diff::diff(a, b, self.lines, &mut self.scratch);
             job.share.take(DIFF_COST + size_of_val(&*diff.hunks));
             self.diffs.push((pair, diff));
-            let mut shelf = job.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-            shelf.done(old);
-            shelf.done(new);
+            job.shelf.done(old);
+            job.shelf.done(new);
         }
     }
 }
@@ -256,8 +209,7 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, wanted: &Wanted<'_>) -> Blobs
         first,
         pair_list,
         lines_max: memory.content_lines(),
-        shelf: Mutex::default(),
-        bytes_max: bytes(memory.waiting()),
+        shelf: Shelf::default(),
         share: wanted.share,
         counted: wanted.counted,
         again: false,
@@ -271,7 +223,7 @@ pub(crate) fn read(odb: &Odb, forest: &mut Forest, wanted: &Wanted<'_>) -> Blobs
     // Everything is read once, in as many rounds as distinct lines need.
     let mut unread = wanted.order.clone();
     while !unread.is_empty() {
-        job.shelf = Mutex::new(job.shelf_for(&unread, &blobs));
+        job.shelf = job.shelf_for(&unread, &blobs, memory.waiting());
         let ended = round(&job, forest, &unread, wanted, Share::new(memory.lines()), &mut blobs, &mut read);
         if ended {
             return blobs;
@@ -346,6 +298,7 @@ fn round(
     };
     let mut workers: Vec<BlobWorker<'_>> = (0..wanted.threads.max(1)).map(|_| new()).collect();
     forest.walk(job.odb, &ids, &[lines.share(), job.share], &mut workers);
+    blobs.facts.reserve(workers.iter().map(|worker| worker.facts.len()).sum());
     for worker in workers {
         for (blob, found) in worker.found {
             read[blob as usize] = true;
@@ -369,7 +322,7 @@ impl Blobs {
 
 impl Job<'_> {
     /// A shelf for a round over these contents: pairs of which it reads only one wait for a later round.
-    fn shelf_for(&self, list: &[BlobId], blobs: &Blobs) -> Shelf {
+    fn shelf_for(&self, list: &[BlobId], blobs: &Blobs, bytes_max: u64) -> Shelf {
         let mut listed = vec![false; self.first.len()];
         list.iter().for_each(|blob| listed[*blob as usize] = true);
         let mut left = vec![0; self.first.len()];
@@ -382,7 +335,7 @@ impl Job<'_> {
             open
         };
         let open = self.pairs.iter().enumerate().map(open).collect();
-        Shelf { left, open, ..Shelf::default() }
+        Shelf::new(left, open, bytes_max)
     }
 }
 
@@ -401,33 +354,31 @@ fn next_round(
         if careful { lines * LINE_COST_MAX + blob.size as usize } else { lines * 8 + 64 }
     };
     let readable = |blob: BlobId| blobs.list[blob as usize].fault.is_none();
-    let mut shelf =
-        Shelf { left: vec![0; wanted.blobs.len()], open: vec![false; wanted.pairs.len()], ..Shelf::default() };
+    let (mut left, mut open) = (vec![0; wanted.blobs.len()], vec![false; wanted.pairs.len()]);
     let mut bytes = 0;
     let mut round = vec![];
     for blob in &wanted.order {
         let pairs = &job.pair_list[job.first[*blob as usize] as usize..job.first[*blob as usize + 1] as usize];
         for &pair in pairs {
             let (old, new) = wanted.pairs[pair as usize];
-            if blobs.diffs[pair as usize].is_some() || shelf.open[pair as usize] || !readable(old) || !readable(new) {
+            if blobs.diffs[pair as usize].is_some() || open[pair as usize] || !readable(old) || !readable(new) {
                 continue;
             }
-            let more: usize = [old, new].into_iter().filter(|blob| shelf.left[*blob as usize] == 0).map(cost).sum();
+            let more: usize = [old, new].into_iter().filter(|blob| left[*blob as usize] == 0).map(cost).sum();
             if bytes + more > room && bytes > 0 {
                 continue;
             }
             bytes += more;
-            shelf.open[pair as usize] = true;
+            open[pair as usize] = true;
             for blob in [old, new] {
-                if shelf.left[blob as usize] == 0 {
+                if left[blob as usize] == 0 {
                     round.push(blob);
                 }
-                shelf.left[blob as usize] += 1;
+                left[blob as usize] += 1;
             }
         }
     }
     // What was chosen may wait as long as it must.
-    job.bytes_max = usize::MAX;
-    job.shelf = Mutex::new(shelf);
+    job.shelf = Shelf::new(left, open, u64::MAX);
     (!round.is_empty()).then_some(round)
 }

@@ -2,6 +2,7 @@
 //! what is kept between them is here. The work is done by the modules below it, and giving out is `give`'s.
 
 use crate::Repository;
+use crate::ahead::Ahead;
 use crate::blame::{Composer, Known, State};
 use crate::blobs::{self, Blobs};
 use crate::changes::{self, BlobId, Changes};
@@ -49,7 +50,11 @@ impl Repository {
         let mut reader = Reader::new(&self.odb, &self.layout).watched(&options.watch);
         let mut before = self.before(options, &mut reader, &mut summary)?;
         let mut known: HashSet<Oid> = before.commits.iter().copied().collect();
-        let mut commits = reader.walk(&tips, &|oid| known.contains(oid), !known.is_empty())?;
+        let mut forest = Forest::watched(&options.watch, Memory::new(options.memory_max));
+        let mut commits = match known.is_empty() && options.threads() > 1 {
+            true => self.walk_helped(options, &tips, &mut forest)?,
+            false => reader.walk(&tips, &|oid| known.contains(oid), !known.is_empty())?,
+        };
         let kept: HashSet<Oid> = before.tips.iter().map(|(oid, _)| *oid).collect();
         if self.is_foreign(&before, &commits) {
             (before, known) = (Checkpoint::default(), HashSet::new());
@@ -63,9 +68,21 @@ impl Repository {
             }
         }
         summary.abandoned = abandoned(&mut reader, &commits, &known, &kept)?;
-        let mut run = CodeRun::new(self, options, commits)?;
+        let mut run = CodeRun::new(self, options, commits, forest)?;
         run.give(&mut summary, before, &tips, taker)?;
         Ok(summary)
+    }
+
+    /// Reads the commits of a whole history while a second thread reads ahead.
+    fn walk_helped(&self, options: &Options, tips: &[Oid], forest: &mut Forest) -> Result<Commits, WalkError> {
+        let ahead = Ahead::new(&self.odb, self.layout.hash_len, forest.memory().commits());
+        let mut reader = Reader::new(&self.odb, &self.layout).watched(&options.watch).with(&ahead);
+        std::thread::scope(|scope| {
+            scope.spawn(|| ahead.run(forest));
+            let commits = reader.walk(tips, &|_| false, false);
+            ahead.end();
+            commits
+        })
     }
 
     /// Whether a checkpoint must be another repository's: the run meets nothing of it, and none of its tips is here.
@@ -125,7 +142,8 @@ impl Repository {
         let mut reader = Reader::new(&self.odb, &self.layout).watched(&options.watch);
         let commits = reader.walk(&tips, &|_| false, false)?;
         let options = Options { blame: true, count: None, ..options.clone() };
-        let mut run = CodeRun::new(self, &options, commits)?;
+        let forest = Forest::watched(&options.watch, Memory::new(options.memory_max));
+        let mut run = CodeRun::new(self, &options, commits, forest)?;
         let keep: Vec<CommitId> = at.iter().filter_map(|oid| run.commits.by_oid.get(oid).copied()).collect();
         let mut composer = Composer::new(&run.commits, &keep);
         while let Some(window) = run.window()? {
@@ -207,8 +225,13 @@ struct Window {
 }
 
 impl<'a> CodeRun<'a> {
-    fn new(repository: &'a Repository, options: &'a Options, commits: Commits) -> Result<Self, RunError> {
-        let memory = Memory::new(options.memory_max);
+    fn new(
+        repository: &'a Repository,
+        options: &'a Options,
+        commits: Commits,
+        forest: Forest,
+    ) -> Result<Self, RunError> {
+        let memory = forest.memory();
         if commits.list.len() > memory.commits() {
             return Err(RunError::TooManyCommits { most: memory.commits() });
         }
@@ -220,7 +243,7 @@ impl<'a> CodeRun<'a> {
             commits,
             owners,
             trees: Trees::new(memory.paths()),
-            forest: Forest::watched(&options.watch, memory),
+            forest,
             memory,
             paths: vec![],
             next: 0,

@@ -19,11 +19,12 @@
 //!
 //! # The walk of a run
 //!
-//! `refs` and `objects` open the repository → `walk` reads and orders commits → for each window (`code`): `trees` reads
+//! `refs` and `objects` open the repository → `walk` reads and orders commits, `ahead` helps → for each window (`code`): `trees` reads
 //! its trees, as lists of numbers → `changes` compares them and finds renames (`rename`), which gives the pairs → `blobs`
 //! reads each content once along the delta trees (`objects::forest`), cuts it into lines (`lines`) and compares pairs
-//! (`diff`) → `blame` composes owners, commit by commit → `give` makes records of them.
+//! (`diff`), where they meet (`shelf`) → `blame` composes owners, commit by commit → `give` makes records of them.
 
+mod ahead;
 mod ask;
 mod blame;
 mod blobs;
@@ -45,6 +46,7 @@ mod record;
 mod refs;
 mod rename;
 mod resolve;
+mod shelf;
 mod trees;
 mod validate;
 mod walk;

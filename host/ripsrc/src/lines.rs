@@ -15,7 +15,8 @@ use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{PoisonError, RwLock};
 
-const SHARDS: usize = 64;
+/// A power of two. Each has its own lock, and is locked for longer when it grows: with as many as this, that is seldom met.
+const SHARDS: usize = 256;
 /// Of longer lines only the last bytes are kept, for `common_tail`.
 const WHOLE_LINE_MAX: usize = 256;
 const TAIL_LEN: usize = 64;
@@ -151,7 +152,7 @@ impl Lines {
 
     fn token(&self, line: &[u8]) -> u32 {
         let hash = self.hasher.hash_one(line);
-        let at = (hash >> 58) as usize % SHARDS;
+        let at = (hash >> (64 - SHARDS.ilog2())) as usize;
         let shard = self.shards[at].read().unwrap_or_else(PoisonError::into_inner);
         let found = shard.find(hash, line.len());
         drop(shard);

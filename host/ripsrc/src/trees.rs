@@ -12,12 +12,12 @@ use foldhash::fast::RandomState;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Folders within folders: what git accepts.
 const DEPTH_MAX: usize = 2048;
-/// Each has its own lock; with as many as this, two threads hardly ever meet.
-const SHARDS: usize = 64;
+/// Each has its own lock; with as many as this, two threads hardly ever meet. A power of two.
+const SHARDS: usize = 256;
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -110,8 +110,6 @@ struct Shard {
     /// Entries by the hash of their bytes; two with one hash stand one behind the other.
     tokens: Map<u64, Vec<u32>>,
     entries: Vec<Entry>,
-    /// The name of each entry.
-    names: Vec<Arc<[u8]>>,
 }
 
 /// Numbers entries while trees are read by several threads.
@@ -119,46 +117,39 @@ struct Interner<'a> {
     odb: &'a Odb,
     hasher: RandomState,
     shards: Vec<Mutex<Shard>>,
-    names: RwLock<Names>,
+    names: Mutex<Names>,
     share: &'a Share,
 }
 
+/// What a name costs that a thread has met, in bytes.
+const NAME_COST: usize = 50;
 /// What a distinct entry, or a distinct name, costs in memory, in bytes, tables included.
 const ENTRY_COST: usize = 80;
 
 impl Interner<'_> {
-    /// Most names are known after a few trees.
     fn name(&self, name: &[u8]) -> (NameId, Arc<[u8]>) {
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((bytes, number)) = names.numbers.get_key_value(name) {
-            return (*number, Arc::clone(bytes));
-        }
-        drop(names);
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let number = names.number(name, self.share);
         (number, Arc::clone(&names.list[number as usize]))
     }
 
-    fn token(&self, mode: u32, name: &[u8], oid: &[u8], taken: &mut usize) -> u32 {
+    fn token(&self, mode: u32, name: NameId, oid: &[u8], taken: &mut usize) -> u32 {
         let hash = self.hasher.hash_one((mode, name, oid));
-        let at = (hash >> 58) as usize % SHARDS;
+        let at = (hash >> (64 - SHARDS.ilog2())) as usize;
         let mut shard = self.shards[at].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tokens) = shard.tokens.get(&hash) {
             for &token in tokens {
-                let at = token as usize / SHARDS;
-                let entry = shard.entries[at];
-                let same = entry.file.mode == mode && *shard.names[at] == *name;
+                let entry = shard.entries[token as usize / SHARDS];
+                let same = entry.file.mode == mode && entry.name == name;
                 if same && self.odb.oid(entry.file.id).as_bytes() == oid {
                     return token;
                 }
             }
         }
-        let (name, bytes) = self.name(name);
         let id = self.odb.id(&Oid::from_bytes(oid));
         *taken += ENTRY_COST;
         let token = (shard.entries.len() * SHARDS + at) as u32;
         shard.entries.push(Entry { name, file: File { mode, id } });
-        shard.names.push(bytes);
         shard.tokens.entry(hash).or_default().push(token);
         token
     }
@@ -174,7 +165,11 @@ struct Cut {
 
 struct TreeWorker<'a> {
     interner: &'a Interner<'a>,
+    /// Names that this thread has met: most are known after a few trees, and asking all threads for them is slow.
+    names: Map<Arc<[u8]>, NameId>,
     hash_len: usize,
+    /// Empty between trees, and used again.
+    tokens: Vec<u32>,
     made: Vec<(ObjId, Arc<[u32]>)>,
     /// Entries of wanted trees, except for those that a wanted base has told already.
     fresh: Vec<u32>,
@@ -194,7 +189,18 @@ impl TreeWorker<'_> {
             b'0'..=b'7' if mode < 1 << 24 => Some(mode * 8 + u32::from(digit - b'0')),
             _ => None,
         })?;
-        Some((self.interner.token(canonical(mode), &bytes[space + 1..zero], oid, &mut self.taken), end))
+        let name = self.name(&bytes[space + 1..zero]);
+        Some((self.interner.token(canonical(mode), name, oid, &mut self.taken), end))
+    }
+
+    fn name(&mut self, name: &[u8]) -> NameId {
+        if let Some(number) = self.names.get(name) {
+            return *number;
+        }
+        let (number, bytes) = self.interner.name(name);
+        self.taken += NAME_COST;
+        self.names.insert(bytes, number);
+        number
     }
 }
 
@@ -216,8 +222,10 @@ impl Worker for TreeWorker<'_> {
     }
 
     fn object(&mut self, object: Object<'_, Cut>) -> Cut {
-        let (mut tokens, mut ends) = (vec![], vec![]);
         let bytes = object.bytes;
+        let mut tokens = std::mem::take(&mut self.tokens);
+        // As many as its base has, and some: most trees differ from theirs by little.
+        let mut ends = Vec::with_capacity(object.base.map_or(0, |(base, _)| base.ends.len() + 4));
         let (base, copied) = object.base.map_or((None, &[][..]), |(base, copied)| (Some(base), copied));
         let mut pieces = copied.iter().peekable();
         let told = base.is_some_and(|base| base.wanted);
@@ -250,7 +258,9 @@ impl Worker for TreeWorker<'_> {
                 self.fresh.push(token);
             }
         }
-        let tokens: Arc<[u32]> = tokens.into();
+        self.tokens = tokens;
+        let tokens: Arc<[u32]> = self.tokens.as_slice().into();
+        self.tokens.clear();
         if object.wanted {
             if object.kind != Kind::Tree {
                 self.error.get_or_insert(TreeError::Malformed(self.interner.odb.oid(object.id)));
@@ -284,7 +294,7 @@ pub(crate) fn whole_units(ends: &[u32], piece: &Copied, at: usize) -> std::ops::
 }
 
 /// So many trees are worth starting threads for; fewer are read in less time than those take.
-const THREADS_FROM: usize = 5000;
+const THREADS_FROM: usize = 1500;
 /// Bytes that a thread takes of the share of memory at a time.
 const TAKEN_AT_ONCE: usize = 16 << 10;
 
@@ -361,7 +371,7 @@ impl Trees {
             odb,
             hasher: RandomState::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            names: RwLock::new(std::mem::take(&mut self.names)),
+            names: Mutex::new(std::mem::take(&mut self.names)),
             share,
         };
         let read = read_trees(&interner, forest, roots, hash_len, threads);
@@ -394,7 +404,16 @@ fn read_trees(
         if depth > DEPTH_MAX {
             return Err(TreeError::TooDeep);
         }
-        let new = || TreeWorker { interner, hash_len, made: vec![], fresh: vec![], error: None, taken: 0 };
+        let new = || TreeWorker {
+            interner,
+            names: Map::default(),
+            hash_len,
+            tokens: vec![],
+            made: vec![],
+            fresh: vec![],
+            error: None,
+            taken: 0,
+        };
         let threads = if level.len() < THREADS_FROM { 1 } else { threads.max(1) };
         let mut workers: Vec<_> = (0..threads).map(|_| new()).collect();
         forest.walk(interner.odb, &level, &[interner.share], &mut workers);
@@ -402,6 +421,7 @@ fn read_trees(
             return Err(TreeError::Stopped);
         }
         let mut fresh = vec![];
+        trees.reserve(workers.iter().map(|worker| worker.made.len()).sum());
         for worker in workers {
             if let Some(error) = worker.error {
                 return Err(error);

@@ -1,10 +1,12 @@
 //! The commits of a run: found from where it begins, put in order. What they change is `changes`'.
 
-use crate::commit::{self, Moment, Person};
+use crate::ahead::Ahead;
+use crate::commit::{self, Moment, Parsed, Person};
 use crate::objects::pack::Pack;
 use crate::objects::{Inflater, Kind, ObjId, ObjectError, Odb, Oid};
 use crate::refs::Layout;
 use crate::watch::{Phase, Watch};
+use foldhash::fast::RandomState;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -33,11 +35,14 @@ pub(crate) struct Commit {
     pub edge: bool,
 }
 
+/// Numbers of commits by their names.
+type Places = HashMap<Oid, CommitId, RandomState>;
+
 /// All commits of a run; parents always come before their children.
 #[derive(Default)]
 pub(crate) struct Commits {
     pub list: Vec<Commit>,
-    pub by_oid: HashMap<Oid, CommitId>,
+    pub by_oid: Places,
 }
 
 /// A commit that cannot be read, and who names it.
@@ -83,6 +88,7 @@ pub(crate) struct Reader<'a> {
     people: HashSet<Arc<Person>>,
     inflater: Inflater,
     watch: Watch,
+    ahead: Option<&'a Ahead<'a>>,
 }
 
 impl<'a> Reader<'a> {
@@ -90,12 +96,26 @@ impl<'a> Reader<'a> {
     pub fn new(odb: &'a Odb, layout: &'a Layout) -> Self {
         odb.renew_budget();
         let shallow = layout.shallow.iter().copied().collect();
-        Self { odb, layout, shallow, people: HashSet::new(), inflater: Inflater::new(), watch: Watch::default() }
+        Self {
+            odb,
+            layout,
+            shallow,
+            people: HashSet::new(),
+            inflater: Inflater::new(),
+            watch: Watch::default(),
+            ahead: None,
+        }
     }
 
     /// Tells how far it is, and ends when it is asked to.
     pub fn watched(mut self, watch: &Watch) -> Self {
         self.watch = watch.clone();
+        self
+    }
+
+    /// Takes what another thread has read.
+    pub fn with(mut self, ahead: &'a Ahead<'a>) -> Self {
+        self.ahead = Some(ahead);
         self
     }
 
@@ -121,12 +141,11 @@ impl<'a> Reader<'a> {
     /// Reads one commit. The parents of a commit where the history was cut off are left out, and grafts are taken for
     /// parents, as git does.
     pub fn read(&mut self, oid: Oid, child: Option<Oid>) -> Result<Commit, WalkError> {
-        let read = self.odb.read(self.odb.id(&oid), &mut self.inflater);
-        let (kind, bytes) = read.map_err(|source| WalkError::Unreadable { oid, child, source: Box::new(source) })?;
-        if kind != Kind::Commit {
-            return Err(WalkError::NotACommit { oid });
-        }
-        let mut parsed = commit::parse(&bytes, self.layout.hash_len);
+        let id = self.odb.id(&oid);
+        let mut parsed = match self.ahead.and_then(|ahead| ahead.take(id)) {
+            Some(parsed) => parsed,
+            None => self.parsed(id, oid, child)?,
+        };
         if self.shallow.contains(&oid) {
             parsed.parents.clear();
         } else if let Some(parents) = self.layout.grafts.get(&oid) {
@@ -150,6 +169,15 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn parsed(&mut self, id: ObjId, oid: Oid, child: Option<Oid>) -> Result<Parsed, WalkError> {
+        let read = self.odb.read(id, &mut self.inflater);
+        let (kind, bytes) = read.map_err(|source| WalkError::Unreadable { oid, child, source: Box::new(source) })?;
+        if kind != Kind::Commit {
+            return Err(WalkError::NotACommit { oid });
+        }
+        Ok(commit::parse(&bytes, self.layout.hash_len))
+    }
+
     fn person(&mut self, person: Person) -> Arc<Person> {
         if let Some(known) = self.people.get(&person) {
             return Arc::clone(known);
@@ -164,7 +192,7 @@ impl<'a> Reader<'a> {
     pub fn walk(&mut self, tips: &[Oid], known: &dyn Fn(&Oid) -> bool, stop: bool) -> Result<Commits, WalkError> {
         self.watch.begin(Phase::Commits, 0);
         let mut found: Vec<Commit> = vec![];
-        let mut place: HashMap<Oid, u32> = HashMap::new();
+        let mut place = Places::default();
         let mut open: Vec<(Oid, Option<Oid>)> = tips.iter().rev().map(|tip| (*tip, None)).collect();
         while let Some((oid, child)) = open.pop() {
             if place.contains_key(&oid) {
@@ -196,7 +224,7 @@ impl<'a> Reader<'a> {
 /// Puts children behind their parents, otherwise by the committer's date: what `git log --date-order --reverse` does.
 /// A chain of parents cannot be a circle, because each commit's name is the hash of what it says; were it forged, the
 /// commits of the circle would be left out.
-fn in_order(found: Vec<Commit>, tips: &[Oid], place: &HashMap<Oid, u32>) -> Commits {
+fn in_order(found: Vec<Commit>, tips: &[Oid], place: &Places) -> Commits {
     let mut children = vec![0u32; found.len()];
     for parent in found.iter().flat_map(|commit| &commit.parents) {
         children[*parent as usize] += 1;

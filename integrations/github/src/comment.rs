@@ -1,12 +1,13 @@
-//! Comments: those of issues (`work.IssueComment`), and those of pull requests, on the conversation and on the code, which
-//! are one model (`sourcecode.PullRequestComment`).
+//! What the server says of comments, and the records of them: those of issues, and those of pull requests, on the conversation
+//! and on the code.
 
-use agent_sdk::Model;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use integration_model::Comment;
+use integration_model::notes::Notes;
+use integration_model::sourcecode::PullRequestComment;
+use integration_model::work::IssueComment;
+use serde::Deserialize;
 
 use crate::REF_TYPE;
-use crate::notes::Notes;
 use crate::user::{self, Actor};
 
 /// A comment as GraphQL says it.
@@ -47,135 +48,58 @@ impl SaidOfCode {
     }
 }
 
-/// What all comments have.
-#[derive(Debug, Serialize)]
-struct Comment {
-    ref_id: String,
-    ref_type: &'static str,
-    repo_id: String,
-    active: bool,
-    body: String,
-    url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_ref_id: Option<String>,
-    created_at: String,
-    updated_at: String,
-}
-
-impl Comment {
-    fn new(repo_id: &str, said: Said, notes: &mut Notes) -> Comment {
+impl Said {
+    fn comment(self, notes: &mut Notes) -> Comment {
         Comment {
-            ref_id: said.id,
+            ref_id: self.id,
             ref_type: REF_TYPE,
-            repo_id: repo_id.to_owned(),
             active: true,
-            body: notes.text(said.body),
-            url: said.url,
-            user_ref_id: user::ref_id(said.author.as_ref()),
-            created_at: said.created_at,
-            updated_at: said.updated_at,
+            body: notes.text(self.body),
+            url: self.url,
+            user_ref_id: user::ref_id(self.author.as_ref()),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
         }
     }
-}
 
-fn schema_with(more: Value) -> Value {
-    let mut schema = json!({
-        "type": "object",
-        "required": ["ref_id", "ref_type", "repo_id", "active", "body", "created_at", "updated_at"],
-        "properties": {
-            "ref_id": { "type": "string" },
-            "ref_type": { "const": REF_TYPE },
-            "repo_id": { "type": "string" },
-            "active": { "type": "boolean" },
-            "body": { "type": "string" },
-            "url": { "type": "string" },
-            "user_ref_id": { "type": "string", "description": "Left out where the account was deleted" },
-            "created_at": { "type": "string", "format": "date-time" },
-            "updated_at": { "type": "string", "format": "date-time" }
+    pub fn of_issue(self, repo_id: &str, issue: &str, notes: &mut Notes) -> IssueComment {
+        IssueComment {
+            comment: self.comment(notes),
+            project_id: repo_id.to_owned(),
+            repo_id: Some(repo_id.to_owned()),
+            issue_ref_id: issue.to_owned(),
         }
-    });
-    if let (Some(properties), Value::Object(more)) = (schema["properties"].as_object_mut(), more) {
-        properties.extend(more);
     }
-    schema
-}
 
-#[derive(Debug, Serialize)]
-pub struct IssueComment {
-    #[serde(flatten)]
-    comment: Comment,
-    issue_ref_id: String,
-}
-
-impl IssueComment {
-    pub fn new(repo_id: &str, issue: &str, said: Said, notes: &mut Notes) -> IssueComment {
-        IssueComment { comment: Comment::new(repo_id, said, notes), issue_ref_id: issue.to_owned() }
-    }
-}
-
-impl Model for IssueComment {
-    const NAME: &'static str = "work.IssueComment";
-
-    fn schema() -> Value {
-        schema_with(json!({ "issue_ref_id": { "type": "string" } }))
-    }
-}
-
-#[derive(Debug, Serialize)]
-pub struct PullRequestComment {
-    #[serde(flatten)]
-    comment: Comment,
-    pull_request_ref_id: String,
-    /// Whether it stands on the code, and where.
-    on_code: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    review_number: Option<u64>,
-}
-
-impl PullRequestComment {
-    pub fn new(repo_id: &str, pull_request: &str, said: Said, notes: &mut Notes) -> PullRequestComment {
+    pub fn of_pull_request(self, repo_id: &str, pull_request: &str, notes: &mut Notes) -> PullRequestComment {
         PullRequestComment {
-            comment: Comment::new(repo_id, said, notes),
+            comment: self.comment(notes),
+            repo_id: repo_id.to_owned(),
             pull_request_ref_id: pull_request.to_owned(),
-            on_code: false,
-            path: None,
-            review_number: None,
+            ..PullRequestComment::default()
         }
     }
+}
 
-    pub fn on_code(repo_id: &str, pull_request: String, said: SaidOfCode, notes: &mut Notes) -> PullRequestComment {
+impl SaidOfCode {
+    pub fn record(self, repo_id: &str, pull_request: String, notes: &mut Notes) -> PullRequestComment {
         let comment = Comment {
-            ref_id: said.node_id,
+            ref_id: self.node_id,
             ref_type: REF_TYPE,
-            repo_id: repo_id.to_owned(),
             active: true,
-            body: notes.text(said.body),
-            url: said.html_url,
-            user_ref_id: said.user.map(|user| user.id.to_string()),
-            created_at: said.created_at,
-            updated_at: said.updated_at,
+            body: notes.text(self.body),
+            url: self.html_url,
+            user_ref_id: self.user.map(|user| user.id.to_string()),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
         };
         PullRequestComment {
             comment,
+            repo_id: repo_id.to_owned(),
             pull_request_ref_id: pull_request,
             on_code: true,
-            path: said.path,
-            review_number: said.pull_request_review_id,
+            path: self.path,
+            review_number: self.pull_request_review_id,
         }
-    }
-}
-
-impl Model for PullRequestComment {
-    const NAME: &'static str = "sourcecode.PullRequestComment";
-
-    fn schema() -> Value {
-        schema_with(json!({
-            "pull_request_ref_id": { "type": "string" },
-            "on_code": { "type": "boolean", "description": "Whether it stands on the code or in the conversation" },
-            "path": { "type": "string", "description": "The file that it stands on" },
-            "review_number": { "type": "integer", "description": "The review that it is part of: `number` there" }
-        }))
     }
 }

@@ -36,6 +36,7 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// Where webhooks are to be sent, if the agent does not say.
     pub webhook_url: Option<String>,
+    /// A placeholder: the host keeps the secret.
     pub webhook_secret: Option<String>,
 }
 
@@ -183,9 +184,8 @@ pub fn schema() -> Value {
             },
             "webhook_url": text("Where webhooks are to be sent, if the agent does not receive them itself"),
             "webhook_secret": {
-                // Not `writeOnly`: the host would keep it to itself, and does not check signatures yet.
-                "type": ["string", "null"], "minLength": 8,
-                "description": "The secret that webhooks are signed with, which the integration sees"
+                "type": ["string", "null"], "minLength": 8, "writeOnly": true,
+                "description": "The secret that webhooks are signed with; nothing but the host sees it"
             }
         }
     })

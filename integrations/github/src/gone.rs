@@ -2,12 +2,12 @@
 //! exported and are not there any more. Nothing says so but the counts; only where these differ is the list of numbers read, a
 //! point for a hundred, and each that is missing is asked for by itself before a record says that it has gone.
 
-use agent_sdk::log;
 use agent_sdk::sweep::{self, Ids};
 use agent_sdk::updated::is_before;
+use integration_model::Stop;
 use serde_json::{Value, json};
 
-use crate::api::Stop;
+use crate::api::Api;
 use crate::queries::{NUMBERS_PAGE, look_up};
 use crate::threads::{Kind, Reader, Scope};
 use crate::walk::{self, Walk};
@@ -100,24 +100,11 @@ pub fn fetch<K: Kind>(scope: &mut Scope<'_>, reader: &mut Reader<K>, numbers: &[
     Ok(())
 }
 
-/// Repositories that were exported and are not listed any more, as far as it is believed and confirmed.
-pub fn gone_repositories(api: &crate::api::Api, known: &Ids, listed: &Ids) -> Result<Vec<u64>, Stop> {
-    let missing = match sweep::gone(known, listed) {
-        Ok(missing) => missing,
-        Err(too_many) => {
-            log::warn("repositories are missing", &[("why", &too_many.to_string())]);
-            return Ok(Vec::new());
-        }
-    };
-    let mut gone = Vec::new();
-    for id in missing {
-        let answer = api.request("GET", &["repositories", &id.to_string()]).send()?;
-        // One that has moved to another account is there, and not ours any more.
-        if matches!(answer.status, 200 | 301 | 404 | 410 | 451) {
-            gone.push(id);
-        }
-    }
-    Ok(gone)
+/// Whether a repository that is not listed any more has gone.
+pub fn is_repository_gone(api: &Api, id: u64) -> Result<bool, Stop> {
+    let answer = api.request("GET", &["repositories", &id.to_string()]).send()?;
+    // One that has moved to another account is there, and not ours any more.
+    Ok(matches!(answer.status, 200 | 301 | 404 | 410 | 451))
 }
 
 /// Whether the newest that was seen is as new as what the server had told of.

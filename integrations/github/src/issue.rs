@@ -1,87 +1,18 @@
-//! The model `work.Issue`, and how issues of a repository are sent with their comments.
+//! What the server says of an issue, the records of it and its comments, and how those of a repository are sent.
 
-use agent_sdk::{Model, Result, Session, Tracking};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use agent_sdk::{Result, Session, Tracking};
+use integration_model::notes;
+use integration_model::people::Account;
+use integration_model::work::{Issue, IssueComment, IssueFields};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::REF_TYPE;
-use crate::comment::{IssueComment, Said};
-use crate::notes;
+use crate::comment::Said;
 use crate::queries::{ISSUE_NUMBERS, ISSUES, ISSUES_BARE, ISSUES_LOOK_UP_PAGE, ISSUES_PAGE};
 use crate::repo::Found;
 use crate::threads::{Kind, Nodes, Refused, Scope, items};
 use crate::user::{self, Actor};
-
-#[derive(Debug, Serialize)]
-pub struct Issue {
-    ref_id: String,
-    ref_type: &'static str,
-    repo_id: String,
-    /// Whether it is there. One that has gone has nothing more than this and its ids.
-    active: bool,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    known: Option<Known>,
-}
-
-#[derive(Debug, Serialize)]
-struct Known {
-    number: u64,
-    identifier: String,
-    title: String,
-    description: String,
-    url: String,
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resolution: Option<&'static str>,
-    locked: bool,
-    labels: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_by_ref_id: Option<String>,
-    assignee_ref_ids: Vec<String>,
-    created_at: String,
-    updated_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    closed_at: Option<String>,
-}
-
-impl Issue {
-    pub fn gone(repo_id: &str, ref_id: String) -> Issue {
-        Issue { ref_id, ref_type: REF_TYPE, repo_id: repo_id.to_owned(), active: false, known: None }
-    }
-}
-
-impl Model for Issue {
-    const NAME: &'static str = "work.Issue";
-
-    fn schema() -> Value {
-        json!({
-            "type": "object",
-            "required": ["ref_id", "ref_type", "repo_id", "active"],
-            "if": { "properties": { "active": { "const": true } } },
-            "then": { "required": ["number", "title", "url", "status", "created_at", "updated_at"] },
-            "properties": {
-                "ref_id": { "type": "string", "description": "repo_id/number" },
-                "ref_type": { "const": REF_TYPE },
-                "repo_id": { "type": "string" },
-                "active": { "type": "boolean", "description": "False once it was deleted or moved away" },
-                "number": { "type": "integer" },
-                "identifier": { "type": "string", "description": "owner/name#number" },
-                "title": { "type": "string" },
-                "description": { "type": "string", "description": "Markdown" },
-                "url": { "type": "string" },
-                "status": { "enum": ["OPEN", "CLOSED", "UNKNOWN"] },
-                "resolution": { "enum": ["COMPLETED", "NOT_PLANNED", "REOPENED", "DUPLICATE", "UNKNOWN"] },
-                "locked": { "type": "boolean" },
-                "labels": { "type": "array", "items": { "type": "string" } },
-                "created_by_ref_id": { "type": "string" },
-                "assignee_ref_ids": { "type": "array", "items": { "type": "string" } },
-                "created_at": { "type": "string", "format": "date-time" },
-                "updated_at": { "type": "string", "format": "date-time" },
-                "closed_at": { "type": "string", "format": "date-time" }
-            }
-        })
-    }
-}
 
 /// An issue as the server says it, without its comments.
 #[derive(Debug, Deserialize)]
@@ -133,15 +64,15 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<(Issue, Vec<Iss
         scope.people.meet(Some(actor))?;
     }
     let notes = &mut scope.notes;
-    let known = Known {
-        number: node.number,
+    let fields = IssueFields {
+        number: Some(node.number),
         identifier: format!("{}#{}", scope.repo.full_name, node.number),
         title: notes.text(node.title),
         description: notes.text(node.body.unwrap_or_default()),
         url: node.url,
-        status: notes.word("issue.state", &node.state, &["OPEN", "CLOSED"]),
+        status: notes.word("issue.state", &node.state, &["OPEN", "CLOSED"]).into(),
         resolution: node.state_reason.map(|reason| {
-            notes.word("issue.stateReason", &reason, &["COMPLETED", "NOT_PLANNED", "REOPENED", "DUPLICATE"])
+            notes.word("issue.stateReason", &reason, &["COMPLETED", "NOT_PLANNED", "REOPENED", "DUPLICATE"]).into()
         }),
         locked: node.locked,
         labels: node.labels.map(Nodes::into_items).unwrap_or_default().into_iter().map(|label| label.name).collect(),
@@ -150,9 +81,10 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<(Issue, Vec<Iss
         created_at: node.created_at,
         updated_at: node.updated_at,
         closed_at: node.closed_at,
+        ..IssueFields::default()
     };
-    let comments = said.into_iter().map(|said| IssueComment::new(&repo_id, &ref_id, said, notes)).collect();
-    Ok((Issue { ref_id, ref_type: REF_TYPE, repo_id, active: true, known: Some(known) }, comments))
+    let comments = said.into_iter().map(|said| said.of_issue(&repo_id, &ref_id, notes)).collect();
+    Ok((Issue::of_repo(REF_TYPE, &repo_id, ref_id, fields), comments))
 }
 
 impl Kind for Issues {
@@ -174,7 +106,7 @@ impl Kind for Issues {
     }
 
     fn gone(scope: &Scope<'_>, main: &mut Session<Issue>, number: u64) -> Result<()> {
-        main.send(&Issue::gone(&scope.repo.ref_id(), scope.thread_id(number)))
+        main.send(&Issue::gone_of_repo(REF_TYPE, &scope.repo.ref_id(), scope.thread_id(number)))
     }
 
     fn checkpoint(&mut self, cursor: &str) -> Result<()> {

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 
 use agent_sdk::updated::earlier;
 use agent_sdk::{Session, paging};
+use integration_model::sourcecode::PullRequestComment;
+use integration_model::{Stop, notes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::api::Stop;
-use crate::comment::{PullRequestComment, SaidOfCode};
-use crate::notes;
+use crate::comment::SaidOfCode;
 use crate::threads::Scope;
 
 const PER_PAGE: u32 = 100;
@@ -91,7 +91,7 @@ fn send(scope: &mut Scope<'_>, session: &mut Session<PullRequestComment>, item: 
     match found {
         Ok((number, said)) => {
             let pull_request = scope.thread_id(number);
-            let record = PullRequestComment::on_code(&scope.repo.ref_id(), pull_request, said, &mut scope.notes);
+            let record = said.record(&scope.repo.ref_id(), pull_request, &mut scope.notes);
             session.send(&record)?;
         }
         Err(why) => scope.notes.left_out(&format!("comment {id} on code: {why}")),

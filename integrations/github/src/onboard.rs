@@ -1,14 +1,15 @@
 //! Data for a person to choose from: the members, the repositories, and the repositories that have issues as projects.
 
 use agent_sdk::{Error, Result};
+use integration_model::Stop;
+use integration_model::notes::Notes;
+use integration_model::people::Account;
 use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::config::Config;
 use crate::export;
-use crate::notes::Notes;
-use crate::repo::{Found, Repo};
-use crate::single::error;
+use crate::repo::{self, Found};
 use crate::user;
 
 /// The kinds that there are.
@@ -24,16 +25,16 @@ pub fn list(kind: &str, config: &Config) -> Result<Vec<Value>> {
     for (login, organization) in config.accounts() {
         if kind == "users" {
             if organization {
-                let members = user::members(&api, login, &mut notes).map_err(error)?;
+                let members = user::members(&api, login, &mut notes).map_err(Stop::into_error)?;
                 found.extend(members.iter().map(|member| json!(member.user(true))));
             }
             continue;
         }
         let selection = config.selection();
-        let repos = export::repositories(&api, login, &mut notes).map_err(error)?;
+        let repos = export::repositories(&api, login, &mut notes).map_err(Stop::into_error)?;
         for repo in repos.iter().filter(|repo| selection.takes(&repo.full_name)) {
             match kind {
-                "repos" => found.push(json!(Repo::new(repo, organization, &mut notes))),
+                "repos" => found.push(json!(repo::record(repo, organization, &mut notes))),
                 _ if repo.has_issues => found.push(project(repo)),
                 _ => {}
             }

@@ -1,145 +1,22 @@
-//! The model `sourcecode.PullRequest` with what hangs on it – commits, reviews, requests for a review, comments of the
-//! conversation – and how pull requests of a repository are sent.
+//! What the server says of a pull request, the records of it and of what hangs on it – commits, reviews, requests for a review,
+//! comments of the conversation –, and how those of a repository are sent.
 
-use agent_sdk::{Model, Result, Session, Tracking, git, log};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use agent_sdk::{Result, Session, Tracking, git, log};
+use integration_model::sourcecode::{PullRequest, PullRequestComment, PullRequestCommit, Review, ReviewRequest};
+use integration_model::{heads, notes};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::REF_TYPE;
-use crate::comment::{PullRequestComment, Said};
+use crate::comment::Said;
 use crate::issue::Label;
-use crate::notes;
 use crate::queries::{
     PULL_REQUEST_NUMBERS, PULL_REQUESTS, PULL_REQUESTS_BARE, PULL_REQUESTS_LOOK_UP_PAGE, PULL_REQUESTS_PAGE,
 };
 use crate::repo::Found;
-use crate::review::{Requested, Review, ReviewRequest, Reviewed};
+use crate::review::{Requested, Reviewed};
 use crate::threads::{Kind, Nodes, Refused, Scope, items};
 use crate::user::{self, Actor};
-
-#[derive(Debug, Serialize)]
-pub struct PullRequest {
-    ref_id: String,
-    ref_type: &'static str,
-    repo_id: String,
-    number: u64,
-    identifier: String,
-    title: String,
-    description: String,
-    url: String,
-    status: &'static str,
-    draft: bool,
-    locked: bool,
-    labels: Vec<String>,
-    branch_name: String,
-    base_branch_name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    head_sha: Option<String>,
-    commit_shas: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    merge_sha: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_by_ref_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    merged_by_ref_id: Option<String>,
-    /// Who is still asked for a review; requests that were answered or taken back are not here.
-    requested_reviewer_ref_ids: Vec<String>,
-    created_at: String,
-    updated_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    closed_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    merged_at: Option<String>,
-}
-
-impl Model for PullRequest {
-    const NAME: &'static str = "sourcecode.PullRequest";
-
-    fn schema() -> Value {
-        let time = json!({ "type": "string", "format": "date-time" });
-        let texts = json!({ "type": "array", "items": { "type": "string" } });
-        json!({
-            "type": "object",
-            "required": ["ref_id", "ref_type", "repo_id", "number", "title", "url", "status", "created_at", "updated_at"],
-            "properties": {
-                "ref_id": { "type": "string", "description": "repo_id/number" },
-                "ref_type": { "const": REF_TYPE },
-                "repo_id": { "type": "string" },
-                "number": { "type": "integer" },
-                "identifier": { "type": "string", "description": "owner/name#number" },
-                "title": { "type": "string" },
-                "description": { "type": "string", "description": "Markdown" },
-                "url": { "type": "string" },
-                "status": { "enum": ["OPEN", "CLOSED", "MERGED", "UNKNOWN"] },
-                "draft": { "type": "boolean" },
-                "locked": { "type": "boolean" },
-                "labels": texts,
-                "branch_name": { "type": "string" },
-                "base_branch_name": { "type": "string" },
-                "head_sha": { "type": "string" },
-                "commit_shas": texts,
-                "merge_sha": { "type": "string" },
-                "created_by_ref_id": { "type": "string" },
-                "merged_by_ref_id": { "type": "string" },
-                "requested_reviewer_ref_ids": texts,
-                "created_at": time,
-                "updated_at": time,
-                "closed_at": time,
-                "merged_at": time
-            }
-        })
-    }
-}
-
-#[derive(Debug, Serialize)]
-pub struct PullRequestCommit {
-    ref_id: String,
-    ref_type: &'static str,
-    repo_id: String,
-    pull_request_ref_id: String,
-    sha: String,
-    message: String,
-    url: String,
-    additions: u64,
-    deletions: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    author_email: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    author_ref_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    committer_ref_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authored_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_at: Option<String>,
-}
-
-impl Model for PullRequestCommit {
-    const NAME: &'static str = "sourcecode.PullRequestCommit";
-
-    fn schema() -> Value {
-        json!({
-            "type": "object",
-            "required": ["ref_id", "ref_type", "repo_id", "pull_request_ref_id", "sha", "message"],
-            "properties": {
-                "ref_id": { "type": "string", "description": "pull_request_ref_id/sha" },
-                "ref_type": { "const": REF_TYPE },
-                "repo_id": { "type": "string" },
-                "pull_request_ref_id": { "type": "string" },
-                "sha": { "type": "string" },
-                "message": { "type": "string" },
-                "url": { "type": "string" },
-                "additions": { "type": "integer" },
-                "deletions": { "type": "integer" },
-                "author_email": { "type": "string", "description": "In lower case: the `ref_id` of a CommitUser" },
-                "author_ref_id": { "type": "string" },
-                "committer_ref_id": { "type": "string" },
-                "authored_at": { "type": "string" },
-                "created_at": { "type": "string", "description": "When it was committed" }
-            }
-        })
-    }
-}
 
 /// A pull request as the server says it, without what hangs on it.
 #[derive(Debug, Deserialize)]
@@ -237,7 +114,11 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
     for signature in committed.iter().flat_map(|node| node.commit.author.iter().chain(&node.commit.committer)) {
         scope.people.meet(signature.user.as_ref())?;
         let (email, name) = (signature.email.as_deref(), signature.name.as_deref());
-        scope.people.address(email.unwrap_or_default(), name.unwrap_or_default(), signature.user.as_ref())?;
+        scope.people.address(
+            email.unwrap_or_default(),
+            name.unwrap_or_default(),
+            user::ref_id(signature.user.as_ref()),
+        )?;
     }
 
     let notes = &mut scope.notes;
@@ -254,8 +135,8 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
             sha: commit.oid,
             message: notes.text(commit.message),
             url: commit.url,
-            additions: commit.additions,
-            deletions: commit.deletions,
+            additions: Some(commit.additions),
+            deletions: Some(commit.deletions),
             author_email: commit.author.as_ref().and_then(Signature::email),
             author_ref_id: commit.author.and_then(|author| user::ref_id(author.user.as_ref())),
             committer_ref_id: commit.committer.and_then(|committer| user::ref_id(committer.user.as_ref())),
@@ -263,7 +144,7 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
             created_at: commit.committed_date,
         })
         .collect();
-    let head = head(&ref_id, &node.url, &node.head_ref_name, node.head_ref_oid.as_deref());
+    let head = heads::head(&ref_id, &node.url, &node.head_ref_name, node.head_ref_oid.as_deref());
     let pull_request = PullRequest {
         ref_type: REF_TYPE,
         number: node.number,
@@ -282,7 +163,7 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
         merge_sha: node.merge_commit.map(|commit| commit.oid),
         created_by_ref_id: user::ref_id(node.author.as_ref()),
         merged_by_ref_id: user::ref_id(node.merged_by.as_ref()),
-        requested_reviewer_ref_ids: requests.iter().map(|request| request.reviewer().to_owned()).collect(),
+        requested_reviewer_ref_ids: requests.iter().map(|request| request.requested_reviewer_ref_id.clone()).collect(),
         created_at: node.created_at,
         updated_at: node.updated_at,
         closed_at: node.closed_at,
@@ -291,20 +172,8 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
         ref_id: ref_id.clone(),
     };
     let reviews = reviewed.into_iter().map(|review| review.record(&repo_id, &ref_id, notes)).collect();
-    let comments = said.into_iter().map(|said| PullRequestComment::new(&repo_id, &ref_id, said, notes)).collect();
+    let comments = said.into_iter().map(|said| said.of_pull_request(&repo_id, &ref_id, notes)).collect();
     Ok(Records { pull_request, commits, reviews, requests, comments, head })
-}
-
-/// Where the branch of a pull request is; none where the server does not know its newest commit.
-pub fn head(ref_id: &str, url: &str, branch: &str, sha: Option<&str>) -> Option<git::PullRequest> {
-    let sha = sha.filter(|sha| matches!(sha.len(), 40 | 64) && sha.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-    Some(git::PullRequest {
-        id: String::new(),
-        ref_id: ref_id.to_owned(),
-        url: url.to_owned(),
-        branch_name: branch.to_owned(),
-        last_commit_sha: sha.to_ascii_lowercase(),
-    })
 }
 
 /// Sends pull requests.

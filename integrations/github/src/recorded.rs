@@ -42,7 +42,7 @@ fn queries_are_laid_out() {
 #[ignore = "needs what scripts/test-github.sh installs"]
 fn recorded_webhooks_are_taken() {
     let laid_out = read("webhooks.json");
-    let config = json!({ "organizations": ["acme"], "webhook_secret": laid_out["secret"] });
+    let config = json!({ "organizations": ["acme"] });
     let host = Host::new();
     // What a webhook tells of has gone by now, which is an answer too.
     let gone = json!({
@@ -55,7 +55,7 @@ fn recorded_webhooks_are_taken() {
     let mut said = 0;
     for webhook in webhooks {
         let text = |name: &str| webhook[name].as_str().unwrap();
-        let headers = [("X-GitHub-Event", text("event")), ("X-Hub-Signature-256", text("signature"))];
+        let headers = [("X-GitHub-Event", text("event"))];
         match host.webhook::<GitHub>(&headers, text("body"), config.clone()) {
             Ok(result) => said += usize::from(result.mutated.contains_key("work.Issue")),
             Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{}: {error}", text("event")),

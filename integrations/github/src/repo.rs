@@ -1,162 +1,27 @@
-//! The models of a repository itself: `sourcecode.Repo`, how it went with it (`sourcecode.RepoError`), and its webhook
-//! (`sourcecode.RepoWebhook`); and what the server says of one.
+//! What the server says of a repository, and the record of it.
 
-use agent_sdk::Model;
+use integration_model::notes::Notes;
+use integration_model::sourcecode::{Repo, RepoFields};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use crate::REF_TYPE;
-use crate::notes::Notes;
 
-#[derive(Debug, Serialize)]
-pub struct Repo {
-    ref_id: String,
-    ref_type: &'static str,
-    /// Whether it is there. One that has gone has nothing more than this and its id.
-    active: bool,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    known: Option<Known>,
-}
-
-#[derive(Debug, Serialize)]
-struct Known {
-    name: String,
-    description: String,
-    url: String,
-    visibility: &'static str,
-    affiliation: &'static str,
-    archived: bool,
-    fork: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    default_branch: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    language: Option<String>,
-    created_at: String,
-}
-
-impl Model for Repo {
-    const NAME: &'static str = "sourcecode.Repo";
-
-    fn schema() -> Value {
-        json!({
-            "type": "object",
-            "required": ["ref_id", "ref_type", "active"],
-            "if": { "properties": { "active": { "const": true } } },
-            "then": { "required": ["name", "url", "visibility"] },
-            "properties": {
-                "ref_id": { "type": "string", "description": "The repository's number; its name may change" },
-                "ref_type": { "const": REF_TYPE },
-                "active": { "type": "boolean", "description": "False once it has gone" },
-                "name": { "type": "string", "description": "owner/name" },
-                "description": { "type": "string" },
-                "url": { "type": "string" },
-                "visibility": { "enum": ["PUBLIC", "PRIVATE", "INTERNAL", "UNKNOWN"] },
-                "affiliation": { "enum": ["ORGANIZATION", "USER"] },
-                "archived": { "type": "boolean" },
-                "fork": { "type": "boolean" },
-                "default_branch": { "type": "string" },
-                "language": { "type": "string" },
-                "created_at": { "type": "string", "format": "date-time" }
-            }
-        })
-    }
-}
-
-impl Repo {
-    pub fn gone(id: u64) -> Repo {
-        Repo { ref_id: id.to_string(), ref_type: REF_TYPE, active: false, known: None }
-    }
-
-    pub fn new(found: &Found, organization: bool, notes: &mut Notes) -> Repo {
-        let visibility = notes.word("visibility", &found.visibility, &["PUBLIC", "PRIVATE", "INTERNAL"]);
-        let known = Known {
-            name: found.full_name.clone(),
-            description: notes.text(found.description.clone().unwrap_or_default()),
-            url: found.url.clone(),
-            visibility,
-            affiliation: if organization { "ORGANIZATION" } else { "USER" },
-            archived: found.archived,
-            fork: found.fork,
-            default_branch: found.default_branch.as_ref().map(|branch| branch.name.clone()),
-            language: found.language.as_ref().map(|language| language.name.clone()),
-            created_at: found.created_at.clone(),
-        };
-        Repo { ref_id: found.ref_id(), ref_type: REF_TYPE, active: true, known: Some(known) }
-    }
-}
-
-/// How the last export of a repository went.
-#[derive(Debug, Serialize)]
-pub struct RepoError {
-    ref_id: String,
-    ref_type: &'static str,
-    repo_id: String,
-    errored: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_message: Option<String>,
-}
-
-impl RepoError {
-    pub fn new(repo_id: String, error: Option<String>) -> RepoError {
-        RepoError {
-            ref_id: repo_id.clone(),
-            ref_type: REF_TYPE,
-            repo_id,
-            errored: error.is_some(),
-            error_message: error,
-        }
-    }
-}
-
-impl Model for RepoError {
-    const NAME: &'static str = "sourcecode.RepoError";
-
-    fn schema() -> Value {
-        json!({
-            "type": "object",
-            "required": ["ref_id", "ref_type", "repo_id", "errored"],
-            "properties": {
-                "ref_id": { "type": "string" },
-                "ref_type": { "const": REF_TYPE },
-                "repo_id": { "type": "string" },
-                "errored": { "type": "boolean" },
-                "error_message": { "type": "string" }
-            }
-        })
-    }
-}
-
-/// Whether events of a repository, or of an organization as a whole, are sent to us.
-#[derive(Debug, Serialize)]
-pub struct RepoWebhook {
-    pub ref_id: String,
-    pub ref_type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub repo_id: Option<String>,
-    pub enabled: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error_message: Option<String>,
-}
-
-impl Model for RepoWebhook {
-    const NAME: &'static str = "sourcecode.RepoWebhook";
-
-    fn schema() -> Value {
-        json!({
-            "type": "object",
-            "required": ["ref_id", "ref_type", "enabled"],
-            "properties": {
-                "ref_id": { "type": "string", "description": "The repository's number, or organization/login" },
-                "ref_type": { "const": REF_TYPE },
-                "repo_id": { "type": "string" },
-                "enabled": { "type": "boolean" },
-                "url": { "type": "string", "description": "Where events are sent" },
-                "error_message": { "type": "string" }
-            }
-        })
-    }
+/// The record of one that is there.
+pub fn record(found: &Found, organization: bool, notes: &mut Notes) -> Repo {
+    let visibility = notes.word("visibility", &found.visibility, &["PUBLIC", "PRIVATE", "INTERNAL"]);
+    let fields = RepoFields {
+        name: found.full_name.clone(),
+        description: notes.text(found.description.clone().unwrap_or_default()),
+        url: found.url.clone(),
+        visibility,
+        affiliation: if organization { "ORGANIZATION" } else { "USER" },
+        archived: found.archived,
+        fork: found.fork,
+        default_branch: found.default_branch.as_ref().map(|branch| branch.name.clone()),
+        language: found.language.as_ref().map(|language| language.name.clone()),
+        created_at: found.created_at.clone(),
+    };
+    Repo::new(REF_TYPE, found.ref_id(), fields)
 }
 
 #[derive(Debug, Clone, Deserialize)]

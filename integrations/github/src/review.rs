@@ -1,56 +1,13 @@
-//! The models `sourcecode.PullRequestReview` and `sourcecode.PullRequestReviewRequest`.
+//! What the server says of reviews and of requests for one, and the records of it.
 
-use agent_sdk::Model;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use integration_model::notes::Notes;
+use integration_model::people::Account;
+use integration_model::sourcecode::{REVIEW_STATES, Review, ReviewRequest};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::REF_TYPE;
-use crate::notes::Notes;
 use crate::user::{self, Actor};
-
-const STATES: [&str; 5] = ["APPROVED", "COMMENTED", "CHANGES_REQUESTED", "PENDING", "DISMISSED"];
-
-#[derive(Debug, Serialize)]
-pub struct Review {
-    ref_id: String,
-    ref_type: &'static str,
-    repo_id: String,
-    pull_request_ref_id: String,
-    /// What comments on the code name it by.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    number: Option<u64>,
-    state: &'static str,
-    body: String,
-    url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_ref_id: Option<String>,
-    /// Left out of one that is not submitted yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_at: Option<String>,
-}
-
-impl Model for Review {
-    const NAME: &'static str = "sourcecode.PullRequestReview";
-
-    fn schema() -> Value {
-        json!({
-            "type": "object",
-            "required": ["ref_id", "ref_type", "repo_id", "pull_request_ref_id", "state"],
-            "properties": {
-                "ref_id": { "type": "string" },
-                "ref_type": { "const": REF_TYPE },
-                "repo_id": { "type": "string" },
-                "pull_request_ref_id": { "type": "string" },
-                "number": { "type": "integer", "description": "What comments on the code name it by" },
-                "state": { "enum": [STATES[0], STATES[1], STATES[2], STATES[3], STATES[4], "UNKNOWN"] },
-                "body": { "type": "string" },
-                "url": { "type": "string" },
-                "user_ref_id": { "type": "string", "description": "Left out where the account was deleted" },
-                "created_at": { "type": "string", "description": "When it was submitted" }
-            }
-        })
-    }
-}
 
 /// A review as the server says it.
 #[derive(Debug, Deserialize)]
@@ -73,48 +30,12 @@ impl Reviewed {
             pull_request_ref_id: pull_request.to_owned(),
             // The end of `…#pullrequestreview-17`: the field for it overflows on some servers and is missing on others.
             number: self.url.as_deref().and_then(|url| url.rsplit('-').next()).and_then(|number| number.parse().ok()),
-            state: notes.word("review.state", &self.state, &STATES),
+            state: notes.word("review.state", &self.state, &REVIEW_STATES),
             body: notes.text(self.body.unwrap_or_default()),
             url: self.url.unwrap_or_default(),
             user_ref_id: user::ref_id(self.author.as_ref()),
             created_at: self.submitted_at,
         }
-    }
-}
-
-#[derive(Debug, Serialize)]
-pub struct ReviewRequest {
-    ref_id: String,
-    ref_type: &'static str,
-    repo_id: String,
-    pull_request_ref_id: String,
-    requested_reviewer_ref_id: String,
-    /// Whether a team is asked.
-    team: bool,
-}
-
-impl ReviewRequest {
-    pub fn reviewer(&self) -> &str {
-        &self.requested_reviewer_ref_id
-    }
-}
-
-impl Model for ReviewRequest {
-    const NAME: &'static str = "sourcecode.PullRequestReviewRequest";
-
-    fn schema() -> Value {
-        json!({
-            "type": "object",
-            "required": ["ref_id", "ref_type", "repo_id", "pull_request_ref_id", "requested_reviewer_ref_id", "team"],
-            "properties": {
-                "ref_id": { "type": "string", "description": "pull_request_ref_id/requested_reviewer_ref_id" },
-                "ref_type": { "const": REF_TYPE },
-                "repo_id": { "type": "string" },
-                "pull_request_ref_id": { "type": "string" },
-                "requested_reviewer_ref_id": { "type": "string", "description": "A user, or team:number" },
-                "team": { "type": "boolean" }
-            }
-        })
     }
 }
 
@@ -137,13 +58,6 @@ impl Requested {
             Some(actor) => (actor.ref_id(), false),
             None => (format!("team:{}", self.requested_reviewer?["databaseId"].as_u64()?), true),
         };
-        Some(ReviewRequest {
-            ref_id: format!("{pull_request}/{reviewer}"),
-            ref_type: REF_TYPE,
-            repo_id: repo_id.to_owned(),
-            pull_request_ref_id: pull_request.to_owned(),
-            requested_reviewer_ref_id: reviewer,
-            team,
-        })
+        Some(ReviewRequest::new(REF_TYPE, repo_id, pull_request, reviewer, team))
     }
 }

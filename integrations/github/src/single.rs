@@ -1,30 +1,19 @@
 //! One issue or pull request as it is now, as the records that an export would send: the answer to a webhook or a mutation.
 //! It is one query, which costs a point.
 
-use agent_sdk::{Error, ErrorKind, MutateResult, Result};
+use agent_sdk::{Error, MutateResult, Result};
+use integration_model::notes::Notes;
+use integration_model::people::People;
+use integration_model::{Stop, work};
 use serde_json::{Value, json};
 
-use crate::api::{Api, Stop};
-use crate::issue::{self, Issue};
-use crate::notes::Notes;
+use crate::api::Api;
+use crate::issue;
 use crate::pull_request;
 use crate::queries::{ISSUE, PULL_REQUEST};
 use crate::repo::Found;
 use crate::threads::{Refused, Scope};
-use crate::user::People;
-use crate::walk;
-
-/// An error of a call that has nobody to pause for.
-pub fn error(stop: Stop) -> Error {
-    match stop {
-        Stop::Failed(error) => error,
-        Stop::Asked => Error::new(ErrorKind::Unavailable, "the call was asked to end"),
-        Stop::Paused(until) => {
-            let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-            Error::new(ErrorKind::Unavailable, format!("the budget of requests is spent{until}"))
-        }
-    }
-}
+use crate::{REF_TYPE, walk};
 
 fn refused(refused: Refused) -> Error {
     match refused {
@@ -37,7 +26,7 @@ fn refused(refused: Refused) -> Error {
 fn node(api: &Api, repo: &Found, number: u64, query: &str, name: &'static str) -> Result<Option<Value>> {
     let (owner, repo_name) = repo.parts();
     let variables = json!({ "owner": owner, "name": repo_name, "number": number });
-    let mut answer = api.query(query, &variables).map_err(|stop| error(stop.into()))?;
+    let mut answer = api.query(query, &variables).map_err(|error| Stop::from(error).into_error())?;
     let field = if name == "Issue" { "issue" } else { "pullRequest" };
     let node = answer.data.pointer_mut(&format!("/repository/{field}")).map(Value::take).unwrap_or_default();
     if node.is_null() {
@@ -45,17 +34,21 @@ fn node(api: &Api, repo: &Found, number: u64, query: &str, name: &'static str) -
         return if gone { Ok(None) } else { Err(answer.whole().map_or_else(Error::from, |_| Error::not_found("it"))) };
     }
     let mut nodes = [node];
-    walk::complete(api, name, &mut nodes).map_err(error)?;
+    walk::complete(api, name, &mut nodes).map_err(Stop::into_error)?;
     let [node] = nodes;
     Ok(Some(node))
 }
 
 /// An issue with its comments; one that has gone is said to be.
 pub fn issue(api: &Api, repo: &Found, number: u64) -> Result<MutateResult> {
-    let mut people = People::of_call();
+    let mut people = People::of_call(REF_TYPE);
     let mut scope = Scope { api, people: &mut people, notes: Notes::default(), repo };
     let Some(node) = node(api, repo, number, ISSUE, "Issue")? else {
-        return MutateResult::new().mutated(&Issue::gone(&repo.ref_id(), scope.thread_id(number)));
+        return MutateResult::new().mutated(&work::Issue::gone_of_repo(
+            REF_TYPE,
+            &repo.ref_id(),
+            scope.thread_id(number),
+        ));
     };
     let (issue, comments) = issue::records(&mut scope, node).map_err(refused)?;
     let result = MutateResult::new().mutated(&issue)?;
@@ -64,7 +57,7 @@ pub fn issue(api: &Api, repo: &Found, number: u64) -> Result<MutateResult> {
 
 /// A pull request with what hangs on it.
 pub fn pull_request(api: &Api, repo: &Found, number: u64) -> Result<MutateResult> {
-    let mut people = People::of_call();
+    let mut people = People::of_call(REF_TYPE);
     let mut scope = Scope { api, people: &mut people, notes: Notes::default(), repo };
     let Some(node) = node(api, repo, number, PULL_REQUEST, "PullRequest")? else {
         return Err(Error::not_found(format!("there is no pull request {}#{number}", repo.full_name)));

@@ -4,8 +4,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use agent_sdk::ErrorKind;
 use agent_sdk::testing::{Answer, Asked, Host, Run};
+use agent_sdk::{ErrorKind, Integration};
+use integration_model::published;
 use serde_json::{Value, json};
 
 use super::{GitHub, REF_TYPE};
@@ -194,7 +195,7 @@ fn an_issue_that_has_gone_is_said_to_be_when_nobody_knows_it() {
     let run = export(&host).ok();
     assert_eq!(
         run.of("work.Issue"),
-        [&json!({ "ref_id": "1/1", "ref_type": REF_TYPE, "repo_id": "1", "active": false })]
+        [&json!({ "ref_id": "1/1", "ref_type": REF_TYPE, "project_id": "1", "repo_id": "1", "active": false })]
     );
     // Once is enough.
     assert_eq!(export(&host).ok().records.len(), 0);
@@ -377,43 +378,6 @@ fn mutations_say_what_they_could_not_find() {
 }
 
 #[test]
-fn a_webhook_is_believed_by_its_signature_alone() {
-    let host = Host::new();
-    let secret = json!({ "organizations": ["acme"], "webhook_secret": "It's a Secret to Everybody" });
-    let headers = |signature: &'static str| [("X-GitHub-Event", "ping"), ("X-Hub-Signature-256", signature)];
-    let good = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-    let take = |signature, config: &Value| {
-        host.webhook::<GitHub>(&headers(signature), "Hello, World!", config.clone()).map_err(|error| error.to_string())
-    };
-    assert!(take("sha256=00", &secret).unwrap_err().starts_with("unauthenticated:"));
-    // The signature is right, and what it signs is no event.
-    assert!(take(good, &secret).unwrap_err().contains("body does not fit"));
-    assert!(take(good, &config()).unwrap_err().contains("no `webhook_secret`"));
-}
-
-/// The published forms are those of the manifest. With `AGENT_WRITE_MODELS` set, they are written.
-#[test]
 fn the_models_are_published_as_they_are() {
-    use agent_sdk::Integration;
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/models");
-    let manifest = serde_json::to_value(GitHub::describe()).unwrap();
-    let models = manifest["models"].as_array().unwrap();
-    assert_eq!(models.len(), 12);
-    for model in models {
-        let name = model["name"].as_str().unwrap();
-        let required = model["schema"]["required"].as_array().unwrap();
-        assert!(required.contains(&json!("ref_id")) && required.contains(&json!("ref_type")), "{name}");
-        let mut form = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "title": name });
-        form.as_object_mut().unwrap().extend(model["schema"].as_object().unwrap().clone());
-        let (file, text) = (folder.join(format!("{name}.json")), format!("{form:#}\n"));
-        if std::env::var_os("AGENT_WRITE_MODELS").is_some() {
-            std::fs::create_dir_all(&folder).unwrap();
-            std::fs::write(&file, &text).unwrap();
-        }
-        let published = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            published == text,
-            "{name} has changed: run this test with AGENT_WRITE_MODELS=1 and look at the difference"
-        );
-    }
+    assert_eq!(published::check(&GitHub::describe()).len(), 12);
 }

@@ -10,14 +10,15 @@ use std::collections::{BTreeSet, HashMap};
 use agent_sdk::sweep::Ids;
 use agent_sdk::updated::{earlier, is_before};
 use agent_sdk::{Model, Result, Session, Tracking};
+use integration_model::notes::{self, Notes};
+use integration_model::people::People;
+use integration_model::{SET_BYTES_MAX, Stop};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::api::{Api, Stop};
+use crate::api::Api;
 use crate::gone;
-use crate::notes::{self, Notes};
 use crate::repo::{Found, Latest};
-use crate::user::{People, SET_BYTES_MAX};
 use crate::walk::{self, Walk};
 
 /// Seconds by which a run reaches back before the newest that was known: sources answer from copies that are behind.
@@ -256,7 +257,7 @@ impl<K: Kind> Reader<K> {
         let mut reached = false;
         let mut wanted = Vec::with_capacity(nodes.len());
         for node in nodes {
-            let head: Head = match serde_path_to_error::deserialize(&node) {
+            let head: Head = match notes::read(&node) {
                 Ok(head) => head,
                 Err(why) => {
                     scope.notes.left_out(&format!("{} {}: {why}", K::NAME, node["number"]));

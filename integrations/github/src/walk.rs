@@ -6,9 +6,10 @@ use std::collections::HashSet;
 
 use agent_sdk::graphql::{Answer, Fault, GraphqlError, PageSize};
 use agent_sdk::{Error, log};
+use integration_model::Stop;
 use serde_json::{Value, json};
 
-use crate::api::{Api, Stop};
+use crate::api::Api;
 use crate::queries::{self, More};
 
 /// Times that a page of one item is asked for before it is stepped over: the first may have been bad luck.

@@ -1,6 +1,7 @@
 //! A server that answers as GitHub does, as far as an integration asks: REST v3 below `/api/v3`, GraphQL v4 at
 //! `/api/graphql`, over an invented organisation (`world`), with rate limits counted by GitHub's formulas (`limits`),
-//! changes while it is read (`change`), lies on demand (`lies`), and webhooks (`hooks`). It listens on 127.0.0.1 only.
+//! changes while it is read (`change`), lies on demand, and webhooks (`hooks`). What it is made of is the crate `simulator`'s. It
+//! listens on 127.0.0.1 only.
 //!
 //! A test holds a [`Simulator`]; the program of this package runs one alone, with `/_simulator/…` to look inside.
 
@@ -10,34 +11,32 @@
 mod change;
 mod graphql;
 mod hooks;
-mod http;
-mod lies;
 mod limits;
 mod rest;
 mod truth;
 mod world;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use serde_json::{Value, json};
+use simulator::http::{Answer, Request, Server, etag, link};
+use simulator::lies::{html, spoiled};
+use simulator::{clock, lock};
 
-use http::{Answer, Request, Sending, Server};
 use limits::{CONCURRENT_MAX, Kind, Limits};
 
-pub use hooks::{Delivery, hmac_sha256};
-pub use lies::{Lie, Told};
 pub use limits::{Ledger, POINTS_HOUR};
-pub use truth::Truth;
+pub use simulator::Truth;
+pub use simulator::delivery::{Delivery, hmac_sha256};
+pub use simulator::lies::{Lie, Told};
 pub use world::{Comment, ORGANISATION, Repo, Size, World};
 
 const V3: &str = "/api/v3";
 const GRAPHQL: &str = "/api/graphql";
 /// Seconds that a secondary limit asks to wait.
 const SECONDARY_WAIT_SECS: u64 = 60;
-const HTML: &[u8] = b"<!DOCTYPE html><html><head><title>Unicorn! - GitHub</title></head><body>This page is taking too long to load.</body></html>";
 
 /// How the simulator behaves.
 #[derive(Debug, Clone)]
@@ -70,11 +69,6 @@ struct State {
 pub struct Simulator {
     state: Arc<Mutex<State>>,
     server: Server,
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    // A test that failed while it held the lock has said so itself.
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Simulator {
@@ -154,11 +148,7 @@ fn answer(state: &Mutex<State>, request: &Request, others: usize) -> Answer {
         (answer, state.deliveries[before..].to_vec())
     };
     // Delivered after the answer has been decided, and without the lock: who receives may ask back.
-    for delivery in deliveries {
-        if let Err(error) = delivery.send() {
-            eprintln!("the webhook for {} was not delivered: {error}", delivery.url);
-        }
-    }
+    Delivery::send_all(&deliveries);
     answer
 }
 
@@ -241,10 +231,7 @@ impl State {
 
     /// Lies that need no true answer.
     fn instead(&mut self, lies: &[Lie], request: &Request, kind: Kind) -> Option<Answer> {
-        let html = |status| Answer::new(status, "text/html; charset=utf-8", HTML);
         lies.iter().find_map(|lie| match lie {
-            Lie::Status(status) => Some(html(*status)),
-            Lie::Html => Some(html(200)),
             Lie::Spent if kind == Kind::Graphql => Some(spent().header("x-ratelimit-remaining", 0)),
             Lie::Spent => Some(html(403).header("x-ratelimit-remaining", 0)),
             Lie::Secondary(wait) => Some(html(403).header("retry-after", wait)),
@@ -253,12 +240,7 @@ impl State {
                 let asked = body["variables"]["first"].as_u64().unwrap_or(0);
                 (asked > *most).then(|| html(502))
             }
-            Lie::Endless => {
-                let mut endless = Answer::new(200, "application/json", vec![b'['; 64 << 10]);
-                endless.sending = Sending::Endless;
-                Some(endless)
-            }
-            _ => None,
+            other => other.instead(),
         })
     }
 
@@ -319,7 +301,7 @@ impl State {
             hooks.filter(|hook| hook.events.iter().any(|known| known == event || known == "*")).cloned().collect();
         for hook in wanted {
             let id = self.world.id();
-            self.deliveries.push(Delivery::new(&hook, event, payload, id));
+            self.deliveries.push(hooks::delivery(&hook, event, payload, id));
         }
     }
 
@@ -329,7 +311,7 @@ impl State {
         let remaining = answer.headers.iter().any(|(name, _)| name == "x-ratelimit-remaining");
         let answer = if remaining { answer } else { answer.header("x-ratelimit-remaining", self.limits.remaining()) };
         answer
-            .header("date", world::http_date(now))
+            .header("date", clock::http_date(now))
             .header("x-ratelimit-limit", self.limits.limit())
             .header("x-ratelimit-used", self.limits.limit() - self.limits.remaining())
             .header("x-ratelimit-reset", self.limits.reset(now))
@@ -340,43 +322,6 @@ impl State {
 fn spent() -> Answer {
     let fault = json!({ "type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 1." });
     Answer::new(200, "application/json; charset=utf-8", json!({ "errors": [fault] }).to_string())
-}
-
-/// Lies about the transport.
-fn spoiled(mut answer: Answer, lies: &[Lie]) -> Answer {
-    for lie in lies {
-        match lie {
-            Lie::WrongType => answer.headers.retain(|(name, _)| name != "content-type"),
-            Lie::Truncated => answer.body.truncate(answer.body.len() / 2),
-            Lie::Short => answer.sending = Sending::Short,
-            Lie::Slow(millis) => answer.delay = Duration::from_millis(*millis),
-            _ => {}
-        }
-    }
-    if lies.contains(&Lie::WrongType) { answer.header("content-type", "text/html") } else { answer }
-}
-
-fn etag(body: &str) -> String {
-    let mut hasher = DefaultHasher::new();
-    body.hash(&mut hasher);
-    format!("W/\"{:016x}\"", hasher.finish())
-}
-
-/// The Link header of a page.
-fn link(url: &str, page: u64, last: u64, cycle: bool) -> Option<String> {
-    let (path, query) = url.split_once('?').unwrap_or((url, ""));
-    let others: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("page=")).collect();
-    let to = |number: u64, rel: &str| {
-        let all: Vec<String> = others.iter().map(|pair| (*pair).to_owned()).chain([format!("page={number}")]).collect();
-        format!("<{path}?{}>; rel=\"{rel}\"", all.join("&"))
-    };
-    if cycle {
-        return Some(to(1, "next"));
-    }
-    if page >= last {
-        return (page > 1).then(|| to(1, "first"));
-    }
-    Some(format!("{}, {}", to(page + 1, "next"), to(last, "last")))
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 //! `server`'s.
 
 use serde_json::{Value, json};
+use simulator::clock::{parse_rfc3339, rfc3339};
+use simulator::http::Request;
 
-use crate::http::Request;
 use crate::truth::node_id;
-use crate::world::{Hook, ORGANISATION, Pull, Repo, ReviewComment, User, World, parse_rfc3339, rfc3339};
+use crate::world::{Hook, ORGANISATION, Pull, Repo, ReviewComment, User, World};
 
 /// Items on a page, at most and unless the request says otherwise.
 const PER_PAGE_MAX: u64 = 100;
@@ -38,7 +39,7 @@ impl Rest {
 /// Answers a request; `base` is the URL that the API is below.
 pub fn answer(world: &mut World, base: &str, request: &Request) -> Rest {
     let path = request.path().to_owned();
-    let segments: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(crate::http::decode).collect();
+    let segments: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(simulator::http::decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     match (request.method.as_str(), segments.as_slice()) {

@@ -1,31 +1,12 @@
 //! The simulator asked as a client asks it, over the wire.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use serde_json::{Value, json};
+use simulator::asking::{self, Got};
 
 use super::{Lie, Options, Simulator, Size, Told};
 
-struct Got {
-    status: u16,
-    head: String,
-    body: Value,
-}
-
 fn ask(simulator: &Simulator, method: &str, target: &str, more: &str, body: &str) -> Got {
-    let address = simulator.url().trim_start_matches("http://").to_owned();
-    let mut stream = TcpStream::connect(address).unwrap();
-    let length = body.len();
-    let request = format!(
-        "{method} {target} HTTP/1.1\r\nhost: h.invalid\r\nconnection: close\r\n{more}content-length: {length}\r\n\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Got { status, head: head.to_owned(), body: serde_json::from_str(body).unwrap_or_default() }
+    asking::ask(&simulator.url(), method, target, more, body)
 }
 
 fn query(simulator: &Simulator, query: &str, variables: &Value) -> Value {

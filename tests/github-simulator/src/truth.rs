@@ -1,13 +1,10 @@
 //! What an export must have brought: for each model the ids, and for each id what tells a fresh record from a stale one.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
+use simulator::Truth;
+use simulator::clock::rfc3339;
 
-use crate::world::{World, rfc3339};
-
-/// Records by model and id; the text is the time of the last update, or a state.
-pub type Truth = BTreeMap<String, BTreeMap<String, String>>;
+use crate::world::World;
 
 /// The node id of a thing of this kind.
 pub fn node_id(kind: &str, id: u64) -> String {

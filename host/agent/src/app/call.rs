@@ -18,7 +18,7 @@ use crate::egress::Egress;
 use crate::error_chain;
 use crate::logs::Logs;
 use crate::sandbox::{self, Call, Sandbox};
-use crate::secrets::Sources;
+use crate::secrets::{self, Sources};
 use crate::shutdown::Shutdown;
 
 /// What is asked of one integration.
@@ -28,8 +28,8 @@ pub enum Request {
     Onboard { kind: String },
     /// One change; the data is JSON.
     Mutate { name: String, data: String },
-    /// One event, its header fields in order and its body as it came.
-    Webhook { headers: Vec<(String, String)>, body: Vec<u8> },
+    /// One event, its header fields in order and its body as it came. `vouched` if its signature is not to be checked.
+    Webhook { headers: Vec<(String, String)>, body: Vec<u8>, vouched: bool },
 }
 
 /// What a call did.
@@ -155,10 +155,13 @@ pub async fn call(
     let report = match prepare(&runner, &config, &integration).await {
         Ok(prepared) => match refusal(&request, &integration.name, &prepared.manifest) {
             Some(reason) => CallReport::refused(&integration.name, reason),
-            None => {
-                let call = request.into_call(prepared.integration.config.to_string());
-                CallReport::of(runner.run_call(&prepared, call).await)
-            }
+            None => match forgery(&runner, &prepared, &request).await {
+                Some(reason) => CallReport::forged(&integration.name, reason),
+                None => {
+                    let call = request.into_call(prepared.integration.config.to_string());
+                    CallReport::of(runner.run_call(&prepared, call).await)
+                }
+            },
         },
         Err(not_run) => CallReport::not_run(&integration.name, not_run),
     };
@@ -170,7 +173,7 @@ impl Request {
         match self {
             Request::Onboard { kind } => Call::OnboardExport { kind, config },
             Request::Mutate { name, data } => Call::Mutate { name, data, config },
-            Request::Webhook { headers, body } => Call::Webhook { headers, body, config },
+            Request::Webhook { headers, body, .. } => Call::Webhook { headers, body, config },
         }
     }
 }
@@ -195,6 +198,17 @@ fn refusal(request: &Request, integration: &str, manifest: &Manifest) -> Option<
             }
         }
     }
+}
+
+/// Why a webhook is not believed; none for everything else.
+async fn forgery(runner: &Runner, prepared: &Prepared, request: &Request) -> Option<String> {
+    let Request::Webhook { headers, body, vouched: false } = request else { return None };
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    let check = prepared.signature.as_ref()?;
+    check.judge(runner.egress.sources(), headers, body, now).await.err().map(|mut reason| {
+        secrets::strike(&mut reason);
+        reason
+    })
 }
 
 /// Why a name is none of those that the manifest lists.
@@ -257,6 +271,11 @@ impl CallReport {
     fn refused(name: &str, reason: String) -> CallReport {
         let error_code = Some("not_supported".to_owned());
         CallReport { reason: Some(reason), error_code, ..CallReport::empty(name, OutcomeKind::Failed) }
+    }
+
+    fn forged(name: &str, reason: String) -> CallReport {
+        let error_code = Some("unauthenticated".to_owned());
+        CallReport { reason: Some(reason), error_code, ..CallReport::empty(name, OutcomeKind::Unauthenticated) }
     }
 
     pub(super) fn broke_off(name: &str, error: &tokio::task::JoinError) -> CallReport {

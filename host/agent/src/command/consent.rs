@@ -177,6 +177,7 @@ fn credential_words(asked: &AskedCredential) -> String {
         Some(AskedPlace::Basic { .. }) => "as a password".to_owned(),
         Some(AskedPlace::Header { name, .. }) => format!("in the header {name}"),
         Some(AskedPlace::Query { name }) => format!("in the query, as {name}"),
+        Some(AskedPlace::Body {}) => "in a body, for the server to keep".to_owned(),
     };
     let from =
         asked.setting.as_ref().map(|setting| format!(", from its setting {setting}, {place}")).unwrap_or_default();

@@ -12,6 +12,7 @@ use super::schema::{self, Schema};
 use crate::config::nearest;
 use crate::export::Model;
 use crate::sandbox::CallEnd;
+use crate::secrets::AskedSignature;
 
 pub use super::schema::Fault;
 
@@ -22,7 +23,7 @@ pub const MANIFEST_BYTES_MAX: usize = 1 << 20;
 const PUBLISHED: &str = include_str!("../../../../wit/schemas/manifest.json");
 
 /// Changes when what is judged here beyond the published form changes: notes of earlier judges then count no more.
-const JUDGE: &[u8] = b"schemas, settings";
+const JUDGE: &[u8] = b"schemas, settings, signature";
 
 /// What an integration is, has and asks for. Members that are not named here are passed over.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -46,6 +47,9 @@ pub struct Manifest {
     pub webhook_events: Vec<String>,
     /// The header field that names a webhook's event, in lower case.
     pub webhook_event_header: Option<String>,
+    /// How its source signs webhooks; none where it does not, or the integration checks them itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_signature: Option<AskedSignature>,
     #[serde(default)]
     pub asks: Asks,
 }
@@ -119,6 +123,8 @@ pub enum AskedPlace {
     Query {
         name: String,
     },
+    /// In a JSON body, where the placeholder of the setting stands.
+    Body {},
 }
 
 fn yes() -> bool {
@@ -190,14 +196,20 @@ impl Manifest {
         faults
     }
 
-    /// Credentials whose setting is not marked: the guest would be handed the secret, and not the host.
+    /// Settings that are to hold a secret and are not marked: the guest would be handed it, and not the host.
     fn faults_of_settings(&self) -> Vec<Fault> {
-        let unmarked = |(at, asked): (usize, &AskedCredential)| {
-            let setting = asked.setting.as_ref().filter(|setting| !super::marked::is_marked(&self.config, setting))?;
+        let credentials = self.asks.credentials.iter().enumerate();
+        let named = credentials.flat_map(|(at, asked)| {
+            let place = format!("/asks/credentials/{at}/setting");
+            asked.setting.iter().map(move |setting| (place.clone(), setting))
+        });
+        let signature = self.webhook_signature.iter();
+        let signing = signature.map(|asked| ("/webhook_signature/setting".to_owned(), &asked.setting));
+        let unmarked = |(place, setting): (String, &String)| {
             let why = format!("`{setting}` is no setting that the schema of the configuration marks `writeOnly`");
-            Some(Fault::new(format!("/asks/credentials/{at}/setting"), why))
+            (!super::marked::is_marked(&self.config, setting)).then(|| Fault::new(place, why))
         };
-        self.asks.credentials.iter().enumerate().filter_map(unmarked).collect()
+        named.chain(signing).filter_map(unmarked).collect()
     }
 
     /// The schemas in it that are none.
@@ -367,6 +379,9 @@ mod tests {
             ("/asks/credentials/-", json!({"name": "token"}), "/asks/credentials/1/name"),
             ("/asks/credentials/-", json!({"name": "key", "setting": "/url"}), "/asks/credentials/1/setting"),
             ("/asks/credentials/-", json!({"name": "key", "place": {"cookie": {}}}), "/asks/credentials/1/place"),
+            ("/webhook_signature", json!({"setting": "/url", "token": {"header": "x"}}), "/webhook_signature/setting"),
+            ("/webhook_signature", json!({"setting": "/url"}), "/webhook_signature"),
+            ("/webhook_signature", json!({"setting": "/url", "sha1": {"header": "x"}}), "/webhook_signature"),
             ("/asks/git", json!("yes"), "/asks/git"),
         ] {
             let faults = faults(pointer, value);

@@ -25,6 +25,11 @@ pub(super) struct Marked {
     pub source: SecretSource,
 }
 
+/// What stands where the secret at this JSON Pointer stood.
+pub(super) fn placeholder(pointer: &str) -> String {
+    format!("{PLACEHOLDER}{pointer}")
+}
+
 /// Takes the marked secrets out of the configuration of the integration `name`. What is left may be handed to the guest.
 ///
 /// # Errors
@@ -132,7 +137,7 @@ impl<'a> Taking<'a> {
             }
             Err(why) => self.faults.push(Fault::new(pointer, why)),
         }
-        *value = Value::from(format!("{PLACEHOLDER}{pointer}"));
+        *value = Value::from(placeholder(pointer));
     }
 }
 

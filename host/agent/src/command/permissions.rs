@@ -159,6 +159,8 @@ fn placement(credential: &Credential) -> String {
         Placement::Basic { username } => format!("basic: {{username: {}}}", quoted(username)),
         Placement::Header { name, prefix } => format!("header: {{name: {}, prefix: {}}}", quoted(name), quoted(prefix)),
         Placement::Query { name } => format!("query: {{name: {}}}", quoted(name)),
+        // Only a setting goes there, and so no grant has this form.
+        Placement::Body { .. } => "body: {}".to_owned(),
     };
     match &credential.exchange {
         None => place,

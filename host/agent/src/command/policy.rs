@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::manifest::{AskedCredential, AskedPlace, AskedRule, Manifest};
-use super::marked::Marked;
+use super::marked::{Marked, placeholder};
 use crate::config::{Credential, Integration, NetworkRule, Placement};
 use crate::egress::Policy;
 
@@ -61,6 +61,7 @@ fn of_setting(asked: &AskedCredential, marked: &[Marked], config: &Value, rules:
         Some(AskedPlace::Basic { username }) => Placement::Basic { username: text_of(username, config) },
         Some(AskedPlace::Header { name, prefix }) => Placement::Header { name: name.clone(), prefix: prefix.clone() },
         Some(AskedPlace::Query { name }) => Placement::Query { name: name.clone() },
+        Some(AskedPlace::Body {}) => Placement::Body { placeholder: placeholder(setting) },
     };
     let mut hosts: Vec<String> = rules.iter().map(|rule| rule.host.clone()).collect();
     hosts.sort();

@@ -16,6 +16,7 @@ use crate::config::{Credential, Integration, Limits, NetworkRule, Placement, Sec
 use crate::egress::{Account, Class, Egress, Policy};
 use crate::logs::Logs;
 use crate::sandbox::{Call, CallEnd, Door, LoadError, Loaded, Sandbox, Seen, Witness};
+use crate::secrets::Check;
 use crate::shutdown::Shutdown;
 
 /// What `describe` may take: it has a document to return and nothing to wait for but a processor.
@@ -40,6 +41,8 @@ pub struct Prepared {
     pub loaded: Loaded,
     pub manifest: Arc<Manifest>,
     pub policy: Arc<Policy>,
+    /// How its webhooks are checked; none where the manifest does not say.
+    pub signature: Option<Check>,
     /// Who looks on as it runs, if anybody does.
     pub witness: Option<Arc<Witness>>,
     /// What its run is written to, or played from, if anything.
@@ -55,7 +58,12 @@ impl Prepared {
         let is_marked = |pointer: &str| marked.iter().any(|marked| marked.pointer == pointer);
         manifest.judge_config_but(&integration.config, is_marked)?;
         let policy = Arc::new(policy(&manifest, &integration, &marked));
-        Ok(Prepared { integration, loaded, manifest: Arc::new(manifest), policy, witness: None, tape: None })
+        let signature = manifest.webhook_signature.clone().map(|asked| {
+            let source =
+                marked.iter().find(|marked| marked.pointer == asked.setting).map(|marked| marked.source.clone());
+            Check { asked, source }
+        });
+        Ok(Prepared { integration, loaded, manifest: Arc::new(manifest), policy, signature, witness: None, tape: None })
     }
 
     /// Grants all that the manifest asks of the network with this configuration. Private hosts and credentials stay as they

@@ -286,6 +286,8 @@ pub enum Placement {
     Header { name: String, prefix: String },
     /// A member of the URL's query. Servers log URLs: only where there is no other way.
     Query { name: String },
+    /// In a JSON body, wherever this placeholder stands in a text of it: what a server is to keep, as the secret of a webhook.
+    Body { placeholder: String },
 }
 
 /// What one call of an integration may use. Each limit has a name that errors and outcomes carry.

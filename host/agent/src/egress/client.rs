@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, RANGE, USER_AGENT};
 use http::{Method, StatusCode};
 use sha2::{Digest, Sha256};
@@ -104,6 +105,8 @@ struct Judged {
     headers: HeaderMap,
     kind: Kind,
     account: Account,
+    /// The body with a secret in it, if it is to have one.
+    filled: Option<Bytes>,
 }
 
 impl Shared {
@@ -323,6 +326,7 @@ impl Egress {
         let mut judged = self.judge(policy, request).inspect_err(|fault| self.note_refused(policy, request, fault))?;
         // Had before a place is taken: an exchange may go to the same server, and would wait for its own.
         let mut ready = self.ready(policy, request, &judged).await?;
+        judged.filled = self.filled(policy, request, &judged).await?;
         let mut renewed = false;
         let key = self.key(request, &judged, &want);
         let plain = judged.headers.clone();
@@ -379,7 +383,7 @@ impl Egress {
         let headers = checked_headers(&request.headers)?;
         let host = url.origin().ascii_serialization();
         let account = Account { host, who: account_of(policy, request, &headers) };
-        Ok(Judged { method, kind: Kind::of(url.path()), url, headers, account })
+        Ok(Judged { method, kind: Kind::of(url.path()), url, headers, account, filled: None })
     }
 
     /// The credential that a request names, with its value.
@@ -390,6 +394,13 @@ impl Egress {
             credentials::ready(self, policy, request, name, credential).await
         };
         had.await.map(Some).inspect_err(|fault| self.note_refused(policy, request, fault))
+    }
+
+    /// The body of a request that names a credential for it, with its value.
+    async fn filled(&self, policy: &Policy, request: &Request, judged: &Judged) -> Result<Option<Bytes>, EgressError> {
+        let Some(name) = &request.fill else { return Ok(None) };
+        let filled = credentials::filled(self, policy, request, name, (&judged.url, &judged.headers)).await;
+        filled.map(Some).inspect_err(|fault| self.note_refused(policy, request, fault))
     }
 
     /// Whether the source refuses a value in whose place there may be another.
@@ -498,7 +509,7 @@ impl Egress {
         let client = self.shared.clients.of(policy, url.scheme(), &request.caller.integration)?;
         let mut outgoing = reqwest::Request::new(judged.method.clone(), url);
         *outgoing.headers_mut() = headers;
-        *outgoing.body_mut() = request.body.clone().map(reqwest::Body::from);
+        *outgoing.body_mut() = judged.filled.clone().or_else(|| request.body.clone()).map(reqwest::Body::from);
         client.execute(outgoing).await.map_err(classify)
     }
 

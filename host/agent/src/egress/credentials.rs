@@ -2,8 +2,10 @@
 //! Where values come from, and how they are struck out of what comes back, is `crate::secrets`'; what a value is exchanged for
 //! first is `minted`'s.
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::policy::{host_matches, host_of};
 use super::{Egress, EgressError, Policy, Request, Response};
@@ -65,15 +67,16 @@ pub(super) fn judge<'a>(
     url: &Url,
     headers: &HeaderMap,
 ) -> Result<&'a Credential, EgressError> {
-    let credential = policy.credentials.get(name).ok_or_else(|| {
-        EgressError::Denied(format!(
-            "no credential `{name}` is granted: add it to `grants.credentials` of this integration in agent.yaml"
-        ))
-    })?;
+    let credential = granted(policy, name)?;
     let both = |what: String| {
         EgressError::Invalid(format!("{what} is set by the integration and by the credential `{name}`: leave one out"))
     };
     match &credential.placement {
+        Placement::Body { .. } => {
+            return Err(EgressError::Invalid(format!(
+                "the credential `{name}` goes into bodies: name it with the option `fill`"
+            )));
+        }
         Placement::Query { name: member } => {
             if url.query_pairs().any(|(known, value)| known == member.as_str() && value != STRUCK) {
                 return Err(both(format!("the query's member `{member}`")));
@@ -90,6 +93,77 @@ pub(super) fn judge<'a>(
     Ok(credential)
 }
 
+/// The body of a request with a credential in the place of its placeholder. What holds it from here on goes to the wire and
+/// nowhere else.
+pub(super) async fn filled(
+    egress: &Egress,
+    policy: &Policy,
+    request: &Request,
+    name: &str,
+    (url, headers): (&Url, &HeaderMap),
+) -> Result<Bytes, EgressError> {
+    let invalid = |why: String| EgressError::Invalid(format!("the option `fill`: {why}"));
+    let credential = granted(policy, name)?;
+    let Placement::Body { placeholder } = &credential.placement else {
+        return Err(invalid(format!(
+            "the credential `{name}` does not go into bodies, by its `place` in the manifest; name it with the option `auth`"
+        )));
+    };
+    may_go_to(policy, credential, name, url)?;
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if kind != "application/json" && !kind.ends_with("+json") {
+        return Err(invalid(format!("the body's `content-type` is {kind:?}; only JSON can be filled in")));
+    }
+    let body = request.body.as_deref().unwrap_or_default();
+    if memchr::memmem::find(body, placeholder.as_bytes()).is_none() {
+        return Err(invalid(format!(
+            "the body does not hold `{placeholder}`, which stands for the credential `{name}`"
+        )));
+    }
+    let value = read(egress, policy, request, name, credential).await?;
+    Ok(in_place(body, placeholder, value.reveal()).into())
+}
+
+/// A JSON document with a text in the place of a placeholder, which is a text in it or a part of one.
+fn in_place(body: &[u8], placeholder: &str, value: &str) -> Vec<u8> {
+    let quoted = Zeroizing::new(serde_json::Value::from(value).to_string());
+    // Between the quotes.
+    let text = &quoted.as_bytes()[1..quoted.len() - 1];
+    let mut filled = Vec::with_capacity(body.len() + text.len());
+    let mut from = 0;
+    for at in memchr::memmem::find_iter(body, placeholder) {
+        filled.extend_from_slice(&body[from..at]);
+        filled.extend_from_slice(text);
+        from = at + placeholder.len();
+    }
+    filled.extend_from_slice(&body[from..]);
+    filled
+}
+
+fn granted<'a>(policy: &'a Policy, name: &str) -> Result<&'a Credential, EgressError> {
+    policy.credentials.get(name).ok_or_else(|| {
+        EgressError::Denied(format!(
+            "no credential `{name}` is granted: add it to `grants.credentials` of this integration in agent.yaml"
+        ))
+    })
+}
+
+/// The value, with its fault told as a request's.
+async fn read(
+    egress: &Egress,
+    policy: &Policy,
+    request: &Request,
+    name: &str,
+    credential: &Credential,
+) -> Result<Secret, EgressError> {
+    egress.value(policy, request, credential).await.map_err(|fault| {
+        let mut text = format!("credential `{name}`: {fault}");
+        secrets::strike(&mut text);
+        EgressError::Other(text)
+    })
+}
+
 /// Reads the value, exchanges it where that is said, and gives it the form in which it goes. The request was judged.
 pub(super) async fn ready(
     egress: &Egress,
@@ -98,11 +172,7 @@ pub(super) async fn ready(
     name: &str,
     credential: &Credential,
 ) -> Result<Ready, EgressError> {
-    let value = egress.value(policy, request, credential).await.map_err(|fault| {
-        let mut text = format!("credential `{name}`: {fault}");
-        secrets::strike(&mut text);
-        EgressError::Other(text)
-    })?;
+    let value = read(egress, policy, request, name, credential).await?;
     let text = match &credential.placement {
         Placement::Bearer => format!("Bearer {}", value.reveal()),
         Placement::Basic { username } => {
@@ -113,6 +183,10 @@ pub(super) async fn ready(
         Placement::Query { name } => {
             let field = Field::Query(name.clone());
             return Ok(Ready { field, value, renewable: renewable(credential) });
+        }
+        // Judged before: it is none that a request is made with.
+        Placement::Body { .. } => {
+            return Err(EgressError::Other(format!("credential `{name}` in a header; this is a fault of the agent")));
         }
     };
     let mut field_value = HeaderValue::from_str(&text).map_err(|_| {
@@ -133,7 +207,9 @@ fn field_of(placement: &Placement, name: &str) -> Result<HeaderName, EgressError
         Placement::Header { name: field, .. } => HeaderName::from_bytes(field.as_bytes()).map_err(|_| {
             EgressError::Other(format!("credential `{name}`: `{field}` is not the name of a header field"))
         }),
-        Placement::Bearer | Placement::Basic { .. } | Placement::Query { .. } => Ok(AUTHORIZATION),
+        Placement::Bearer | Placement::Basic { .. } | Placement::Query { .. } | Placement::Body { .. } => {
+            Ok(AUTHORIZATION)
+        }
     }
 }
 
@@ -174,6 +250,8 @@ pub(super) fn strike_fields(fields: &mut [(String, String)]) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -192,6 +270,17 @@ mod tests {
         assert!(!format!("{answer:?}").to_lowercase().contains("answered-canary"), "{answer:?}");
         assert_eq!(answer.headers[0].0, "x-redacted");
         assert_eq!(answer.body, b"<[redacted]>");
+    }
+
+    #[test]
+    fn a_value_is_a_text_of_the_document_whatever_is_in_it() {
+        let body = json!({ "config": { "secret": "secret:/key", "url": "https://a.test/?s=secret:/key" }, "n": 1 });
+        for value in ["plain", "", "\"quoted\"", "\\ and \n", "ümlaut \u{1f511}", "\", \"n\": 2, \"x\": \""] {
+            let filled = in_place(body.to_string().as_bytes(), "secret:/key", value);
+            let read: serde_json::Value = serde_json::from_slice(&filled).expect("it is JSON still");
+            let url = format!("https://a.test/?s={value}");
+            assert_eq!(read, json!({ "config": { "secret": value, "url": url }, "n": 1 }));
+        }
     }
 
     #[test]

@@ -111,9 +111,10 @@ impl Ledger {
         if let Some(url) = &url {
             account.uses(policy.asked.iter().filter(|rule| covers(rule, &request.method, url)));
         }
-        account.credentials_used.extend(request.credential.clone());
+        let credentials = || request.credential.iter().chain(&request.fill);
+        account.credentials_used.extend(credentials().cloned());
         let lacks = match &url {
-            Some(url) => lacks(policy, &request.method, url, request.credential.as_deref()),
+            Some(url) => lacks(policy, &request.method, url, credentials()),
             None => Vec::new(),
         };
         Entry {
@@ -257,7 +258,7 @@ impl Drop for Entry {
 }
 
 /// All that the policy says a request lacks.
-fn lacks(policy: &Policy, method: &str, url: &Url, credential: Option<&str>) -> Vec<Lack> {
+fn lacks<'a>(policy: &Policy, method: &str, url: &Url, credentials: impl Iterator<Item = &'a String>) -> Vec<Lack> {
     let within = |rules: &[NetworkRule]| rules.iter().any(|rule| covers(rule, method, url));
     let rule = rule_of(method, url).to_string();
     let mut lacks = Vec::new();
@@ -270,7 +271,7 @@ fn lacks(policy: &Policy, method: &str, url: &Url, credential: Option<&str>) -> 
     let private = private(policy, url);
     let is_private = private.is_some() || policy.is_private_host(&host_of(url));
     lacks.extend(private);
-    if let Some(name) = credential {
+    for name in credentials {
         let (name, host) = (name.to_owned(), host_of(url));
         match policy.credentials.get(&name) {
             None => lacks.push(Lack::Credential { name, host }),
@@ -317,6 +318,7 @@ mod tests {
             headers: Vec::new(),
             body: Some(vec![0; 3].into()),
             credential: credential.map(str::to_owned),
+            fill: None,
             timeout: std::time::Duration::from_secs(1),
             body_bytes_max: 1,
             manner: Default::default(),

@@ -65,6 +65,8 @@ pub struct Request {
     pub body: Option<bytes::Bytes>,
     /// The name of a credential to put in.
     pub credential: Option<String>,
+    /// The name of a credential to put into the body, where its placeholder stands.
+    pub fill: Option<String>,
     /// Of the whole exchange: all its tries and hops together. Waiting for a budget does not count.
     pub timeout: Duration,
     /// Of the answer's body, decompressed.
@@ -95,6 +97,7 @@ impl Request {
             headers: Vec::new(),
             body: None,
             credential: None,
+            fill: None,
             timeout: Duration::ZERO,
             body_bytes_max: 0,
             manner: Manner::default(),

@@ -44,12 +44,14 @@ pub(super) fn next(request: &Request, answer: &Response) -> Result<Option<Reques
     if rewrite {
         next.method = "GET".to_owned();
         next.body = None;
+        next.fill = None;
         next.headers.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("content-"));
         // What may be repeated was said of the first.
         next.manner.idempotent = false;
     }
     if from.origin() != to.origin() {
         next.credential = None;
+        next.fill = None;
         next.headers.retain(|(name, _)| CARRIED.contains(&name.to_ascii_lowercase().as_str()));
     }
     Ok(Some(next))
@@ -83,6 +85,7 @@ mod tests {
             ],
             body: (method != "GET").then(|| vec![1].into()),
             credential: Some("token".to_owned()),
+            fill: Some("kept".to_owned()),
             ..get("https://a.test/one?x=1")
         };
         request.manner.redirects_max = 3;
@@ -120,8 +123,8 @@ mod tests {
         assert_eq!(names(&same).len(), 5);
         for elsewhere in ["https://b.test/", "//b.test/one", "https://a.test:8443/one", "https://sub.a.test/"] {
             let next = followed("GET", 302, elsewhere);
-            assert_eq!(next.credential, None, "{elsewhere}");
             assert_eq!(names(&next), ["Accept", "Content-Type"], "{elsewhere}");
+            assert_eq!((next.credential, next.fill), (None, None), "{elsewhere}");
         }
     }
 

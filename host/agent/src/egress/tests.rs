@@ -89,6 +89,7 @@ pub(super) fn get(url: &str) -> Request {
         headers: vec![],
         body: None,
         credential: None,
+        fill: None,
         timeout: Duration::from_secs(30),
         body_bytes_max: 1 << 20,
         // Each test says itself what is tried again.
@@ -405,6 +406,40 @@ fn a_credential_goes_nowhere_else() {
     drop(file);
     assert!(matches!(refused(&here, named), EgressError::Other(text) if text.contains("`token`")));
     assert_eq!(server.seen(), Vec::<String>::new());
+}
+
+#[test]
+fn a_credential_for_bodies_goes_into_json_and_nowhere_else() {
+    let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\ncanary-secret-1");
+    let placement = Placement::Body { placeholder: "secret:/key".to_owned() };
+    let (here, _file) = with_secret(policy("127.0.0.1", server.port), &["127.0.0.1"], placement.clone());
+    let typed = |kind: &str| vec![("Content-Type".to_owned(), kind.to_owned())];
+    let request = Request {
+        method: "POST".to_owned(),
+        headers: typed("application/json; charset=utf-8"),
+        body: Some(br#"{"s":"secret:/key"}"#.as_slice().into()),
+        fill: Some("token".to_owned()),
+        ..get(&server.url("/"))
+    };
+    let answer = send(&Egress::new(), &here, request.clone()).expect("it may go there");
+    assert_eq!(answer.body, b"[redacted]");
+    // The placeholder has 11 bytes, the secret 15.
+    assert!(server.seen()[0].to_lowercase().contains("content-length: 23\r\n"), "{:?}", server.seen());
+    let refused = |policy: &Policy, request: Request| {
+        send(&Egress::new(), policy, request).expect_err("the credential may not go there").to_string()
+    };
+    let form = Request { headers: typed("application/x-www-form-urlencoded"), ..request.clone() };
+    assert!(refused(&here, form).contains("only JSON"));
+    let without = Request { body: Some(b"{}".as_slice().into()), ..request.clone() };
+    assert!(refused(&here, without).contains("does not hold `secret:/key`"));
+    assert!(refused(&here, Request { body: None, ..request.clone() }).contains("does not hold"));
+    let as_header = Request { credential: request.fill.clone(), fill: None, ..request.clone() };
+    assert!(refused(&here, as_header).contains("option `fill`"));
+    let (bearer, _file) = with_secret(policy("127.0.0.1", server.port), &["127.0.0.1"], Placement::Bearer);
+    assert!(refused(&bearer, request.clone()).contains("option `auth`"));
+    let (elsewhere, _file) = with_secret(policy("127.0.0.1", server.port), &["other.test"], placement);
+    assert!(refused(&elsewhere, request).contains("does not belong to 127.0.0.1"));
+    assert_eq!(server.seen().len(), 1);
 }
 
 #[test]

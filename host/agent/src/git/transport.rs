@@ -117,6 +117,7 @@ impl Door {
             headers,
             body: body.map(Into::into),
             credential: self.credential.clone(),
+            fill: None,
             timeout: EXCHANGE_TIMEOUT,
             body_bytes_max: usize::MAX,
             // What is asked for is only read, also where it takes a POST.

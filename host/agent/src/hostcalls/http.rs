@@ -30,7 +30,7 @@ const URL_BYTES_MAX: usize = 8 << 10;
 pub(super) const BODY_BYTES_MAX: usize = 16 << 20;
 pub(super) const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 1..=600_000;
 const TIMEOUT_MS_DEFAULT: u32 = 60_000;
-const OPTIONS: &str = "auth, timeout-ms, max-body, retries, idempotent, redirects, conditional, class";
+const OPTIONS: &str = "auth, fill, timeout-ms, max-body, retries, idempotent, redirects, conditional, class";
 
 /// Header fields that say how a message is framed or where it goes: the host's own.
 const HOST_HEADERS: [&str; 9] =
@@ -219,7 +219,8 @@ impl Knock {
             return Err(HttpError::Denied("this call may not use the network: nothing is granted to it".to_owned()));
         };
         let request = judge(request, self.caller.clone())?;
-        if let Some(name) = request.credential.as_ref().filter(|name| !policy.credentials.contains_key(*name)) {
+        let named = request.credential.iter().chain(&request.fill);
+        if let Some(name) = { named }.find(|name| !policy.credentials.contains_key(*name)) {
             let told = if policy.credentials_asked.contains(name) {
                 format!(
                     "the credential `{name}` is not granted: add it to `grants.credentials` of this integration in agent.yaml"
@@ -414,6 +415,7 @@ fn judge(request: wit::Request, mut caller: Caller) -> Result<Request, HttpError
         headers: request.headers,
         body: request.body.map(Into::into),
         credential: options.credential,
+        fill: options.fill,
         timeout: options.timeout,
         body_bytes_max: options.body_bytes_max,
         manner: options.manner,
@@ -468,6 +470,7 @@ fn judge_header(name: &str, value: &str) -> Result<(), HttpError> {
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
     credential: Option<String>,
+    fill: Option<String>,
     timeout: Duration,
     body_bytes_max: usize,
     manner: Manner,
@@ -478,6 +481,7 @@ struct Options {
 #[derive(Default)]
 struct Written {
     auth: Option<String>,
+    fill: Option<String>,
     timeout_ms: Option<String>,
     max_body: Option<String>,
     retries: Option<String>,
@@ -492,6 +496,7 @@ fn written(options: Vec<(String, String)>) -> Result<Written, HttpError> {
     for (name, value) in options {
         let slot = match name.as_str() {
             "auth" => &mut written.auth,
+            "fill" => &mut written.fill,
             "timeout-ms" => &mut written.timeout_ms,
             "max-body" => &mut written.max_body,
             "retries" => &mut written.retries,
@@ -510,8 +515,10 @@ fn written(options: Vec<(String, String)>) -> Result<Written, HttpError> {
 
 fn judge_options(options: Vec<(String, String)>) -> Result<Options, HttpError> {
     let written = written(options)?;
-    if written.auth.as_deref() == Some("") {
-        return Err(invalid("the option `auth` needs the name of a credential".to_owned()));
+    for (name, value) in [("auth", &written.auth), ("fill", &written.fill)] {
+        if value.as_deref() == Some("") {
+            return Err(invalid(format!("the option `{name}` needs the name of a credential")));
+        }
     }
     let timeout = number("timeout-ms", written.timeout_ms, TIMEOUT_MS, TIMEOUT_MS_DEFAULT)?;
     let body_max = u32::try_from(BODY_BYTES_MAX).unwrap_or(u32::MAX);
@@ -530,6 +537,7 @@ fn judge_options(options: Vec<(String, String)>) -> Result<Options, HttpError> {
     };
     Ok(Options {
         credential: written.auth,
+        fill: written.fill,
         timeout: Duration::from_millis(u64::from(timeout)),
         // A number of 32 bits fits wherever this program runs; if not, the smaller limit is the safe one.
         body_bytes_max: usize::try_from(body).unwrap_or(BODY_BYTES_MAX),
@@ -755,6 +763,7 @@ mod tests {
         assert_eq!((default.manner, default.backfill), (Manner::default(), false));
         let all = options(&[
             ("auth", "a"),
+            ("fill", "b"),
             ("timeout-ms", "1"),
             ("max-body", "0"),
             ("retries", "8"),
@@ -765,6 +774,7 @@ mod tests {
         ]);
         let expected = Options {
             credential: Some("a".into()),
+            fill: Some("b".into()),
             timeout: Duration::from_millis(1),
             body_bytes_max: 0,
             manner: Manner { idempotent: true, retries_max: 8, redirects_max: 10, revalidate: false },
@@ -775,6 +785,7 @@ mod tests {
             (&[("timeout", "1")][..], "no option \"timeout\""),
             (&[("auth", "a"), ("auth", "a")][..], "twice"),
             (&[("auth", "")][..], "name of a credential"),
+            (&[("fill", "")][..], "`fill` needs the name of a credential"),
             (&[("timeout-ms", "0")][..], "from 1 to 600000"),
             (&[("timeout-ms", "-1")][..], "from 1 to 600000"),
             (&[("max-body", "16777217")][..], "from 0 to 16777216"),

@@ -1,6 +1,8 @@
 //! The forms in which a secret could come back: what servers and programs make of a text when they repeat it. Pure; who looks
 //! for them is `known`. Capitals do not matter there, so that each form is here once.
 
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
+
 /// A form shorter than this is not looked for: it would strike out ordinary words.
 pub const STRUCK_BYTES_MIN: usize = 6;
 
@@ -61,29 +63,14 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// RFC 4648 base64 with padding. Written out: it is ten lines, and its parts are needed below.
+/// RFC 4648 base64 with padding.
 pub(crate) fn base64(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = (u32::from(chunk[0]) << 16)
-            | (u32::from(chunk.get(1).copied().unwrap_or(0)) << 8)
-            | u32::from(chunk.get(2).copied().unwrap_or(0));
-        for place in 0..4 {
-            if place <= chunk.len() {
-                text.push(char::from(BASE64[(group >> (18 - 6 * place)) as usize & 63]));
-            } else {
-                text.push('=');
-            }
-        }
-    }
-    text
+    BASE64_STANDARD.encode(bytes)
 }
 
-/// The same for URLs, without padding, as tokens have it (RFC 7515).
+/// The same for URLs, without padding.
 pub(crate) fn base64_url(bytes: &[u8]) -> String {
-    base64(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// What any base64 text holds that encodes `bytes` after `offset` (0 to 2) other bytes, modulo 3: the characters that

@@ -1,5 +1,6 @@
 //! Secrets: where their values come from (`source`), how they are kept (`safe`, under the key of `key`), and how they are
-//! struck out of whatever leaves (`known`, in the forms of `forms`). Into which request one is put is `egress`'s.
+//! struck out of whatever leaves (`known`, in the forms of `forms`); what others have signed with one is judged in `signature`.
+//! Into which request one is put is `egress`'s.
 //!
 //! **Format of the safe.** `<root>/secrets/safe`: the line `agent-secrets-1`, 12 bytes of nonce, and a JSON document sealed by
 //! ChaCha20-Poly1305, the first line being authenticated with it. The document is one whole, so that neither names nor ages
@@ -12,6 +13,7 @@ mod forms;
 mod key;
 mod known;
 mod safe;
+mod signature;
 mod source;
 
 use zeroize::Zeroizing;
@@ -21,6 +23,7 @@ pub(crate) use forms::{base64, base64_url};
 pub(crate) use known::strike_bytes;
 pub use known::{strike, strike_text, struck};
 pub use safe::{Listed, Safe, SafeError};
+pub use signature::{AskedSignature, Check};
 pub use source::Sources;
 
 /// Bytes of one secret. Tokens have some hundred, private keys some thousand; more is not a secret but a mistake.

@@ -27,6 +27,8 @@ const SPENT_EVERY: u64 = 1 << 20;
 const COUNTED_BYTES_MIN: usize = 16 << 10;
 /// Objects after which a thread tells how far it is.
 const TOLD_EVERY: usize = 64;
+/// Objects of a pack after which a scan asks whether it is to end.
+const ASKED_EVERY: usize = 1024;
 /// Trees that a thread begins at a time, so that threads seldom meet.
 const ROOTS_AT_ONCE: usize = 8;
 /// A thread gives others what it has to do if that is worth waking them: this many objects, or one built on so many bytes.
@@ -156,48 +158,60 @@ impl Forest {
             large: Mutex::new(()),
         };
         let round = Round { odb, plan: &plan, watch: &self.watch, memory: self.memory, shares };
-        if let [only] = workers {
-            Walker::new(round, &shared, only).run();
-            return;
-        }
+        let Some((here, others)) = workers.split_first_mut() else { return };
         std::thread::scope(|scope| {
-            for worker in workers {
+            for worker in others {
                 let shared = &shared;
                 scope.spawn(move || Walker::new(round, shared, worker).run());
             }
+            Walker::new(round, &shared, here).run();
         });
     }
 
     /// The base of every object of a pack.
     fn bases(&mut self, odb: &Odb, pack: usize) -> &[u32] {
-        let release_bytes = self.memory.release_bytes();
-        self.bases.entry(pack).or_insert_with(|| {
-            let pack = &odb.packs()[pack];
-            let mut by_offset: Vec<(u64, u32)> = (0..pack.count() as u32)
-                .filter_map(|position| Some((pack.offset(position as usize).ok()?, position)))
-                .collect();
-            by_offset.sort_unstable();
-            let mut bases = vec![ALONE; pack.count()];
-            let mut released = 0;
-            for &(offset, position) in &by_offset {
-                // Every page of the pack is touched.
-                if offset > released + release_bytes {
-                    pack.release();
-                    released = offset;
-                }
-                let Ok(entry) = pack.entry(offset) else { continue };
-                bases[position as usize] = match entry.base {
-                    Base::Whole(_) => WHOLE,
-                    Base::Offset(base) => match by_offset.binary_search_by_key(&base, |(offset, _)| *offset) {
-                        Ok(at) => by_offset[at].1,
-                        Err(_) => ALONE,
-                    },
-                    Base::Name(name) => pack.find(&name).map_or(ALONE, |position| position as u32),
-                };
+        if !self.bases.contains_key(&pack) {
+            self.scan(odb, pack, &|| false);
+        }
+        self.bases.get(&pack).map_or(&[], Vec::as_slice)
+    }
+
+    /// Finds the base of every object of a pack, and gives the positions of the commits that are whole, as they lie in it.
+    /// None if it was to end before, and then nothing is known.
+    pub fn scan(&mut self, odb: &Odb, pack: usize, ended: &dyn Fn() -> bool) -> Option<Vec<u32>> {
+        let (key, pack) = (pack, &odb.packs()[pack]);
+        let mut by_offset: Vec<(u64, u32)> = (0..pack.count() as u32)
+            .filter_map(|position| Some((pack.offset(position as usize).ok()?, position)))
+            .collect();
+        by_offset.sort_unstable();
+        let mut bases = vec![ALONE; pack.count()];
+        let mut commits = vec![];
+        let mut released = 0;
+        for (at, &(offset, position)) in by_offset.iter().enumerate() {
+            if at % ASKED_EVERY == 0 && ended() {
+                return None;
             }
-            pack.release();
-            bases
-        })
+            // Every page of the pack is touched.
+            if offset > released + self.memory.release_bytes() {
+                pack.release();
+                released = offset;
+            }
+            let Ok(entry) = pack.entry(offset) else { continue };
+            if let Base::Whole(Kind::Commit) = entry.base {
+                commits.push(position);
+            }
+            bases[position as usize] = match entry.base {
+                Base::Whole(_) => WHOLE,
+                Base::Offset(base) => match by_offset.binary_search_by_key(&base, |(offset, _)| *offset) {
+                    Ok(at) => by_offset[at].1,
+                    Err(_) => ALONE,
+                },
+                Base::Name(name) => pack.find(&name).map_or(ALONE, |position| position as u32),
+            };
+        }
+        pack.release();
+        self.bases.insert(key, bases);
+        Some(commits)
     }
 
     fn plan(&mut self, odb: &Odb, wanted: &[ObjId]) -> Plan {

@@ -269,6 +269,11 @@ impl Odb {
         &self.packs
     }
 
+    /// Objects in packs; their numbers are smaller than all others.
+    pub fn packed_count(&self) -> u32 {
+        self.packed
+    }
+
     /// Number of the first object of a pack.
     pub fn first_of(&self, pack: usize) -> u32 {
         self.firsts[pack]

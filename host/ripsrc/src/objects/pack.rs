@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 /// Version 2 of an index begins with this; version 1 begins with its fan-out table, which can't hold it.
 const INDEX_MAGIC: [u8; 4] = [0xff, b't', b'O', b'c'];
 const FANOUT_LEN: usize = 256 * 4;
+/// Among fewer names the place of one is not guessed.
+const GUESSED_FROM: usize = 16;
 /// A pack's header: `PACK`, version, number of objects.
 const PACK_HEADER_LEN: usize = 12;
 
@@ -47,6 +49,14 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
     let mut four = [0; 4];
     four.copy_from_slice(&bytes[at..at + 4]);
     u32::from_be_bytes(four)
+}
+
+/// The order of two names. Their first bytes tell nearly always, and are compared without a call.
+fn order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
+    match (a.first_chunk::<8>(), b.first_chunk::<8>()) {
+        (Some(left), Some(right)) if left != right => u64::from_be_bytes(*left).cmp(&u64::from_be_bytes(*right)),
+        _ => a.cmp(b),
+    }
 }
 
 /// Maps a file. The mapping is read-only; a file that somebody cuts while we read it is the one thing that can hurt.
@@ -134,17 +144,51 @@ impl Pack {
     pub fn find(&self, oid: &Oid) -> Option<usize> {
         let first = oid.as_bytes()[0] as usize;
         let at = self.fanout_at();
-        let mut low = if first == 0 { 0 } else { be32(&self.index, at + (first - 1) * 4) as usize };
-        let mut high = (be32(&self.index, at + first * 4) as usize).min(self.count);
+        let low = if first == 0 { 0 } else { be32(&self.index, at + (first - 1) * 4) as usize };
+        let high = (be32(&self.index, at + first * 4) as usize).min(self.count);
+        let (mut low, mut high) = self.around(oid.as_bytes(), low, high);
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.name_bytes(middle).cmp(oid.as_bytes()) {
+            match order(self.name_bytes(middle), oid.as_bytes()) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
                 std::cmp::Ordering::Equal => return Some(middle),
             }
         }
         None
+    }
+
+    /// Narrows the range of positions in which a name must be. Names are hashes and so spread evenly: the place is guessed
+    /// by the bytes behind the first, and looked for around it.
+    fn around(&self, name: &[u8], mut low: usize, mut high: usize) -> (usize, usize) {
+        if high.saturating_sub(low) <= GUESSED_FROM {
+            return (low, high);
+        }
+        let part = u64::from(be32(name, 1));
+        let guess = low + ((high - low) as u64 * part >> 32) as usize;
+        let mut step = GUESSED_FROM / 2;
+        if order(self.name_bytes(guess), name).is_lt() {
+            low = guess + 1;
+            while low + step < high {
+                if order(self.name_bytes(low + step), name).is_ge() {
+                    high = low + step + 1;
+                    break;
+                }
+                low += step + 1;
+                step *= 2;
+            }
+        } else {
+            high = guess + 1;
+            while low + step < high {
+                if order(self.name_bytes(high - 1 - step), name).is_le() {
+                    low = high - 1 - step;
+                    break;
+                }
+                high -= 1 + step;
+                step *= 2;
+            }
+        }
+        (low, high)
     }
 
     /// Where the object at a position of the index begins in the pack.
@@ -243,5 +287,76 @@ impl Pack {
     pub fn from(&self, at: u64) -> &[u8] {
         let end = self.data.len() - self.hash_len;
         &self.data[usize::try_from(at).unwrap_or(end).min(end)..end]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An index of version 2 with these names in this order, and a pack with nothing in it.
+    fn indexed(folder: &Path, names: &[[u8; 20]]) -> Pack {
+        let mut index: Vec<u8> = [&INDEX_MAGIC[..], &[0, 0, 0, 2]].concat();
+        for first in 0..=255u8 {
+            let before = names.iter().filter(|name| name[0] <= first).count() as u32;
+            index.extend(before.to_be_bytes());
+        }
+        names.iter().for_each(|name| index.extend(name));
+        index.extend(vec![0; names.len() * 8 + 40]);
+        let path = folder.join("pack-1.idx");
+        std::fs::write(&path, index).unwrap();
+        std::fs::write(path.with_extension("pack"), [&b"PACK\0\0\0\x02"[..], &[0; 24]].concat()).unwrap();
+        Pack::open(&path, 20, &Fence::default()).unwrap()
+    }
+
+    #[test]
+    fn every_name_is_found_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut state = 7u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as u8
+        };
+        // Spread evenly as hashes are; and as none are: all in one corner, at both ends, one byte apart.
+        let even: Vec<[u8; 20]> = (0..20_000).map(|_| std::array::from_fn(|_| random())).collect();
+        let corner = (0..3000u16).map(|n| std::array::from_fn(|at| if at < 18 { 9 } else { n.to_be_bytes()[at - 18] }));
+        let ends = (0..3000u16).map(|n| {
+            let fill = if n % 3 == 0 { 0 } else { 255 };
+            std::array::from_fn(|at| {
+                if at == 0 {
+                    5
+                } else if at < 18 {
+                    fill
+                } else {
+                    n.to_be_bytes()[at - 18]
+                }
+            })
+        });
+        for mut names in [even, corner.collect(), ends.collect(), vec![[3; 20]], vec![]] {
+            names.sort_unstable();
+            names.dedup();
+            let pack = indexed(folder.path(), &names);
+            for (at, name) in names.iter().enumerate() {
+                assert_eq!(pack.find(&Oid::from_bytes(name)), Some(at));
+                let other: [u8; 20] = std::array::from_fn(|at| if at == 19 { name[19] ^ 1 } else { name[at] });
+                if names.binary_search(&other).is_err() {
+                    assert_eq!(pack.find(&Oid::from_bytes(&other)), None);
+                }
+            }
+        }
+    }
+
+    /// Whoever wrote it, an index out of order ends no search in a panic.
+    #[test]
+    fn names_out_of_order_do_no_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        let names: Vec<[u8; 20]> =
+            (0..500u16).map(|n| std::array::from_fn(|at| if at == 0 { 1 } else { (n * 37) as u8 })).collect();
+        let pack = indexed(folder.path(), &names);
+        for name in &names {
+            if let Some(at) = pack.find(&Oid::from_bytes(name)) {
+                assert_eq!(names[at], *name);
+            }
+        }
     }
 }

@@ -2,12 +2,13 @@
 //! `types`. A query that asks for what is not there is refused as a whole, as GitHub's own validation does.
 
 use serde_json::{Map, Value, json};
+use simulator::clock::rfc3339;
 
 use super::cost::cost;
 use super::parse::{Document, Field, Selected, parse, value};
 use super::types::{Object, implements};
 use crate::limits::Limits;
-use crate::world::{World, rfc3339};
+use crate::world::World;
 
 /// What the server answers, and what it cost.
 pub struct Answered {

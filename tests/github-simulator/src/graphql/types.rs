@@ -2,10 +2,11 @@
 //! objects, and connections in their order, each item with the key that is its cursor.
 
 use serde_json::{Map, Value, json};
+use simulator::clock::{parse_rfc3339, rfc3339};
 
 use super::execute::Context;
 use crate::truth::node_id;
-use crate::world::{Comment, Commit, ORGANISATION, Pull, Repo, Review, Thread, User, World, parse_rfc3339, rfc3339};
+use crate::world::{Comment, Commit, ORGANISATION, Pull, Repo, Review, Thread, User, World};
 
 /// An object of the schema.
 pub enum Object<'w> {

@@ -1,11 +1,10 @@
-//! What was not as it should be, in one repository: items that were left out, by name; values that nobody knew; texts that
+//! What was not as it should be, in one repository or project: items that were left out, by name; values that nobody knew; texts that
 //! were cut. Nothing of it ends the export, and all of it is said at the end.
 
 use std::collections::BTreeMap;
 
 use agent_sdk::log;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, Deserializer};
 
 /// Items that are named; the others are counted.
 const NAMED_MAX: usize = 10;
@@ -51,14 +50,13 @@ impl Notes {
     }
 
     /// Says it all in the log; what was left out, for the result.
-    pub fn tell(self, repository: &str) -> Option<String> {
+    pub fn tell(self, place: &str) -> Option<String> {
         for ((field, word), count) in &self.odd {
-            let fields =
-                [("repository", repository), ("field", *field), ("value", word), ("times", &count.to_string())];
+            let fields = [("in", place), ("field", *field), ("value", word), ("times", &count.to_string())];
             log::warn("a value is not known; the record says UNKNOWN", &fields);
         }
         if self.cut > 0 {
-            let fields = [("repository", repository), ("texts", &self.cut.to_string())];
+            let fields = [("in", place), ("texts", &self.cut.to_string())];
             log::warn("texts of more than 1 MiB were cut", &fields);
         }
         if self.left_out == 0 {
@@ -67,13 +65,13 @@ impl Notes {
         let more = self.left_out - self.named.len() as u64;
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         let all = format!("{} left out: {}{more}", self.left_out, self.named.join("; "));
-        log::warn("items were left out", &[("repository", repository), ("items", &all)]);
+        log::warn("items were left out", &[("in", place), ("items", &all)]);
         Some(all)
     }
 }
 
 /// Reads an item of the server; where it is not what it should be, which field of it, and why.
-pub fn read<T: DeserializeOwned>(item: Value) -> Result<T, String> {
+pub fn read<'de, T: Deserialize<'de>>(item: impl Deserializer<'de>) -> Result<T, String> {
     serde_path_to_error::deserialize(item).map_err(|error| error.to_string())
 }
 

@@ -1,6 +1,7 @@
 //! As much of an HTTP/1.1 server as a test needs: on the loopback address, a thread for each connection, and answers that can
 //! be wrong in ways that a good server library would not let them be.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -55,6 +56,30 @@ pub fn decode(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The entity tag of a body.
+pub fn etag(body: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    format!("W/\"{:016x}\"", hasher.finish())
+}
+
+/// The Link header of a numbered page; one that leads in a circle, if it is to.
+pub fn link(url: &str, page: u64, last: u64, cycle: bool) -> Option<String> {
+    let (path, query) = url.split_once('?').unwrap_or((url, ""));
+    let others: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("page=")).collect();
+    let to = |number: u64, rel: &str| {
+        let all: Vec<String> = others.iter().map(|pair| (*pair).to_owned()).chain([format!("page={number}")]).collect();
+        format!("<{path}?{}>; rel=\"{rel}\"", all.join("&"))
+    };
+    if cycle {
+        return Some(to(1, "next"));
+    }
+    if page >= last {
+        return (page > 1).then(|| to(1, "first"));
+    }
+    Some(format!("{}, {}", to(page + 1, "next"), to(last, "last")))
 }
 
 /// In which way a body is sent.

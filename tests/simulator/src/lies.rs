@@ -1,6 +1,10 @@
 //! Answers that are wrong on purpose: each lie says in which way, and which requests it meets.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+
+use crate::http::{Answer, Sending};
 
 /// In which way an answer is wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,7 +142,29 @@ fn set(item: Option<&mut Value>, field: &str, value: Value) {
     }
 }
 
+/// What a proxy or a server in trouble says in place of an answer.
+pub const HTML: &[u8] = b"<!DOCTYPE html><html><head><title>Unicorn!</title></head><body>This page is taking too long to load.</body></html>";
+
+/// A page of HTML with this status.
+pub fn html(status: u16) -> Answer {
+    Answer::new(status, "text/html; charset=utf-8", HTML)
+}
+
 impl Lie {
+    /// The answer of a lie that needs no true one.
+    pub fn instead(&self) -> Option<Answer> {
+        match self {
+            Lie::Status(status) => Some(html(*status)),
+            Lie::Html => Some(html(200)),
+            Lie::Endless => {
+                let mut endless = Answer::new(200, "application/json", vec![b'['; 64 << 10]);
+                endless.sending = Sending::Endless;
+                Some(endless)
+            }
+            _ => None,
+        }
+    }
+
     /// Changes a document; those that are about the transport leave it as it is.
     pub fn tell(&self, body: &mut Value) {
         match self {
@@ -184,4 +210,18 @@ impl Lie {
             _ => {}
         }
     }
+}
+
+/// Lies about the transport.
+pub fn spoiled(mut answer: Answer, lies: &[Lie]) -> Answer {
+    for lie in lies {
+        match lie {
+            Lie::WrongType => answer.headers.retain(|(name, _)| name != "content-type"),
+            Lie::Truncated => answer.body.truncate(answer.body.len() / 2),
+            Lie::Short => answer.sending = Sending::Short,
+            Lie::Slow(millis) => answer.delay = Duration::from_millis(*millis),
+            _ => {}
+        }
+    }
+    if lies.contains(&Lie::WrongType) { answer.header("content-type", "text/html") } else { answer }
 }

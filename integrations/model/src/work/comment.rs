@@ -1,0 +1,30 @@
+//! The form `work.IssueComment`. What every comment has is `crate::comment`'s.
+
+use agent_sdk::Model;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::comment::{Comment, properties, schema_with};
+
+#[derive(Debug, Default, Serialize)]
+pub struct IssueComment {
+    #[serde(flatten)]
+    pub comment: Comment,
+    pub project_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repo_id: Option<String>,
+    pub issue_ref_id: String,
+}
+
+impl Model for IssueComment {
+    const NAME: &'static str = "work.IssueComment";
+
+    fn schema() -> Value {
+        let more = json!({
+            "project_id": { "type": "string" },
+            "repo_id": { "type": "string", "description": "Where issues live in repositories" },
+            "issue_ref_id": { "type": "string" }
+        });
+        schema_with(&["project_id", "issue_ref_id"], properties(more))
+    }
+}
