@@ -235,8 +235,8 @@ fn a_cassette_that_was_tampered_with_gets_nothing() {
     elsewhere.says("Its manifest has to ask for it first").says("network: https://elsewhere.example GET");
     for (said, change) in [
         (
-            "session.last-processed",
-            &(|log: &mut Value| log["_agent"]["answers"]["session.last-processed"][0]["answer"] = json!(5))
+            "session.send",
+            &(|log: &mut Value| log["_agent"]["answers"]["session.send"][0]["answer"] = json!(5))
                 as &dyn Fn(&mut Value),
         ),
         ("without a match", &|log| log["entries"][1]["request"]["method"] = json!("PUT")),
