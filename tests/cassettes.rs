@@ -254,10 +254,10 @@ fn a_cassette_that_was_tampered_with_gets_nothing() {
         ("missing field `method`", &|log| drop(log["entries"][0]["request"].as_object_mut().unwrap().remove("method"))),
         ("use the agent that recorded it", &|log| log["_agent"]["form"] = json!(2)),
         ("log._agent.origin", &|log| log["_agent"]["origin"]["call"] = json!(7)),
-        ("which is none; name the call", &|log| log["_agent"]["origin"]["call"] = json!(["exprot"])),
     ] {
         replayed(change).code(2).says(said).says("b.har");
     }
+    replayed(&|log| log["_agent"]["origin"]["call"] = json!(["exprot"])).code(2).says("which is none; name the call");
     // A configuration that does not fit is one, whoever wrote it.
     replayed(&|log| log["_agent"]["origin"]["config"] = json!({"url": 7})).code(78).says("/url");
 }
