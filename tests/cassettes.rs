@@ -1,7 +1,6 @@
 //! Cassettes as an author uses them: what a run saw is written down and played again, to the byte and without a network; no
 //! secret stands in the file; what does not match is told; a browser's file plays too; and faults that are put in arrive.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -116,7 +115,7 @@ fn a_replay_is_the_run_to_the_byte_and_asks_nobody() {
     assert_eq!(bench.read("third.ndjson"), second, "and again, to the byte");
 }
 
-/// By the standard's interface too. How many answers a poll finds is the engine's to say, so the order may be another.
+/// By the standard's interface too: how many answers each poll found is on the cassette.
 #[test]
 fn a_replay_of_standard_requests_is_the_run_too() {
     let (url, asked) = server();
@@ -127,12 +126,18 @@ fn a_replay_of_standard_requests_is_the_run_too() {
     fetch(&bench, &recorded).code(0).says("12 requests recorded in");
     fetch(&bench, &["--replay", "a.har", "--strict", "--output", "second.ndjson"]).code(0);
     assert_eq!(asked.load(Ordering::SeqCst), 12);
-    let kept = |name: &str| -> BTreeSet<String> {
+    let kept = |name: &str| -> Vec<String> {
         let record = |line: &str| serde_json::from_str::<Value>(line).unwrap()["record"].clone();
         bench.read(name).lines().map(record).map(|record| format!("{} {}", record["ref_id"], record["kept"])).collect()
     };
     assert_eq!(kept("first.ndjson").len(), 12);
-    assert_eq!(kept("second.ndjson"), kept("first.ndjson"));
+    assert_eq!(kept("second.ndjson"), kept("first.ndjson"), "in the order in which they came");
+    let har: Value = serde_json::from_str(&bench.read("a.har")).unwrap();
+    let polls = har["log"]["_agent"]["answers"]["wasi:io.poll"].as_array().unwrap();
+    assert!(!polls.is_empty(), "{har:#}");
+    // Another order is played as it is written: all of one poll's answers at once, and from the last.
+    fetch(&bench, &["--replay", "a.har", "--strict", "--output", "third.ndjson"]).code(0);
+    assert_eq!(bench.read("third.ndjson"), bench.read("second.ndjson"), "and again, to the byte");
 }
 
 /// Cursors and state are on the cassette: a run that was incremental is played without the root it had.
@@ -206,6 +211,83 @@ fn a_browsers_file_is_played() {
     assert_eq!(kept[0]["headers"], json!([]));
     bench.write("none.har", "{}");
     fetch(&bench, &["--replay", "none.har"]).code(2).says("it is no HAR").says("save it as HAR 1.2");
+}
+
+/// A cassette may be anybody's: what is not on it for this run is refused, and a redirect is not taken on its word.
+#[test]
+fn a_cassette_that_was_tampered_with_gets_nothing() {
+    let (url, _) = server();
+    let bench = Bench::new();
+    let url = format!("url={url}/{{}}");
+    let call = ["export", &url, "pages:=2", "keep:=200", "--record", "a.har", "--records", "none"];
+    fetch(&bench, &[&call[..], &GRANTS].concat()).code(0);
+    let har: Value = serde_json::from_str(&bench.read("a.har")).unwrap();
+    let replayed = |change: &dyn Fn(&mut Value)| {
+        let mut har = har.clone();
+        change(&mut har["log"]);
+        bench.write("b.har", har.to_string());
+        fetch(&bench, &["--replay", "b.har", "--strict"])
+    };
+    replayed(&|_| {}).code(0);
+    let elsewhere = replayed(&|log| log["entries"][0]["_agent"]["url"] = json!("https://elsewhere.example/"));
+    let first: Value = serde_json::from_str(elsewhere.stdout.lines().next().unwrap()).unwrap();
+    assert!(first["record"].to_string().contains("elsewhere.example"), "{first}");
+    elsewhere.says("Its manifest has to ask for it first").says("network: https://elsewhere.example GET");
+    for (said, change) in [
+        (
+            "session.send",
+            &(|log: &mut Value| log["_agent"]["answers"]["session.send"][0]["answer"] = json!(5))
+                as &dyn Fn(&mut Value),
+        ),
+        ("without a match", &|log| log["entries"][1]["request"]["method"] = json!("PUT")),
+        ("session.done", &|log| log["_agent"]["answers"]["session.done"] = json!([])),
+    ] {
+        replayed(change).code(1).says(said);
+    }
+    for (said, change) in [
+        (
+            "log.entries[1]: content.text is not base64",
+            &(|log: &mut Value| log["entries"][1]["response"]["content"] = json!({"text": "?", "encoding": "base64"}))
+                as &dyn Fn(&mut Value),
+        ),
+        ("content.encoding is \"gzip\"", &|log| log["entries"][0]["response"]["content"]["encoding"] = json!("gzip")),
+        ("missing field `method`", &|log| drop(log["entries"][0]["request"].as_object_mut().unwrap().remove("method"))),
+        ("use the agent that recorded it", &|log| log["_agent"]["form"] = json!(2)),
+        ("log._agent.origin", &|log| log["_agent"]["origin"]["call"] = json!(7)),
+    ] {
+        replayed(change).code(2).says(said).says("b.har");
+    }
+    replayed(&|log| log["_agent"]["origin"]["call"] = json!(["exprot"])).code(2).says("which is none; name the call");
+    // A configuration that does not fit is one, whoever wrote it.
+    replayed(&|log| log["_agent"]["origin"]["config"] = json!({"url": 7})).code(78).says("/url");
+}
+
+/// Repositories: what the component asked for and was told is on the cassette, and no repository is needed.
+#[test]
+fn repositories_are_played_as_the_component_saw_them() {
+    let bench = Bench::new();
+    let repo = |name: &str| json!([{"ref_id": "R1", "name": name, "url": "https://git.example.invalid/r"}]);
+    let repos = format!("repos:={}", repo("one"));
+    let call = ["export", "projects=0", "records=0", &repos];
+    // It is recorded without the history, which is not there; what it was told is the same.
+    let recorded = report(&bench, "integration_mock", 0, &[&call[..], &["--skip-git", "--record", "a.har"]].concat());
+    assert_eq!(recorded["repositories_asked"][0]["name"], "one");
+    let har: Value = serde_json::from_str(&bench.read("a.har")).unwrap();
+    assert_eq!(har["log"]["_agent"]["answers"]["git.export-repo R1"][0]["answer"]["repo"]["name"], "one");
+    let mock = |more: &[&str]| run(&bench, "integration_mock", &[&["--replay", "a.har"], more].concat());
+    mock(&["--strict"]).code(0);
+    let other = format!("repos:={}", repo("two"));
+    mock(&["export", "projects=0", "records=0", &other, "--strict"])
+        .code(1)
+        .says("git.export-repo R1, with another document");
+    mock(&["export", "projects=0", "records=0", "--strict"])
+        .code(1)
+        .says("1 that nobody asked for:")
+        .says("git.export-repo R1");
+    // A refusal is played as one.
+    let refused = bench.read("a.har").replace("\"repo\": {", "\"refused\": {\"limit\": \"no more\"},\n\"repo\": {");
+    bench.write("a.har", refused);
+    mock(&["--strict"]).code(3).says("no more");
 }
 
 /// Faults come as from the network: the host tries again, and what lasts is the guest's to bear. On a cassette they need no

@@ -12,7 +12,7 @@ const ONBOARD_LINE: &str = r#".\agent-next.exe export-onboard-data 2>&1 > logs.t
 const LIAR: &str = "${GUESTS}/guest_liar.wasm";
 
 /// The guest, with another manifest written over its own.
-fn liar_with(manifest: &str) -> Vec<u8> {
+pub fn liar_with(manifest: &str) -> Vec<u8> {
     let mut bytes = std::fs::read(guests().join("guest_liar.wasm")).unwrap();
     let own = br#"{"schema": 1, "name": "liar""#;
     let at = bytes.windows(own.len()).position(|window| window == own).expect("the manifest is in the component");
@@ -275,9 +275,16 @@ fn every_result_has_its_published_form() {
     fits("check", &serde_json::from_str(&bench.read("check.json")).unwrap());
 }
 
-/// Forms that `ripsrc` and `integrations` hold.
-const ELSEWHERE: &[&str] =
-    &["ripsrc-record", "ripsrc-run", "ripsrc-validate", "integrations-add", "integrations-diff", "integrations-grant"];
+/// Forms that `suite`, `ripsrc` and `integrations` hold.
+const ELSEWHERE: &[&str] = &[
+    "test",
+    "ripsrc-record",
+    "ripsrc-run",
+    "ripsrc-validate",
+    "integrations-add",
+    "integrations-diff",
+    "integrations-grant",
+];
 
 #[test]
 fn every_published_form_is_used() {

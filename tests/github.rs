@@ -476,3 +476,29 @@ fn repositories_go_to_git_with_the_heads_of_their_pull_requests() {
     assert_eq!((&found["found"], &found["commit_shas"]), (&json!(true), &json!([sha])));
     bench.export().code(0).says("Nothing new");
 }
+
+/// Killed after its host calls and resumed, it has what it has without a kill, neither less nor twice.
+#[test]
+fn a_killed_export_resumes_and_has_everything_once() {
+    let size = Size {
+        repositories: 2,
+        issues: 6,
+        pull_requests: 3,
+        comments: 10,
+        review_comments: 4,
+        users: 6,
+        ..Size::default()
+    };
+    let simulator = start(size);
+    let bench = Bench::new();
+    bench.write("token", TOKEN);
+    let url = format!("url={}", simulator.url());
+    let call =
+        ["export", &url, "organizations:=[\"acme\"]", "--skip-git", "--allow-asked", "--allow-private", "127.0.0.1"];
+    let check = ["--credential", "token=file:token@127.0.0.1", "--resume-check=12"];
+    let report = crate::run_wasm::report(&bench, "integration_github", 0, &[&call[..], &check].concat());
+    let resume = &report["resume"];
+    assert_eq!((&resume["failed"], &resume["not_judged"]), (&json!(0), &json!(0)), "{resume:#}");
+    assert_eq!(resume["tried"].as_array().unwrap().len(), 12);
+    assert!(resume["records"].as_u64().unwrap() > 40, "{resume:#}");
+}

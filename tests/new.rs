@@ -214,6 +214,13 @@ impl Stranger {
         text
     }
 
+    /// A test of the project in which no check fails and none warns.
+    #[track_caller]
+    fn says_all_ok(&self, line: &str) {
+        let text = self.runs(line);
+        assert!(text.contains("checks, all ok"), "{line}\n{text}");
+    }
+
     /// Applies the changes of a block of the paper, with `@@` between them, to a file of the project.
     fn change(&self, path: &str, diff: &str) {
         diff.split("@@\n").for_each(|one| self.change_one(path, one));
@@ -270,9 +277,12 @@ fn new_makes_a_project_and_the_tutorial_is_true() {
     let stranger = Stranger { bench, folder, port, environment: Vec::new() };
     stranger.runs("cargo fmt --check");
     stranger.runs("cargo test --quiet");
-    for path in ["src/lib.rs", "src/tests.rs", "agent.yaml"] {
+    for path in ["src/lib.rs", "src/tests.rs", "agent.yaml", "cassettes/first.har", "cassettes/tried.har"] {
         stranger.redirect(path);
     }
+    // As it is, before the paper changes it.
+    stranger.runs("cargo wasm");
+    stranger.says_all_ok("agent test .");
     follow(&stranger, &github, &blocks("rust"));
     let sink = stranger.sink();
     assert_eq!((sink.ids("my-issues/my-issues.Issue").len(), sink.count("my-issues")), (131, 131 + 4));
@@ -364,9 +374,12 @@ fn new_makes_projects_in_other_languages_and_the_tutorial_is_true_of_them() {
         let (app, test) =
             if language == "js" { ("src/app.js", "tests/app.test.js") } else { ("app.py", "test_app.py") };
         let stranger = Stranger { bench, folder, port, environment };
-        for path in [app, test, "agent.yaml"] {
+        for path in [app, test, "agent.yaml", "cassettes/first.har", "cassettes/tried.har"] {
             stranger.redirect(path);
         }
+        // As it is, before the paper changes it.
+        stranger.runs(if language == "js" { "npm run build" } else { "python3 build.py" });
+        stranger.says_all_ok("agent test .");
         let wit = files_below(&stranger.folder.join("vendor")).into_iter().find(|file| file.ends_with("package.wit"));
         let published = fs::read_to_string(repository().join("wit/package.wit")).unwrap();
         assert_eq!(fs::read_to_string(wit.unwrap()).unwrap(), published, "{language}: the contract is a real file");

@@ -14,7 +14,7 @@ use tests::{Bench, Output, Sink, guests, wait_until};
 const SMALL: &[&str] = &["projects=1", "records=3"];
 const SMALL_ALL: usize = 6;
 
-fn component(name: &str) -> String {
+pub fn component(name: &str) -> String {
     guests().join(format!("{name}.wasm")).to_str().unwrap().to_owned()
 }
 
@@ -42,7 +42,7 @@ pub fn report(bench: &Bench, name: &str, code: i32, more: &[&str]) -> Value {
 }
 
 /// What is left in the folder for temporary files.
-fn left(bench: &Bench) -> Vec<std::path::PathBuf> {
+pub fn left(bench: &Bench) -> Vec<std::path::PathBuf> {
     std::fs::read_dir(bench.path("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
@@ -51,7 +51,7 @@ fn lines(output: &Output) -> Vec<Value> {
 }
 
 /// A server that answers each request with an empty object, and counts those that carry this token.
-fn server(token: &'static str) -> (String, Arc<AtomicUsize>) {
+pub fn server(token: &'static str) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let count = Arc::new(AtomicUsize::new(0));

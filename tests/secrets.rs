@@ -171,6 +171,47 @@ fn a_component_that_is_run_for_its_author_gets_none_either() {
     assert!(output.stdout.contains("[redacted]"), "{}", output.stdout);
 }
 
+/// Nor is any on a cassette, however it went into a request, whatever the guest and the server made of it; and what is on it can be
+/// played where there are no secrets at all.
+#[test]
+fn no_secret_is_on_a_cassette() {
+    let server = Server::new();
+    let bench = bench(&server, &json!({}));
+    let settings = json!({
+        "url": server.url(""), "elsewhere": "http://localhost:1", "key": {"env": "LEAKS_KEY"},
+        "password": {"command": ["/bin/cat", "password"]},
+    });
+    bench.write("settings.json", settings.to_string());
+    let line = "run-wasm \"$GUESTS/guest_leaks.wasm\" export --config-file settings.json --allow-asked --allow-private 127.0.0.1 \
+         --credential token=secret:token@127.0.0.1 --credential 'query={file: query, query: {name: key}, hosts: [127.0.0.1]}' \
+         --root root --record all.har --output first.ndjson --log-level trace";
+    let output = run(&bench, line);
+    assert_eq!(output.code, 0, "{output:?}");
+    for secret in ALL {
+        assert!(server.was_given(secret), "{secret} never went out: the test tries nothing");
+    }
+    nothing_leaked(&bench, &output);
+    let har: Value = serde_json::from_str(&bench.read("all.har")).unwrap();
+    let names = |entry: &Value| entry["_agent"]["credential"].as_str().map(str::to_owned);
+    let named: std::collections::BTreeSet<String> =
+        har["log"]["entries"].as_array().unwrap().iter().filter_map(names).collect();
+    for credential in ["token", "key", "login", "query"] {
+        assert!(named.contains(credential), "{credential} is nowhere by its name: {named:?}");
+    }
+    for file in ["query", "password", "settings.json"] {
+        std::fs::remove_file(bench.path(file)).unwrap();
+    }
+    let seen = server.seen().len();
+    for name in ["second.ndjson", "third.ndjson"] {
+        let line = format!("run-wasm \"$GUESTS/guest_leaks.wasm\" --replay all.har --strict --output {name}");
+        let output = bench.shell(&format!("\"$AGENT\" {line}"));
+        assert_eq!(output.code, 0, "{output:?}");
+    }
+    assert_eq!(server.seen().len(), seen, "nobody was asked");
+    assert_eq!(bench.read("third.ndjson"), bench.read("second.ndjson"));
+    assert_eq!(bench.read("second.ndjson").lines().count(), bench.read("first.ndjson").lines().count());
+}
+
 #[test]
 fn a_guest_sees_placeholders_and_not_what_was_written() {
     let server = Server::new();

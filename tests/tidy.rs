@@ -37,6 +37,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("wasmtime", &["sandbox", "hostcalls", "bindings"], "nothing else knows that WebAssembly exists"),
     ("wasmparser", &["sandbox"], "files of components are read in one place"),
     ("wasmtime_wasi", &["sandbox"], "WASI is part of the cage"),
+    ("wasmtime_wasi_io", &["sandbox"], "WASI is part of the cage"),
     ("wasmtime_wasi_http", &["sandbox", "hostcalls"], "its requests become ours at the door"),
     ("crate::bindings", &["sandbox", "hostcalls"], "what is generated stays behind the door"),
     ("rand_core", &["sandbox"], "random bytes are given to guests in one place"),

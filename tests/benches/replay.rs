@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use agent::cassette::{Cassette, Mask, Origin, Tape};
+use agent::cassette::{Cassette, Mask, Matching, Origin, Tape};
 use agent::sandbox::Call;
 use agent::shutdown::Shutdown;
 
@@ -20,7 +20,7 @@ pub fn rows(bench: &Bench, report: &mut Report) -> Result<()> {
     let (mut played, mut native) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let began = cpu();
-        let tape = Tape::replay(Cassette::read(file.as_bytes())?, Mask::default(), true);
+        let tape = Tape::replay(Cassette::read(file.as_bytes())?, Mask::default(), Matching::Strict);
         run(bench, &tape)?;
         played.push((cpu() - began).as_secs_f64());
         let used = tape.used();

@@ -177,3 +177,36 @@ fn an_app_of_github_gets_a_token_for_its_installation_and_uses_it_until_it_expir
     let last = sink.records["leaks/leaks.Loot"].last().unwrap();
     assert!(last["text"].as_str().unwrap().contains("is not a private key in PEM"), "{last}");
 }
+
+/// Tokens that are made on the way are not on a cassette either: what they were made of, what they are, and what a server says of
+/// them.
+#[test]
+fn nothing_of_an_exchange_is_on_a_cassette() {
+    let server = oauth_server(1, 2);
+    let bench = bench(&server, 3, &json!({}), &oauth(&server));
+    bench.write("settings.json", json!({"url": server.url(""), "pages": 3}).to_string());
+    let mut credential = oauth(&server);
+    credential["hosts"] = json!(["127.0.0.1"]);
+    let grants = json!({
+        "network": [server.url("/page")], "private_hosts": ["127.0.0.1"], "credentials": {"token": credential},
+    });
+    bench.write("grants.yaml", grants.to_string());
+    let line =
+        "run-wasm \"$GUESTS/guest_leaks.wasm\" export --config-file settings.json --grants grants.yaml --root root";
+    let output = bench.shell(&format!("\"$AGENT\" {line} --record a.har --output first.ndjson"));
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(exchanges(&server) >= 2, "a token that was refused is made anew: {:?}", server.seen());
+    for name in ["a.har", "first.ndjson"] {
+        let text = bench.read(name);
+        assert!(text.contains("served Bearer [redacted]") && !text.contains("canary"), "{name}: {text}");
+    }
+    let asked = server.seen().len();
+    for name in ["refresh", "client", "grants.yaml"] {
+        std::fs::remove_file(bench.path(name)).unwrap();
+    }
+    let replay = "run-wasm \"$GUESTS/guest_leaks.wasm\" --replay a.har --strict --output second.ndjson";
+    let output = bench.shell(&format!("\"$AGENT\" {replay}"));
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(server.seen().len(), asked);
+    assert_eq!(bench.read("second.ndjson"), bench.read("first.ndjson"));
+}

@@ -10,21 +10,21 @@ use serde_json::Value;
 
 use super::run_wasm::AuthorCall;
 use super::{AppError, NewFile};
-use crate::cassette::{Cassette, Faults, Mask, Origin, Tape, Use};
+use crate::cassette::{Cassette, Faults, Mask, Matching, Origin, Tape, Use};
 use crate::command::runner::Prepared;
 use crate::sandbox;
 use crate::secrets::strike;
 
 /// Bytes of a cassette that is read: all of it is held.
-const CASSETTE_BYTES_MAX: u64 = 1 << 30;
+const CASSETTE_BYTES_MAX: u64 = 512 << 20;
 
 /// What of the world is written down, played or put in.
 #[derive(Debug, Clone, Default)]
 pub struct Taping {
     pub record: Option<PathBuf>,
     pub replay: Option<PathBuf>,
-    /// A replay in which what does not match fails the run.
-    pub strict: bool,
+    /// What must match in a replay. Strict, what does not fails the run.
+    pub matching: Matching,
     /// As they are typed.
     pub faults: Vec<String>,
     /// Where the faults' chance comes from.
@@ -120,18 +120,18 @@ impl Taped {
         Some((call_of(origin), origin.config.clone()))
     }
 
-    /// Joins a tape to what is about to run. `store_is_kept` says that what cursors and state are is the store's to say, and not
-    /// the cassette's.
-    pub(super) fn join(&mut self, prepared: &mut Prepared, call: &AuthorCall, store_is_kept: bool) {
+    /// Joins a tape to what is about to run. A kept root says itself what cursors and state are, and not the cassette.
+    pub(super) fn join(&mut self, prepared: &mut Prepared, call: &AuthorCall, kept_root: Option<&Path>) {
         if let Some(mut cassette) = self.cassette.take() {
-            if store_is_kept {
+            if kept_root.is_some() {
                 cassette.forget_answers();
             }
             prepared.grant_to_replay();
             prepared.integration.skip_git = true;
-            self.tape = Some(Tape::replay(cassette, Mask::default(), self.taping.strict));
+            self.tape = Some(Tape::replay(cassette, Mask::default(), self.taping.matching));
         } else if self.new_file.is_some() {
             self.origin = origin(prepared, call);
+            self.origin.goes_on = kept_root.is_some_and(|root| root.join("store").exists());
             self.tape = Some(Tape::record(Mask::default(), sandbox::seed()));
         }
         prepared.tape = self.tape.clone();
@@ -148,6 +148,12 @@ impl Taped {
         let Some(mut text) = tape.write(std::mem::take(&mut self.origin)) else { return Ok(()) };
         // Once more over the whole: whatever a guest has tried, no secret of this process stands in it.
         strike(&mut text);
+        if text.len() as u64 > CASSETTE_BYTES_MAX {
+            return Err(AppError::Failed(format!(
+                "--record {}: the cassette would have more than {CASSETTE_BYTES_MAX} bytes, and could not be played; record less",
+                path.display()
+            )));
+        }
         file.write_all(text.as_bytes())
             .and_then(|()| file.end())
             .map_err(|error| AppError::Failed(format!("--record {}: {error}; choose another", path.display())))
@@ -160,7 +166,7 @@ impl Taped {
         Some(CassetteReport {
             file: path.clone(),
             mode: if tape.replays() { "replayed" } else { "recorded" },
-            strict: tape.replays() && self.taping.strict,
+            strict: tape.replays() && self.taping.matching == Matching::Strict,
             requests,
             loose,
             unmatched,
@@ -217,7 +223,11 @@ fn origin(prepared: &Prepared, call: &AuthorCall) -> Origin {
     origin
 }
 
-fn call_of(origin: &Origin) -> Result<AuthorCall, AppError> {
+/// The call that was recorded.
+///
+/// # Errors
+/// It is none that there is.
+pub(super) fn call_of(origin: &Origin) -> Result<AuthorCall, AppError> {
     let words: Vec<&str> = origin.call.iter().map(String::as_str).collect();
     Ok(match &words[..] {
         ["validate-config"] => AuthorCall::ValidateConfig,

@@ -13,9 +13,12 @@ mod integrations;
 mod new;
 mod new_file;
 mod pauses;
+mod records;
+mod resume_check;
 mod run_wasm;
 mod secrets;
 mod status;
+mod suite;
 
 use std::path::PathBuf;
 
@@ -45,12 +48,15 @@ pub use integrations::{
 };
 pub use new::{NewOptions, NewReport, TEMPLATES, Template, new_project};
 pub use new_file::{Leftover, NewFile};
+pub use records::{Difference, Found};
+pub use resume_check::{Kills, ResumeCheck, ResumeFailure, ResumeReport, ResumeWatch, Unjudged, resume_check};
 pub use ripsrc::{Phase as HistoryPhase, Progress as HistoryProgress, Watch as HistoryWatch};
 pub use run_wasm::{
     AuthorCall, ComponentReport, ModelReport, RecordsTo, RunWasm, RunWasmReport, Stopped, TimeReport, run_wasm,
 };
 pub use secrets::{SecretReport, SecretsReport, secret_remove, secret_set, secrets_list};
 pub use status::{CursorStatus, ForgottenReport, IntegrationStatus, LastRun, StatusReport, force_historical, status};
+pub use suite::{CHECKS, TestCheck, TestReport, TestRequest, TestState, run_suite};
 
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> AppError {

@@ -138,6 +138,7 @@ const RUST: Template = Template {
     files: files!("host/agent/templates/rust":
         "Cargo.toml",
         "README.md",
+        "agent-test.yaml",
         "agent.yaml",
         "dot-cargo/config.toml",
         "dot-gitignore",
@@ -194,6 +195,7 @@ const PYTHON: Template = Template {
     lang: "python",
     files: files!("host/agent/templates/python":
         "README.md",
+        "agent-test.yaml",
         "agent.yaml",
         "app.py",
         "build.py",
@@ -236,6 +238,7 @@ const JS: Template = Template {
     lang: "js",
     files: files!("host/agent/templates/js":
         "README.md",
+        "agent-test.yaml",
         "agent.yaml",
         "dot-gitignore",
         "dot-npmrc",
@@ -280,6 +283,14 @@ const JS: Template = Template {
     ],
 };
 
+/// The first cassettes, the same in every language, and what comes of them.
+const CASSETTES: &[File] = files!("host/agent/templates/shared":
+    "cassettes/first.har",
+    "cassettes/first.ndjson",
+    "cassettes/tried.har",
+    "cassettes/tried.ndjson",
+);
+
 const WIT: &str = include_str!("../../../../wit/package.wit");
 const VENDOR_README: &str = include_str!("../../templates/vendor/README.md");
 
@@ -322,7 +333,8 @@ pub fn new_project(options: &NewOptions) -> Result<NewReport, AppError> {
     judge_place(&dir)?;
     let sdk = options.sdk.as_deref().map(|path| judge_sdk(path, template)).transpose()?;
     let words = Words::new(&options.name, template, sdk.as_deref());
-    let mut project: Vec<(String, String)> = template.files.iter().map(|file| words.file(file)).collect();
+    let mut project: Vec<(String, String)> =
+        template.files.iter().chain(CASSETTES).map(|file| words.file(file)).collect();
     let files = project.iter().map(|(path, _)| path.clone()).collect();
     if sdk.is_none() {
         project.extend(vendored(template, &words));
@@ -597,6 +609,7 @@ mod tests {
         for template in TEMPLATES {
             for (folder, files) in [
                 (format!("host/agent/templates/{}", template.lang), template.files),
+                ("host/agent/templates/shared".into(), CASSETTES),
                 (template.sdk_folder.into(), template.sdk),
             ] {
                 let mut paths: Vec<String> = files.iter().map(|file| file.path.to_owned()).collect();
@@ -611,7 +624,7 @@ mod tests {
                 assert_eq!(paths, there, "{folder}: app/new.rs has the left");
             }
             let words = Words::new("my-tickets", template, None);
-            for (path, text) in template.files.iter().map(|file| words.file(file)) {
+            for (path, text) in template.files.iter().chain(CASSETTES).map(|file| words.file(file)) {
                 for known in &words.0 {
                     assert!(!text.contains(known.0) && !path.contains(known.0), "{path}");
                 }

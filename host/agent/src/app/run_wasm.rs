@@ -210,6 +210,10 @@ pub struct RunWasmReport {
     pub misfits: Vec<ModelMisfits>,
     pub sessions: Vec<SessionSummary>,
     pub repositories: Vec<RepoReport>,
+    /// The documents of repositories that it queued, or would have where they are left out: the first of them.
+    pub repositories_asked: Vec<Value>,
+    /// Repositories beyond those.
+    pub repositories_asked_left_out: u64,
     pub requests: Vec<Exchange>,
     /// Requests beyond those listed.
     pub requests_left_out: u64,
@@ -240,9 +244,6 @@ pub async fn run_wasm(mut request: RunWasm, logs: Logs, shutdown: Shutdown) -> R
     let began = Instant::now();
     let taped = Taped::begin(std::mem::take(&mut request.taping))?;
     let call = request.adopt(&taped)?;
-    if let Some(host_calls) = request.kill_after {
-        kill::after(host_calls);
-    }
     let options = sandbox::Options {
         count_instructions: request.count_instructions,
         source_lines: request.source_lines,
@@ -322,11 +323,15 @@ impl Alone {
             prepared.grant_asked();
         }
         prepared.witness = Some(Arc::clone(&self.witness));
-        self.taped.join(&mut prepared, &call, request.keeps_root);
+        self.taped.join(&mut prepared, &call, request.keeps_root.then_some(request.root.as_path()));
         let skip_git = prepared.integration.skip_git;
         request.skip_git |= skip_git;
         if self.runner.shutdown.requested() {
             return Ok(self.refuse(OutcomeKind::Cancelled, "it was interrupted before it began".to_owned()));
+        }
+        // Not before: what `describe` asks of the host is none of its run.
+        if let Some(host_calls) = request.kill_after {
+            kill::after(host_calls);
         }
         match call {
             AuthorCall::Export => self.export(request, &prepared).await?,
@@ -476,11 +481,13 @@ impl Alone {
             self.report.permissions = prepared.permissions(&account, &seen);
         }
         let report = &mut self.report;
-        let Seen { calls, log_lines, log_lines_suppressed, record_bytes, .. } = seen;
+        let Seen { calls, log_lines, log_lines_suppressed, record_bytes, repositories, repositories_left_out, .. } =
+            seen;
         let Account { exchanges, exchanges_left_out, bytes_sent, bytes_received, .. } = account;
         report.host_calls_by_name = calls;
         (report.log_lines, report.log_lines_suppressed) = (log_lines, log_lines_suppressed);
         report.bytes_records = record_bytes;
+        (report.repositories_asked, report.repositories_asked_left_out) = (repositories, repositories_left_out);
         (report.cassette, report.faults) = (self.taped.report(), self.taped.faults_report());
         if let (OutcomeKind::Ok, Some(why)) =
             (report.outcome, report.cassette.as_ref().and_then(CassetteReport::broken))
@@ -556,6 +563,8 @@ impl RunWasmReport {
             misfits: Vec::new(),
             sessions: Vec::new(),
             repositories: Vec::new(),
+            repositories_asked: Vec::new(),
+            repositories_asked_left_out: 0,
             requests: Vec::new(),
             requests_left_out: 0,
             bytes_records: 0,

@@ -1,23 +1,35 @@
 //! HAR 1.2, which browsers and proxies make and show: a cassette from such a file, and a file of a cassette. What HAR has no
 //! place for stands in members `_agent`, as the form allows; a file without them is a cassette too. What a file says that a
 //! guest never sees (cookies taken apart, sizes, timings) is written for who looks at it, and not read.
+//!
+//! A file may be anybody's. What is made of it takes room in proportion to its bytes, which whoever reads it has bounded: lists of
+//! small things are counted as they are read, and documents stay texts.
 
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::Url;
 
-use super::{Asked, Came, Cassette, Exchange, Mask, Note, World};
+use super::bounded::{Answers, Bounded};
+use super::{Asked, Came, Cassette, Exchange, Mask, READINGS_MAX, REQUESTS_MAX, World};
 
 /// The form of our own members. A higher one is of a newer agent.
 const FORM: u64 = 1;
 
 /// Header fields of how a message was framed or packed: bodies are whole and unpacked here.
 const FRAMING: [&str; 4] = ["content-encoding", "content-length", "transfer-encoding", "connection"];
+
+/// Header fields and parts of a form of one message: a server sends dozens.
+const PAIRS_MAX: usize = 10_000;
+/// Bytes of what was run: a mutation's data or a webhook's body, and a configuration.
+const ORIGIN_BYTES_MAX: usize = 32 << 20;
+/// Of these, the configuration: as a document it takes thirty times the room of its smallest values.
+const CONFIG_BYTES_MAX: usize = 4 << 20;
 
 /// Why a file is no cassette.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +47,9 @@ pub struct Origin {
     pub digest: String,
     /// The call as it is typed, word by word.
     pub call: Vec<String>,
+    /// Whether there had been a run before in the same root, so that it went on from cursors.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub goes_on: bool,
     /// Of a webhook: its header fields, and its body.
     pub headers: Vec<(String, String)>,
     pub body: String,
@@ -51,7 +66,7 @@ struct File {
 #[derive(Deserialize)]
 struct Log {
     #[serde(default)]
-    entries: Vec<Entry>,
+    entries: Bounded<Entry, REQUESTS_MAX>,
     #[serde(rename = "_agent")]
     agent: Option<Agent>,
 }
@@ -59,16 +74,15 @@ struct Log {
 #[derive(Serialize, Deserialize)]
 struct Agent {
     form: u64,
-    #[serde(default)]
-    origin: Origin,
+    origin: Option<Box<RawValue>>,
     seed: String,
     /// Readings of clocks in nanoseconds: the first, and how far each went on from the one before.
     #[serde(default)]
-    wall: Vec<i64>,
+    wall: Bounded<i64, READINGS_MAX>,
     #[serde(default)]
-    monotonic: Vec<i64>,
+    monotonic: Bounded<i64, READINGS_MAX>,
     #[serde(default)]
-    answers: std::collections::BTreeMap<String, Vec<Note>>,
+    answers: Answers,
     #[serde(default)]
     left_out: u64,
 }
@@ -76,10 +90,10 @@ struct Agent {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry {
+    started_date_time: Option<String>,
+    /// For who looks at it.
     #[serde(default)]
-    started_date_time: String,
-    #[serde(default)]
-    time: f64,
+    time: Option<f64>,
     request: Request,
     response: Response,
     #[serde(rename = "_agent", default)]
@@ -109,26 +123,21 @@ struct EntryAgent {
 struct Request {
     method: String,
     url: String,
-    #[serde(default)]
-    headers: Vec<Pair>,
+    headers: Option<Bounded<Pair, PAIRS_MAX>>,
     post_data: Option<PostData>,
 }
 
 #[derive(Deserialize)]
 struct Response {
-    #[serde(default)]
-    status: i64,
-    #[serde(default)]
-    headers: Vec<Pair>,
-    #[serde(default)]
-    content: Content,
+    status: Option<f64>,
+    headers: Option<Bounded<Pair, PAIRS_MAX>>,
+    content: Option<Content>,
 }
 
 #[derive(Deserialize)]
 struct Pair {
     name: String,
-    #[serde(default)]
-    value: String,
+    value: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -138,8 +147,7 @@ struct PostData {
     /// Ours: HAR has base64 for answers only.
     #[serde(rename = "_encoding")]
     encoding: Option<String>,
-    #[serde(default)]
-    params: Vec<Pair>,
+    params: Option<Bounded<Pair, PAIRS_MAX>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -157,15 +165,22 @@ fn wrong<T>(what: impl std::fmt::Display) -> Result<T, CassetteError> {
 pub(super) fn read(bytes: &[u8]) -> Result<Cassette, CassetteError> {
     // Some browsers begin their files with a mark of the byte order.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return wrong("it is no HAR: it is UTF-16, and a HAR is UTF-8");
+    }
     let file: File = match serde_json::from_slice(bytes) {
         Ok(file) => file,
         Err(error) => return wrong(format!("it is no HAR: {error}")),
     };
     // What we have written is what the guest saw, as it is.
     let ours = file.log.agent.is_some();
-    let mut exchanges = Vec::with_capacity(file.log.entries.len());
-    for (index, entry) in file.log.entries.into_iter().enumerate() {
+    let mut exchanges = Vec::with_capacity(file.log.entries.0.len());
+    for (index, entry) in file.log.entries.0.into_iter().enumerate() {
         exchanges.push(exchange(entry, ours).or_else(|why| wrong(format!("log.entries[{index}]: {why}")))?);
+    }
+    if !ours {
+        // Pages of a browser's lie one behind the other; of answers to the same request the earlier one goes first.
+        exchanges.sort_by_key(|exchange| exchange.started);
     }
     let Some(agent) = file.log.agent else {
         return Ok(Cassette { exchanges, world: None, origin: None, answers_are_live: false });
@@ -179,12 +194,31 @@ pub(super) fn read(bytes: &[u8]) -> Result<Cassette, CassetteError> {
     let Some(seed) = unhex(&agent.seed) else { return wrong("log._agent.seed is not 64 hexadecimal digits") };
     let world = World {
         seed,
-        wall: summed(&agent.wall),
-        monotonic: summed(&agent.monotonic),
-        notes: agent.answers,
+        wall: summed(&agent.wall.0),
+        monotonic: summed(&agent.monotonic.0),
+        notes: agent.answers.0,
         left_out: agent.left_out,
     };
-    Ok(Cassette { exchanges, world: Some(world), origin: Some(agent.origin), answers_are_live: false })
+    let origin = agent.origin.map(|written| origin(written.get())).transpose()?.unwrap_or_default();
+    Ok(Cassette { exchanges, world: Some(world), origin: Some(origin), answers_are_live: false })
+}
+
+/// What was run.
+fn origin(written: &str) -> Result<Origin, CassetteError> {
+    #[derive(Deserialize)]
+    struct Sized<'o> {
+        #[serde(borrow)]
+        config: Option<&'o RawValue>,
+    }
+    if written.len() > ORIGIN_BYTES_MAX {
+        return wrong(format!("log._agent.origin has more than {ORIGIN_BYTES_MAX} bytes"));
+    }
+    let faulty = |error| CassetteError(format!("log._agent.origin: {error}; record it again with --record"));
+    let sized: Sized<'_> = serde_json::from_str(written).map_err(faulty)?;
+    if sized.config.is_some_and(|config| config.get().len() > CONFIG_BYTES_MAX) {
+        return wrong(format!("log._agent.origin.config has more than {CONFIG_BYTES_MAX} bytes"));
+    }
+    serde_json::from_str(written).map_err(faulty)
 }
 
 fn exchange(entry: Entry, ours: bool) -> Result<Exchange, String> {
@@ -193,9 +227,9 @@ fn exchange(entry: Entry, ours: bool) -> Result<Exchange, String> {
         None => None,
         Some(PostData { text: Some(text), encoding, .. }) => Some(bytes_of(text, encoding.as_deref(), "postData")?),
         // A form that was taken apart, as some browsers give it.
-        Some(PostData { params, .. }) if !params.is_empty() => {
+        Some(PostData { params: Some(params), .. }) if !params.0.is_empty() => {
             let mut form = url::form_urlencoded::Serializer::new(String::new());
-            form.extend_pairs(params.iter().map(|pair| (&pair.name, &pair.value)));
+            form.extend_pairs(params.0.iter().map(|pair| (&pair.name, pair.value.as_deref().unwrap_or_default())));
             Some(form.finish().into_bytes())
         }
         Some(_) => None,
@@ -214,28 +248,32 @@ fn exchange(entry: Entry, ours: bool) -> Result<Exchange, String> {
         body: body.map(Bytes::from),
         credential: agent.credential,
     };
-    let started = OffsetDateTime::parse(&started_date_time, &Rfc3339).map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
-    let took = Duration::try_from_secs_f64(time / 1e3).unwrap_or_default();
+    let started = OffsetDateTime::parse(&started_date_time.unwrap_or_default(), &Rfc3339);
+    let started = started.map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
+    let took = Duration::try_from_secs_f64(time.unwrap_or_default() / 1e3).unwrap_or_default();
     Ok(Exchange { asked, came, started, took })
 }
 
 fn answered(response: Response, url: String, ours: bool) -> Result<Came, String> {
-    let Some(status) = u16::try_from(response.status).ok().filter(|status| (100..600).contains(status)) else {
-        // A browser writes 0 where it got nothing.
+    // Some write it as 200.0, and 0 or nothing where there was no answer.
+    let status = response.status.filter(|status| (100.0..600.0).contains(status));
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 100 to 599")]
+    let Some(status) = status.map(|status| status as u16) else {
         let text = "there was no answer when it was recorded".to_owned();
         return Ok(Came::Fault { kind: "connection".to_owned(), text });
     };
-    let Content { text, encoding } = response.content;
+    let Content { text, encoding } = response.content.unwrap_or_default();
     let body = bytes_of(text.unwrap_or_default(), encoding.as_deref(), "content")?;
     Ok(Came::Answer { status, url, headers: fields(response.headers, ours), body })
 }
 
 /// Fields as a guest sees them: of a file that is not ours without what HTTP/2 writes among them, and without what says how
 /// the message was packed.
-fn fields(pairs: Vec<Pair>, ours: bool) -> Vec<(String, String)> {
+fn fields(pairs: Option<Bounded<Pair, PAIRS_MAX>>, ours: bool) -> Vec<(String, String)> {
+    let pairs = pairs.map(|pairs| pairs.0).unwrap_or_default();
     pairs
         .into_iter()
-        .map(|Pair { name, value }| (name.to_ascii_lowercase(), value))
+        .map(|Pair { name, value }| (name.to_ascii_lowercase(), value.unwrap_or_default()))
         .filter(|(name, _)| ours || !(name.starts_with(':') || FRAMING.contains(&name.as_str())))
         .collect()
 }
@@ -252,13 +290,15 @@ fn bytes_of(text: String, encoding: Option<&str>, what: &str) -> Result<Vec<u8>,
 pub(super) fn write(cassette: &Cassette, mask: &Mask) -> String {
     let entries: Vec<Value> = cassette.exchanges.iter().map(entry).collect();
     let world = cassette.world.clone().unwrap_or_default();
+    // Plain data: it can be written.
+    let origin = serde_json::value::to_raw_value(&cassette.origin.clone().unwrap_or_default()).ok();
     let agent = Agent {
         form: FORM,
-        origin: cassette.origin.clone().unwrap_or_default(),
+        origin,
         seed: world.seed.iter().map(|byte| format!("{byte:02x}")).collect(),
-        wall: steps(&world.wall),
-        monotonic: steps(&world.monotonic),
-        answers: world.notes,
+        wall: Bounded(steps(&world.wall)),
+        monotonic: Bounded(steps(&world.monotonic)),
+        answers: Answers(world.notes),
         left_out: world.left_out,
     };
     let mut file = json!({"log": {

@@ -7,6 +7,7 @@
 //! calls answered whose answer is not the guest's own doing, by the call's name, in order. A guest has no threads and no other
 //! source of anything, so from the same tape it does the same, to the byte.
 
+mod bounded;
 mod fault;
 mod har;
 mod mask;
@@ -18,9 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 pub use fault::{Fault, FaultError, Faults, Injected};
 pub use har::{CassetteError, Origin};
@@ -32,12 +32,12 @@ use player::Player;
 
 /// Readings kept of one clock. A guest that looks more often is in a loop; it gets the true time, and the count is told.
 const READINGS_MAX: usize = 1 << 20;
-/// Answers kept of one host call; equal ones in a row count once.
+/// Answers kept of host calls; equal ones in a row count once.
 const NOTES_MAX: usize = 1 << 20;
 /// Requests kept: what a person can still look at, and far more than a test needs.
 const REQUESTS_MAX: usize = 100_000;
-/// Bytes of bodies kept, since all of it is held until the end of the run.
-const BODY_BYTES_MAX: usize = 512 << 20;
+/// Bytes kept of bodies and of what host calls answered, since all of it is held until the end of the run.
+const BODY_BYTES_MAX: usize = 128 << 20;
 /// How far a clock goes with each reading beyond those on the tape.
 const STEP: Duration = Duration::from_millis(1);
 
@@ -79,21 +79,11 @@ struct Exchange {
     took: Duration,
 }
 
-/// An answer of a host call, and how often it came in a row.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// An answer of a host call as JSON text, which takes as much room as it looks like, and how often it came in a row.
+#[derive(Debug, Clone, PartialEq)]
 struct Note {
-    answer: Value,
-    #[serde(default = "one", skip_serializing_if = "is_one")]
+    answer: String,
     times: u64,
-}
-
-fn one() -> u64 {
-    1
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_one(times: &u64) -> bool {
-    *times == 1
 }
 
 /// What a guest saw beside requests.
@@ -106,6 +96,18 @@ struct World {
     notes: BTreeMap<String, Vec<Note>>,
     /// What did not fit, requests and notes and readings together.
     left_out: u64,
+}
+
+/// What a request and an entry must have in common.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Matching {
+    /// Method and URL; an entry of the same body goes first, and one that was played may be played again.
+    #[default]
+    Loose,
+    /// Method, URL and body; an entry may be played again, and what is left does not matter: of a run that takes up another.
+    Exact,
+    /// Method, URL and body, each entry once.
+    Strict,
 }
 
 /// A cassette: what was recorded, or what a file says.
@@ -153,6 +155,7 @@ struct Recorder {
     mask: Mask,
     exchanges: Vec<Exchange>,
     body_bytes: usize,
+    notes: usize,
     world: World,
 }
 
@@ -173,15 +176,15 @@ impl Tape {
     #[must_use]
     pub fn record(mask: Mask, seed: [u8; 32]) -> Tape {
         let world = World { seed, ..World::default() };
-        let recorder = Recorder { mask, exchanges: Vec::new(), body_bytes: 0, world };
+        let recorder = Recorder { mask, exchanges: Vec::new(), body_bytes: 0, notes: 0, world };
         Tape::new(seed, false, Mode::Record(Box::new(recorder)))
     }
 
     /// A tape that is played. `mask` strikes out of the guest's requests what was struck out when they were recorded.
     #[must_use]
-    pub fn replay(cassette: Cassette, mask: Mask, strict: bool) -> Tape {
+    pub fn replay(cassette: Cassette, mask: Mask, matching: Matching) -> Tape {
         let seed = cassette.world.as_ref().map(|world| world.seed).unwrap_or_default();
-        Tape::new(seed, true, Mode::Replay(Box::new(Player::new(cassette, mask, strict))))
+        Tape::new(seed, true, Mode::Replay(Box::new(Player::new(cassette, mask, matching))))
     }
 
     fn new(seed: [u8; 32], replays: bool, mode: Mode) -> Tape {
@@ -243,7 +246,14 @@ impl Tape {
     pub fn note<T: Serialize>(&self, call: &str, answer: &T) {
         if let Mode::Record(recorder) = &mut *self.mode() {
             // What is noted are texts and numbers: they can be written.
-            recorder.note(call, serde_json::to_value(answer).unwrap_or_default());
+            recorder.note(call, serde_json::to_string(answer).unwrap_or_default());
+        }
+    }
+
+    /// The guest gave something that is not what it gave when this was recorded.
+    pub fn differs(&self, what: String) {
+        if let Mode::Replay(player) = &mut *self.mode() {
+            player.unmatched(what);
         }
     }
 
@@ -341,13 +351,17 @@ impl Recorder {
         exchange.came = came;
     }
 
-    fn note(&mut self, call: &str, answer: Value) {
+    fn note(&mut self, call: &str, answer: String) {
         let notes = self.world.notes.entry(call.to_owned()).or_default();
-        let full = notes.len() >= NOTES_MAX;
+        let full = self.body_bytes + answer.len() > BODY_BYTES_MAX || self.notes >= NOTES_MAX;
         match notes.last_mut() {
             Some(last) if last.answer == answer => last.times += 1,
             _ if full => self.world.left_out += 1,
-            _ => notes.push(Note { answer, times: 1 }),
+            _ => {
+                self.body_bytes += answer.len();
+                self.notes += 1;
+                notes.push(Note { answer, times: 1 });
+            }
         }
     }
 }

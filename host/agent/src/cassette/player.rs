@@ -1,6 +1,5 @@
-//! Plays a cassette: which entry answers a request, and what a host call answers. Strict, a request must be the same in
-//! method, URL and body as one that has not been played; else one of the same method and URL will do, and may be played
-//! again. What was not matched, and what was left, is counted and named.
+//! Plays a cassette: which entry answers a request (`Matching` says what both must have in common), and what a host call
+//! answers. What was not matched, and what was left, is counted and named.
 
 use std::collections::HashMap;
 use std::time::UNIX_EPOCH;
@@ -8,10 +7,13 @@ use std::time::UNIX_EPOCH;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::{Asked, Came, Cassette, Exchange, Mask, Note, STEP, World};
+use super::{Asked, Came, Cassette, Exchange, Mask, Matching, Note, STEP, World};
 
 /// Requests named of those without a match, and of those left.
 const NAMED_MAX: usize = 20;
+
+/// What notes of repositories begin with: the call, and the repository behind it. Of these none may be left, as of requests.
+const REPOSITORY: &str = "git.export-repo ";
 
 /// Calls that may be made more often than they were: what they answer then is what they answered last.
 const MAY_GO_ON: [&str; 1] = ["session.should-stop"];
@@ -44,7 +46,7 @@ pub(super) struct Player {
     wall: Readings,
     monotonic: Readings,
     mask: Mask,
-    strict: bool,
+    matching: Matching,
     used: Use,
 }
 
@@ -59,7 +61,7 @@ struct Lane {
 struct Notes {
     notes: std::vec::IntoIter<Note>,
     now: Option<Note>,
-    last: Option<serde_json::Value>,
+    last: Option<String>,
 }
 
 /// A clock that is played.
@@ -81,7 +83,7 @@ impl Readings {
 }
 
 impl Player {
-    pub(super) fn new(cassette: Cassette, mask: Mask, strict: bool) -> Player {
+    pub(super) fn new(cassette: Cassette, mask: Mask, matching: Matching) -> Player {
         let Cassette { exchanges, world, answers_are_live, .. } = cassette;
         let has_answers = world.is_some() && !answers_are_live;
         // A file without clocks begins when its first request was made.
@@ -105,7 +107,7 @@ impl Player {
             wall: Readings::new(wall, u64::try_from(began.as_nanos()).unwrap_or(u64::MAX)),
             monotonic: Readings::new(monotonic, 0),
             mask,
-            strict,
+            matching,
             used: Use { left_out, ..Use::default() },
         }
     }
@@ -149,10 +151,13 @@ impl Player {
         if let Some(index) = exact {
             return Some((*index, true));
         }
-        if self.strict {
+        if self.matching == Matching::Strict {
             return None;
         }
         let again = lane.entries.iter().rfind(|index| body(&self.exchanges[**index]) == wanted);
+        if self.matching == Matching::Exact {
+            return again.map(|index| (*index, false));
+        }
         let other = again.or_else(|| left.iter().find(new)).or_else(|| lane.entries.last());
         other.map(|index| (*index, false))
     }
@@ -163,14 +168,14 @@ impl Player {
             return None;
         }
         let answer = self.notes.get_mut(call).and_then(|notes| notes.next(MAY_GO_ON.contains(&call)));
-        let answer = answer.and_then(|answer| serde_json::from_value(answer).ok());
+        let answer = answer.and_then(|answer| serde_json::from_str(&answer).ok());
         if answer.is_none() && !MAY_GO_ON.contains(&call) {
             self.unmatched(call.to_owned());
         }
         answer
     }
 
-    fn unmatched(&mut self, name: String) {
+    pub(super) fn unmatched(&mut self, name: String) {
         self.used.unmatched_count += 1;
         if self.used.unmatched.len() < NAMED_MAX {
             self.used.unmatched.push(name);
@@ -187,11 +192,19 @@ impl Player {
 
     pub(super) fn used(&self) -> Use {
         let mut used = self.used.clone();
-        let unused = self.exchanges.iter().zip(&self.played).filter(|(_, played)| !**played);
-        for (exchange, _) in unused {
+        let entries = self.exchanges.iter().zip(&self.played).filter(|(_, played)| !**played);
+        let mut repositories: Vec<&String> = self
+            .notes
+            .iter()
+            .filter(|(call, notes)| call.starts_with(REPOSITORY) && notes.is_left())
+            .map(|(call, _)| call)
+            .collect();
+        repositories.sort();
+        let repositories = repositories.into_iter().filter(|_| self.has_answers).cloned();
+        for name in entries.map(|(exchange, _)| named(&exchange.asked)).chain(repositories) {
             used.unused_count += 1;
             if used.unused.len() < NAMED_MAX {
-                used.unused.push(named(&exchange.asked));
+                used.unused.push(name);
             }
         }
         used
@@ -199,7 +212,12 @@ impl Player {
 }
 
 impl Notes {
-    fn next(&mut self, goes_on: bool) -> Option<serde_json::Value> {
+    /// Whether there are answers that nobody has asked for.
+    fn is_left(&self) -> bool {
+        self.now.as_ref().is_some_and(|note| note.times > 0) || self.notes.len() > 0
+    }
+
+    fn next(&mut self, goes_on: bool) -> Option<String> {
         if self.now.as_ref().is_none_or(|note| note.times == 0) {
             self.now = self.notes.next();
         }

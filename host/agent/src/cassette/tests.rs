@@ -52,7 +52,8 @@ fn cookieless(mut came: Came) -> Came {
 }
 
 fn replay(file: &str, strict: bool) -> Tape {
-    Tape::replay(Cassette::read(file.as_bytes()).unwrap(), Mask::default(), strict)
+    let matching = if strict { Matching::Strict } else { Matching::Loose };
+    Tape::replay(Cassette::read(file.as_bytes()).unwrap(), Mask::default(), matching)
 }
 
 #[test]
@@ -169,7 +170,7 @@ fn secrets_are_replaced_by_their_names() {
     // Who has the secret still finds the request.
     let mut mask = Mask::default();
     mask.add("token", [b"hunter2-hunter2".to_vec()]);
-    let again = Tape::replay(Cassette::read(file.as_bytes()).unwrap(), mask, true);
+    let again = Tape::replay(Cassette::read(file.as_bytes()).unwrap(), mask, Matching::Strict);
     let sent = asked("POST", "https://api.example.com/?key=hunter2-hunter2", Some("k=hunter2-hunter2"));
     assert_eq!(
         body(played(&again, sent)),
@@ -217,4 +218,68 @@ fn what_is_no_cassette_is_said() {
         let error = Cassette::read(file.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(said), "{file}: {error}");
     }
+}
+
+/// What others write: nothing where we have something, numbers of another kind, entries in another order.
+#[test]
+fn a_file_that_is_loosely_written_plays() {
+    let entry = |second: u32, status: &str, text: &str| {
+        format!(
+            r#"{{"startedDateTime": "2026-11-21T09:30:0{second}Z", "time": -5, "request": {{"method": "GET", "url": "https://a.example/",
+            "headers": null, "postData": null}}, "response": {{"status": {status}, "headers": [{{"name": "a", "value": null}}],
+            "content": {text}, "redirectURL": 7}}, "cache": 1, "timings": {{"wait": -3e300}}}}"#
+        )
+    };
+    let file = format!(
+        r#"{{"log": {{"entries": [{}, {}, {}]}}}}"#,
+        entry(2, "200.0", r#"{"text": "second"}"#),
+        entry(1, "200", r#"{"text": "first", "encoding": null}"#),
+        entry(3, "null", "null"),
+    );
+    let tape = replay(&file, true);
+    assert_eq!(body(played(&tape, asked("GET", "https://a.example/", None))), b"first");
+    assert_eq!(body(played(&tape, asked("GET", "https://a.example/", None))), b"second");
+    let none = played(&tape, asked("GET", "https://a.example/", None)).unwrap();
+    assert!(matches!(none, Came::Fault { kind, .. } if kind == "connection"));
+}
+
+/// A file that is made to take room, or the stack, is refused as it is read.
+#[test]
+fn what_would_take_too_much_is_refused() {
+    let ours =
+        |members: &str| format!(r#"{{"log": {{"_agent": {{"form": 1, "seed": "{}", {members}}}}}}}"#, "0".repeat(64));
+    let many = |item: &str, count: usize| vec![item; count].join(",");
+    let entry = r#"{"request":{"method":"","url":""},"response":{}}"#;
+    let pairs = many(r#"{"name":"a"}"#, 10_001);
+    for (file, said) in [
+        (format!(r#"{{"log":{{"entries":[{}]}}}}"#, many(entry, REQUESTS_MAX + 1)), "more than 100000 items"),
+        (
+            format!(
+                r#"{{"log":{{"entries":[{{"request":{{"method":"","url":"","headers":[{pairs}]}},"response":{{}}}}]}}}}"#
+            ),
+            "more than 10000 items",
+        ),
+        (ours(&format!(r#""wall":[{}]"#, many("0", READINGS_MAX + 1))), "more than 1048576 items"),
+        (
+            ours(&format!(r#""answers":{{"a":[{}]}}"#, many(r#"{"answer":0}"#, NOTES_MAX + 1))),
+            "more than 1048576 items",
+        ),
+        (
+            ours(&format!(r#""answers":{{"a":[{{"answer":"{}"}}]}}"#, "x".repeat(17 << 20))),
+            "an answer of a has more than",
+        ),
+        (ours(&format!(r#""origin":"{}""#, "x".repeat(33 << 20))), "log._agent.origin has more than"),
+        (
+            ours(&format!(r#""origin":{{"config":[{}]}}"#, many("[]", 2 << 20))),
+            "log._agent.origin.config has more than",
+        ),
+        (format!(r#"{{"log":{{"entries":{}"#, "[".repeat(1 << 20)), "it is no HAR"),
+        (format!(r#"{{"log":{{"entries":[],"unknown":{}}}}}"#, "[".repeat(1 << 20)), "it is no HAR"),
+        (ours(&format!(r#""answers":{{"a":[{{"answer":{}]}}"#, "[".repeat(1 << 20))), "it is no HAR"),
+    ] {
+        let error = Cassette::read(file.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(said) && error.len() < 500, "{said}: {error}");
+    }
+    let wide = [0xff, 0xfe, b'{', 0];
+    assert!(Cassette::read(&wide).unwrap_err().to_string().contains("UTF-16"));
 }

@@ -3,7 +3,7 @@
 
 use crate::app::{
     AgreementReport, AppError, CallReport, CheckReport, CheckState, DiscoverReport, DoctorReport, ExportReport,
-    HistoryReport, OutcomeKind, RunWasmReport, ValidateReport,
+    HistoryReport, OutcomeKind, ResumeReport, RunWasmReport, TestReport, ValidateReport,
 };
 
 /// How the process ends.
@@ -149,6 +149,27 @@ impl Exit {
             _ if report.interrupted => Exit::Interrupted,
             Exit::Ok if report.left.batches > 0 || report.delivery_error.is_some() => Exit::Partial,
             exit => exit,
+        }
+    }
+
+    /// The code of kills. `Partial` where nothing could be said of some.
+    #[must_use]
+    pub fn of_resume_check(report: &ResumeReport) -> Exit {
+        match () {
+            () if report.interrupted => Exit::Interrupted,
+            () if report.failed > 0 => Exit::Failed,
+            () if report.not_judged > 0 => Exit::Partial,
+            () => Exit::Ok,
+        }
+    }
+
+    /// The code of a test of an integration. Warnings are none of its faults.
+    #[must_use]
+    pub fn of_test(report: &TestReport) -> Exit {
+        match () {
+            () if report.interrupted => Exit::Interrupted,
+            () if report.failed > 0 => Exit::Failed,
+            () => Exit::Ok,
         }
     }
 

@@ -15,11 +15,13 @@ mod history;
 mod history_report;
 mod inspect;
 mod integrations;
+mod junit;
 mod mutate;
 mod new;
 mod onboard;
 mod output;
 mod progress;
+mod resume_check;
 mod run_wasm;
 mod run_wasm_report;
 mod running;
@@ -29,6 +31,7 @@ mod source;
 mod status;
 mod summary;
 mod table;
+mod test;
 mod validate_config;
 mod version;
 mod watching;
@@ -60,6 +63,7 @@ Examples:
   agent status                              what the store holds
   agent doctor                              what is wrong, and what to do about it
   agent run-wasm my.wasm                    one component alone, for its author
+  agent test .                              its cassettes, and what every integration keeps to
   agent inspect my.wasm                     what a component is and asks for
   agent integrations add my.wasm            agree to that, and hold the file to it
   agent secrets set github                  keep a secret, from standard input
@@ -96,6 +100,7 @@ enum Command {
     Status(status::Arguments),
     Doctor(doctor::Arguments),
     RunWasm(Box<run_wasm::Arguments>),
+    Test(Box<test::Arguments>),
     Inspect(inspect::Arguments),
     Integrations(integrations::Arguments),
     Secrets(secrets::Arguments),
@@ -198,6 +203,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Status(arguments) => status::run(&arguments, &global),
         Command::Doctor(arguments) => doctor::run(&arguments, &global),
         Command::RunWasm(arguments) => run_wasm::run(*arguments, &global),
+        Command::Test(arguments) => test::run(&arguments, &global),
         Command::Inspect(arguments) => inspect::run(&arguments, &global),
         Command::Integrations(arguments) => integrations::run(&arguments, &global),
         Command::Secrets(arguments) => secrets::run(&arguments, &global),

@@ -1,5 +1,6 @@
 //! `agent run-wasm`: runs one component alone, for its author. What is printed at the end is `run_wasm_report`'s.
 
+use std::ffi::{OsStr, OsString};
 use std::future::Future;
 use std::io::IsTerminal;
 use std::num::NonZeroU64;
@@ -11,8 +12,9 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::signals::Interrupts;
-use super::{CommandError, Exit, Global, print, print_json, run_wasm_report, say};
-use crate::app::{self, AppError, AuthorCall, RecordsTo, RunWasm, RunWasmReport, Taping};
+use super::{CommandError, Exit, Global, print, print_json, resume_check, run_wasm_report, say};
+use crate::app::{self, AppError, AuthorCall, Kills, RecordsTo, RunWasm, RunWasmReport, Taping};
+use crate::cassette::Matching;
 use crate::config::{self, GrantFlags, Surroundings};
 use crate::delivery::{Lines, LinesTo, Showing};
 use crate::logs::{escape, escape_json};
@@ -130,9 +132,22 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 0, requires = "fault", help_heading = "Cassettes and faults")]
     fault_seed: u64,
 
+    /// Of a run that takes up another: an entry may be played again, and what is left does not matter
+    #[arg(long, hide = true, requires = "replay", conflicts_with = "strict")]
+    exact: bool,
+
     /// Kill this process right after the Nth host call has returned, to try out what is left
     #[arg(long, value_name = "N", help_heading = "Cassettes and faults")]
     kill_after: Option<NonZeroU64>,
+
+    /// Kill the export after host calls (with --kill-after only after the Nth), let it resume, and compare what came with a run
+    /// that nobody killed; after so many of them, evenly spread, or after all [default: as many as fit into two minutes, 100 at
+    /// the most]
+    #[arg(
+        long, value_name = "N|all", num_args = 0..=1, require_equals = true, default_missing_value = "fitting",
+        conflicts_with_all = ["record", "strict", "output", "records", "source_lines"], help_heading = "Cassettes and faults"
+    )]
+    resume_check: Option<Points>,
 
     /// A header field of the webhook: 'name: value' or name=value
     #[arg(long, value_name = "FIELD", help_heading = "For webhook and mutate")]
@@ -157,6 +172,22 @@ enum Form {
     None,
 }
 
+/// After how many host calls `--resume-check` kills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Points(pub(super) Kills);
+
+impl std::str::FromStr for Points {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Points, &'static str> {
+        Ok(Points(match text {
+            "fitting" => Kills::Fitting,
+            "all" => Kills::All,
+            number => Kills::Spread(number.parse().map_err(|_| "write a number from 1, or all")?),
+        }))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ReportForm {
     Text,
@@ -178,6 +209,9 @@ const LET_GO: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Runs the subcommand.
 pub(super) fn run(arguments: Arguments, global: &Global) -> Result<Exit, CommandError> {
+    if arguments.resume_check.is_some() {
+        return resume_check::run(&arguments, global);
+    }
     let around = global.surroundings(None)?;
     let (call, settings) = arguments.call()?;
     let lifted = Lifted::of(&arguments, global, &around)?;
@@ -264,10 +298,90 @@ impl Arguments {
         Taping {
             record: self.record.as_ref().map(|file| working_dir.join(file)),
             replay: self.replay.as_ref().map(|file| working_dir.join(file)),
-            strict: self.strict,
+            matching: match () {
+                () if self.strict => Matching::Strict,
+                () if self.exact => Matching::Exact,
+                () => Matching::Loose,
+            },
             faults: self.fault.clone(),
             seed: self.fault_seed,
         }
+    }
+
+    /// After which host calls the export is killed, and the flags that say which export it is; what stands behind them is the
+    /// component and the words.
+    pub(super) fn export_again(&self) -> Result<(Kills, Vec<OsString>), AppError> {
+        if let (Some(call), _) = self.call()?
+            && call != AuthorCall::Export
+        {
+            return Err(usage(format!("--resume-check is of exports; this is `{}`", call.word())));
+        }
+        if self.report == Some(ReportForm::Text) {
+            let told = "--report is of one run, and --resume-check makes many; --report json has what came of them";
+            return Err(usage(told.to_owned()));
+        }
+        let kills = match (self.kill_after, self.resume_check) {
+            (Some(only), Some(Points(Kills::Fitting)) | None) => Kills::Only(only),
+            (None, points) => points.map_or(Kills::default(), |Points(kills)| kills),
+            (Some(_), Some(_)) => {
+                let told =
+                    "--kill-after says after which host call, and --resume-check after how many; leave one number out";
+                return Err(usage(told.to_owned()));
+            }
+        };
+        let mut flags: Vec<OsString> = Vec::new();
+        let mut push = |flag: &str, value: &OsStr| flags.extend([OsString::from(flag), value.to_owned()]);
+        for (flag, file) in
+            [("--config-file", &self.config_file), ("--grants", &self.grants), ("--replay", &self.replay)]
+        {
+            file.iter().for_each(|file| push(flag, file.as_os_str()));
+        }
+        for (flag, values) in [
+            ("--allow", &self.allow),
+            ("--allow-private", &self.allow_private),
+            ("--credential", &self.credential),
+            ("--fault", &self.fault),
+        ] {
+            values.iter().for_each(|value| push(flag, OsStr::new(value)));
+        }
+        self.limits.iter().for_each(|limits| push("--limits", OsStr::new(limits)));
+        if !self.fault.is_empty() {
+            push("--fault-seed", OsStr::new(&self.fault_seed.to_string()));
+        }
+        let switches = [
+            ("--allow-asked", self.allow_asked),
+            ("--skip-git", self.skip_git),
+            // A run that resumes asks again for some of it, and not for the rest.
+            ("--exact", self.replay.is_some()),
+        ];
+        flags.extend(switches.into_iter().filter(|(_, given)| *given).map(|(flag, _)| OsString::from(flag)));
+        Ok((kills, flags))
+    }
+
+    /// The component and the words behind it.
+    pub(super) fn words(&self) -> Vec<OsString> {
+        let words = self.words.iter().map(OsString::from);
+        std::iter::once(self.file.clone().into_os_string()).chain(words).collect()
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Gives a report to programs, where somebody asked for it.
+    pub(super) fn tell_programs(&self, document: &Value, global: &Global) -> Result<(), CommandError> {
+        if let Some(file) = &self.report_file {
+            std::fs::write(file, crate::secrets::struck(&format!("{document:#}\n"))).map_err(|error| {
+                AppError::Failed(format!("--report-file {}: {error}; choose another", file.display()))
+            })?;
+        }
+        if global.json {
+            print_json(document)?;
+        }
+        if self.report == Some(ReportForm::Json) {
+            say(&format!("{}\n", escape_json(&format!("{document:#}"))));
+        }
+        Ok(())
     }
 
     /// The call, if one is named, and what is left of the words: settings.
@@ -384,21 +498,12 @@ impl Arguments {
 
     /// Prints what came of it: the call's document on standard output, all else on standard error.
     fn tell(&self, report: &RunWasmReport, exit: Exit, global: &Global) -> Result<(), CommandError> {
-        let document = run_wasm_report::json(report, exit);
-        if let Some(file) = &self.report_file {
-            std::fs::write(file, crate::secrets::struck(&format!("{document:#}\n"))).map_err(|error| {
-                AppError::Failed(format!("--report-file {}: {error}; choose another", file.display()))
-            })?;
-        }
-        if global.json {
-            print_json(&document)?;
-        } else if let (Some(result), false) = (&report.result, report.call == "export") {
+        self.tell_programs(&run_wasm_report::json(report, exit), global)?;
+        if let (Some(result), false) = (&report.result, global.json || report.call == "export") {
             print(&format!("{}\n", escape_json(&format!("{result:#}"))))?;
         }
-        match self.report {
-            Some(ReportForm::Json) => say(&format!("{}\n", escape_json(&format!("{document:#}")))),
-            Some(ReportForm::Text) => say(&run_wasm_report::text(report)),
-            None => {}
+        if self.report == Some(ReportForm::Text) {
+            say(&run_wasm_report::text(report));
         }
         if !global.quiet && !global.json {
             say(&run_wasm_report::summary(report));
@@ -451,7 +556,7 @@ fn listen() -> Result<Interrupts, CommandError> {
     Ok(Interrupts::listen().map_err(|error| AppError::Failed(format!("signals cannot be listened for: {error}")))?)
 }
 
-fn temporary_root() -> Result<tempfile::TempDir, CommandError> {
+pub(super) fn temporary_root() -> Result<tempfile::TempDir, CommandError> {
     let mut builder = tempfile::Builder::new();
     // Its owner's alone: it holds records.
     #[cfg(unix)]
@@ -466,7 +571,7 @@ fn temporary_root() -> Result<tempfile::TempDir, CommandError> {
 }
 
 /// Removes the temporary root. What cannot be removed is said: it may hold records.
-fn remove(temporary: Option<tempfile::TempDir>) {
+pub(super) fn remove(temporary: Option<tempfile::TempDir>) {
     let Some(folder) = temporary else { return };
     let path = folder.path().to_owned();
     if let Err(error) = folder.close() {

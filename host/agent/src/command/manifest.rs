@@ -256,6 +256,12 @@ impl Manifest {
         fault
     }
 
+    /// Settings that are called like secrets and are not marked as such, as JSON Pointers.
+    #[must_use]
+    pub fn unmarked_secrets(&self) -> Vec<String> {
+        super::marked::unmarked(&self.config)
+    }
+
     /// The models, as a run needs them; with the host's own, where the integration asks for git.
     #[must_use]
     pub fn run_models(&self) -> Vec<Model> {

@@ -170,11 +170,95 @@ pub(super) fn is_marked(schema: &Value, pointer: &str) -> bool {
     here.iter().any(|schema| is_write_only(schema))
 }
 
+/// Words that say of a setting that it is a secret, at the end of its name.
+const SECRET_WORDS: [&str; 8] =
+    ["secret", "password", "passwd", "passphrase", "token", "apikey", "secrets", "passwords"];
+/// Words before `key` that say so.
+const KEY_WORDS: [&str; 6] = ["api", "private", "access", "secret", "signing", "encryption"];
+
+/// Settings that are called like secrets, take a text, and are not marked: JSON Pointers, `*` for each item of a list.
+#[must_use]
+pub fn unmarked(schema: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut looking = Looking { root: schema, left: STEPS_MAX };
+    let top = looking.all(vec![schema]);
+    look(&mut looking, &top, String::new(), LEVELS_MAX, &mut found);
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn look<'a>(looking: &mut Looking<'a>, schemas: &[&'a Value], pointer: String, levels: usize, found: &mut Vec<String>) {
+    if levels == 0 || schemas.iter().any(|schema| is_write_only(schema)) {
+        return;
+    }
+    let properties = schemas.iter().filter_map(|schema| schema.get("properties")?.as_object());
+    let names: HashSet<String> = properties.flat_map(|properties| properties.keys().cloned()).collect();
+    for name in names {
+        let below = looking.below(schemas, &name);
+        let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let is_marked = below.iter().any(|schema| is_write_only(schema));
+        if is_called_secret(&name) && !is_marked && below.iter().any(|schema| takes_text(schema)) {
+            found.push(pointer.clone());
+        }
+        look(looking, &below, pointer, levels - 1, found);
+    }
+    if schemas.iter().any(|schema| schema.get("items").is_some()) {
+        let below = looking.below(schemas, "0");
+        look(looking, &below, format!("{pointer}/*"), levels - 1, found);
+    }
+}
+
+/// Whether a name says that a secret stands there: `api_token`, `webhookSecret`, `private-key`.
+fn is_called_secret(name: &str) -> bool {
+    let mut words: Vec<String> = vec![String::new()];
+    for letter in name.chars() {
+        if letter.is_uppercase() || !letter.is_alphanumeric() {
+            words.push(String::new());
+        }
+        if let (true, Some(word)) = (letter.is_alphanumeric(), words.last_mut()) {
+            word.extend(letter.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    match &words[..] {
+        [.., before, last] if last == "key" => KEY_WORDS.contains(&before.as_str()),
+        [.., last] => SECRET_WORDS.contains(&last.as_str()),
+        [] => false,
+    }
+}
+
+/// Whether a setting of this schema may be a text.
+fn takes_text(schema: &Value) -> bool {
+    match schema.get("type") {
+        Some(Value::String(kind)) => kind == "string",
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "string"),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_called_a_secret_is_to_be_marked() {
+        let schema = json!({
+            "properties": {
+                "token": {"type": "string"}, "api_key": {"type": ["string", "null"]}, "webhookSecret": {"$ref": "#/$defs/text"},
+                "password": {"type": "string", "writeOnly": true}, "token_url": {"type": "string"},
+                "max_token": {"type": "integer"}, "key": {"type": "string"}, "secret": {"type": "object", "writeOnly": true,
+                "properties": {"token": {"type": "string"}}},
+                "servers": {"type": "array", "items": {"properties": {"private-key": {"type": "string"}}}},
+            },
+            "$defs": {"text": {"type": "string"}},
+        });
+        assert_eq!(unmarked(&schema), ["/api_key", "/servers/*/private-key", "/token", "/webhookSecret"]);
+        let endless = json!({"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"a": {"$ref": "#/$defs/a"}}}}});
+        assert_eq!(unmarked(&endless), [""; 0]);
+    }
 
     fn schema() -> Value {
         json!({

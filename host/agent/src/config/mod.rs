@@ -13,6 +13,7 @@ mod load;
 mod read;
 mod rule;
 mod schema;
+mod suite;
 mod units;
 mod written;
 
@@ -28,6 +29,7 @@ pub use lift::tidy as tidy_path;
 pub use load::{Document, FolderOrigin, Loaded, Source, Surroundings, load, root_of};
 pub use rule::{RuleFault, parse_host};
 pub use schema::AGENT_CONFIG as AGENT_CONFIG_SCHEMA;
+pub use suite::{SUITE_FILE, Suite, SuiteCassette, suite_of};
 pub(crate) use units::size as parse_size;
 pub use units::{show_duration, show_size};
 pub use written::Written;

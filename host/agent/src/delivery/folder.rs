@@ -172,8 +172,8 @@ fn numbers(name: &str) -> Option<(i64, i64)> {
     (first <= last).then_some((first, last))
 }
 
-/// A name that is safe as a file's: what is not a letter, digit, `-`, `_` or `.` is percent-encoded, and a leading dot too.
-fn file_name(name: &str) -> String {
+/// A name as the folder of it is called: what is not a letter, digit, `-`, `_` or `.` is percent-encoded, and a leading dot too.
+pub fn file_name(name: &str) -> String {
     let mut safe = String::with_capacity(name.len());
     for (at, byte) in name.bytes().enumerate() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (byte == b'.' && at > 0) {

@@ -16,6 +16,7 @@ use crate::config::Sink as SinkConfig;
 use crate::shutdown::Shutdown;
 use crate::store::{Batch, BatchData, Store, StoreError};
 
+pub use folder::file_name as folder_name;
 pub use lines::{Lines, LinesTo, Showing};
 
 /// Batches read from the outbox at a time; small ones carry their bytes, 64 KiB each at most.

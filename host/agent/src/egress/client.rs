@@ -281,6 +281,21 @@ impl Egress {
             checked_headers(&request.headers).map(drop)
         };
         judge().inspect_err(|fault| self.note_refused(policy, request, fault))?;
+        if let Ok(answer) = &came
+            && answer.url != request.url
+        {
+            // Where redirects led is not taken on a file's word.
+            let led = Request { url: answer.url.clone(), ..request.clone() };
+            let judge = || {
+                let url = checked_url(&led.url)?;
+                // Most redirects make a GET of what it was.
+                policy
+                    .check(&led.method, &url)
+                    .or_else(|refused| policy.check("GET", &url).map_err(|_| refused))
+                    .map(drop)
+            };
+            judge().inspect_err(|fault| self.note_refused(policy, &led, fault))?;
+        }
         let entry = self.entry(policy, request);
         let fault = self.shared.faults.as_ref().and_then(|faults| faults.next());
         let answer = match faults::instead(fault, request).await {

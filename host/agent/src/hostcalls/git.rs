@@ -1,9 +1,11 @@
 //! `agent:integration/git`: queues repositories for the native core. The document is judged here, so that a fault is
 //! told to the guest that made it and not to a job hours later; the queue is `export`'s, the work is `git`'s.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::session::Handle;
+use super::taped::Refusal;
 use super::{GitGrant, Guest, length};
 use crate::bindings::agent::integration::{git, types};
 
@@ -31,12 +33,41 @@ impl git::Host for Guest {
             Ok(repo) => repo,
             Err(error) => return Ok(Err(error)),
         };
-        if self.door.git == GitGrant::Skipped {
-            run.repository_skipped();
-            return Ok(Ok(()));
+        if let Some(witness) = &self.door.witness {
+            witness.queued(&repo);
         }
-        Ok(run.queue_repo(id, repo).map_err(Into::into))
+        let queue = |repo: Value| {
+            if self.door.git == GitGrant::Skipped {
+                run.repository_skipped();
+                return Ok(());
+            }
+            run.queue_repo(id, repo).map_err(Into::into)
+        };
+        let Some(tape) = &self.door.tape else { return Ok(queue(repo)) };
+        // The repository itself is no part of what a guest sees: it gets an answer, and what it asked for is held against that.
+        let call = format!("git.export-repo {}", repo["ref_id"].as_str().unwrap_or_default());
+        match tape.played::<Queued>(&call) {
+            Some(Queued { repo: recorded, refused }) => {
+                if recorded != repo {
+                    tape.differs(format!("{call}, with another document"));
+                }
+                Ok(refused.map_or_else(|| queue(repo), |refusal| Err(refusal.into())))
+            }
+            None => {
+                let answer = queue(repo.clone()).map_err(Refusal::from);
+                tape.note(&call, &Queued { repo, refused: answer.clone().err() });
+                Ok(answer.map_err(Into::into))
+            }
+        }
     }
+}
+
+/// A repository that was queued, and what the guest was told, on a tape.
+#[derive(Serialize, Deserialize)]
+struct Queued {
+    repo: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused: Option<Refusal>,
 }
 
 /// Reads and judges a repository's document.

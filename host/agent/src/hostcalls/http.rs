@@ -189,9 +189,9 @@ impl Knock {
         self.witness.clone()
     }
 
-    /// Whether what the guest sees is recorded or played.
-    pub(super) fn is_taped(&self) -> bool {
-        self.tape.is_some()
+    /// Whether what the guest sees is played.
+    pub(super) fn is_played(&self) -> bool {
+        self.tape.as_ref().is_some_and(Tape::replays)
     }
 
     /// A part of the room, with nothing in it yet.
@@ -305,12 +305,26 @@ impl Guest {
 
     /// Waits until one of them has landed, or the time is over.
     async fn any_landed(&mut self, pendings: &[Resource<PendingEntry>], timeout_ms: u32) -> wasmtime::Result<Vec<u32>> {
+        self.so_many_landed(1, pendings, timeout_ms).await
+    }
+
+    /// Waits until all of them have landed, or the time is over.
+    async fn all_landed(&mut self, pendings: &[Resource<PendingEntry>], timeout_ms: u32) -> wasmtime::Result<Vec<u32>> {
+        self.so_many_landed(pendings.len(), pendings, timeout_ms).await
+    }
+
+    async fn so_many_landed(
+        &mut self,
+        enough: usize,
+        pendings: &[Resource<PendingEntry>],
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Vec<u32>> {
         let timeout = Duration::from_millis(u64::from(timeout_ms.min(*TIMEOUT_MS.end())));
         let deadline = tokio::time::Instant::now() + timeout;
         let told = Arc::clone(&self.flights.landed);
         loop {
             let landed = self.landed(pendings)?;
-            if !landed.is_empty() {
+            if landed.len() >= enough {
                 return Ok(landed);
             }
             // A landing between the look and this wait has left its permit.
@@ -347,6 +361,10 @@ impl wit::Host for Guest {
         let Some(tape) = self.door.tape.clone() else { return self.any_landed(&pendings, timeout_ms).await };
         if let Some(landed) = tape.played::<Vec<u32>>("http.wait-any") {
             return Ok(landed.into_iter().filter(|index| (*index as usize) < pendings.len()).collect());
+        }
+        if tape.replays() {
+            // Nothing says which came first. On a tape all of them are there at once, so that every replay is the same.
+            return self.all_landed(&pendings, timeout_ms).await;
         }
         let landed = self.any_landed(&pendings, timeout_ms).await?;
         tape.note("http.wait-any", &landed);

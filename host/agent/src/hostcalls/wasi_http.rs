@@ -35,8 +35,8 @@ pub(crate) struct Outgoing {
     pub(super) line: Line,
 }
 
-/// Answers in the order of their requests, for a guest that is recorded or played: which of several has landed is asked of
-/// the engine here, and not of a host call whose answer could be noted.
+/// Answers in the order of their requests, for a guest that is played: on a tape they are all there at once, and not every tape
+/// says which came first.
 #[derive(Default)]
 pub(super) struct Line {
     /// Ends with the exchange before.
@@ -63,7 +63,7 @@ impl WasiHttpHooks for Outgoing {
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error>> + Send> {
         self.knock.enters("wasi:http.handle");
         let (knock, log) = (self.knock.clone(), Arc::clone(&self.log));
-        let place = knock.is_taped().then(|| self.line.join());
+        let place = knock.is_played().then(|| self.line.join());
         Box::new(async move {
             let answer = exchange(knock, request, options).await;
             // Held until here, and let go of however this ends, so that the next is not kept for ever.

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use super::log::GuestLog;
 
+/// Repositories whose documents are kept: what a person looks through, and a test compares.
+const REPOSITORIES_MAX: usize = 1_000;
+
 /// What a witness has seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -22,6 +25,10 @@ pub struct Seen {
     pub git_refused: u64,
     /// Whether a repository was queued, or would have been.
     pub git_used: bool,
+    /// The documents of repositories that were queued, or would have been: the first of them.
+    pub repositories: Vec<serde_json::Value>,
+    /// Repositories beyond those.
+    pub repositories_left_out: u64,
     /// Lines in the log, those from standard output and error included.
     pub log_lines: u64,
     /// Lines that were not kept, because the run had logged all it may.
@@ -58,6 +65,11 @@ impl Witness {
         self.lock().clone()
     }
 
+    /// The last host call.
+    pub(crate) fn last(&self) -> Option<&'static str> {
+        self.lock().last
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,6 +80,16 @@ impl Witness {
         *seen.calls.entry(name).or_default() += 1;
         seen.last = Some(name);
         seen.inside = true;
+    }
+
+    /// A repository was queued, or would have been.
+    pub(super) fn queued(&self, repo: &serde_json::Value) {
+        let mut seen = self.lock();
+        if seen.repositories.len() < REPOSITORIES_MAX {
+            seen.repositories.push(repo.clone());
+        } else {
+            seen.repositories_left_out += 1;
+        }
     }
 
     /// The run is over, and this is its log.

@@ -9,7 +9,7 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::limits::{Memory, Meter, Spent};
-use super::{Call, CallEnd, backtrace, engine, kill, limits, wasi};
+use super::{Call, CallEnd, backtrace, engine, kill, limits, polls, wasi};
 use crate::bindings::agent::integration::types;
 use crate::bindings::exports::agent::integration::integration::{MutateError, OnboardError};
 use crate::bindings::{AgentIntegration, AgentIntegrationPre};
@@ -34,11 +34,15 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    pub(super) fn tape(&self) -> Option<&Tape> {
+        self.tape.as_ref()
+    }
+
     /// A host call that has begun has now returned, unless it was one of the engine's own helpers.
     fn count_returned(&mut self) {
         if self.returned < self.host_calls {
             self.returned = self.host_calls;
-            kill::host_call_returned();
+            kill::host_call_returned(|| self.witness.as_ref().and_then(|witness| witness.last()));
         }
     }
 }
@@ -59,6 +63,7 @@ impl WasiHttpView for Cell {
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cell>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    polls::link(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     // Each host call comes past here between the copying of its arguments and its work: the guest's clock stands.
     AgentIntegration::add_to_linker::<Cell, HasGuest>(&mut linker, |cell| {

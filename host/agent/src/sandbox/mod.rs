@@ -11,6 +11,7 @@ mod instance;
 pub(crate) mod kill;
 mod limits;
 mod load;
+mod polls;
 mod turns;
 mod wasi;
 mod weight;
