@@ -378,7 +378,7 @@ fn new_makes_projects_in_other_languages_and_the_tutorial_is_true_of_them() {
             stranger.redirect(path);
         }
         // As it is, before the paper changes it.
-        stranger.runs(if language == "js" { "npm run build" } else { "python3 build.py" });
+        stranger.runs(if language == "js" { "npm install && npm run build" } else { "python3 build.py" });
         stranger.says_all_ok("agent test .");
         let wit = files_below(&stranger.folder.join("vendor")).into_iter().find(|file| file.ends_with("package.wit"));
         let published = fs::read_to_string(repository().join("wit/package.wit")).unwrap();

@@ -140,6 +140,7 @@ const RUST: Template = Template {
         "README.md",
         "agent-test.yaml",
         "agent.yaml",
+        "cassettes/first.ndjson",
         "dot-cargo/config.toml",
         "dot-gitignore",
         "rust-toolchain.toml",
@@ -197,6 +198,7 @@ const PYTHON: Template = Template {
         "README.md",
         "agent-test.yaml",
         "agent.yaml",
+        "cassettes/first.ndjson",
         "app.py",
         "build.py",
         "dot-gitignore",
@@ -240,6 +242,7 @@ const JS: Template = Template {
         "README.md",
         "agent-test.yaml",
         "agent.yaml",
+        "cassettes/first.ndjson",
         "dot-gitignore",
         "dot-npmrc",
         "package.json",
@@ -283,10 +286,9 @@ const JS: Template = Template {
     ],
 };
 
-/// The first cassettes, the same in every language, and what comes of them.
+/// The first cassettes, the same in every language; what an export makes of one is each template's own.
 const CASSETTES: &[File] = files!("host/agent/templates/shared":
     "cassettes/first.har",
-    "cassettes/first.ndjson",
     "cassettes/tried.har",
     "cassettes/tried.ndjson",
 );

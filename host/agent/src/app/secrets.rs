@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::AppError;
 use crate::error_chain;
-use crate::secrets::{Listed, Safe, SafeError, Secret};
+use crate::secrets::{Listed, SECRET_BYTES_MAX, Safe, SafeError, Secret};
 
 /// What was done with one secret.
 #[derive(Debug, Clone, Serialize)]
@@ -38,6 +38,13 @@ impl From<SafeError> for AppError {
 /// # Errors
 /// Name or value are none, or the safe cannot be opened or written.
 pub fn secret_set(root: &Path, name: &str, value: String) -> Result<SecretReport, AppError> {
+    // Before it is known as a secret: all forms of one are looked for from then on, which takes time to prepare.
+    if value.len() > SECRET_BYTES_MAX {
+        let bytes = value.len();
+        return Err(AppError::Usage(format!(
+            "the value has at least {bytes} bytes; a secret has 1 to {SECRET_BYTES_MAX}"
+        )));
+    }
     let value = Secret::new(value);
     let done = if Safe::of_root(root).set(name, &value)? { "replaced" } else { "set" };
     Ok(SecretReport { name: name.to_owned(), done, root: root.to_owned() })

@@ -12,6 +12,7 @@ use super::grants::{Granted, how_much};
 use super::manifest::{AskedCredential, AskedPlace, AskedRule, Asks, Manifest};
 use crate::config::NetworkRule;
 use crate::sandbox::{Anatomy, Link};
+use crate::secrets::AskedSignature;
 
 /// The version of the form in which consents are kept.
 const VERSION: u32 = 1;
@@ -47,6 +48,18 @@ pub struct Wants {
     /// The interfaces that it imports and that give it something, without their versions.
     pub imports: Vec<String>,
     pub asks: Asks,
+    /// What it has the host keep from it.
+    #[serde(default)]
+    pub guards: Guards,
+}
+
+/// What a manifest has the host keep from its integration: a file that lacks one of these wants more.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Guards {
+    /// How webhooks are checked before it sees them.
+    pub webhook_signature: Option<AskedSignature>,
+    /// The settings whose values it never sees, as JSON Pointers.
+    pub secrets: Vec<String>,
 }
 
 /// What of the network an operator grants when agreeing.
@@ -87,7 +100,11 @@ impl Wants {
         let mut imports: Vec<String> = gives.map(|import| interface(&import.name).to_owned()).collect();
         imports.sort();
         imports.dedup();
-        Wants { imports, asks: manifest.asks.clone() }
+        let guards = Guards {
+            webhook_signature: manifest.webhook_signature.clone(),
+            secrets: super::marked::all(&manifest.config),
+        };
+        Wants { imports, asks: manifest.asks.clone(), guards }
     }
 
     /// Each thing in words.
@@ -124,6 +141,12 @@ impl Wants {
         }
         let new = self.imports.iter().filter(|name| !other.imports.contains(name));
         words.extend(new.filter_map(|name| import_words(name)));
+        let (own, theirs) = (&self.guards, &other.guards);
+        if theirs.webhook_signature.is_some() && own.webhook_signature != theirs.webhook_signature {
+            words.push("take webhooks whose signatures the host does not check as it did".to_owned());
+        }
+        let bare = theirs.secrets.iter().filter(|setting| !own.secrets.contains(setting));
+        words.extend(bare.map(|setting| format!("be handed its setting {setting} in clear")));
         words
     }
 }
@@ -341,7 +364,8 @@ mod tests {
 
     fn wants(asks: Value, imports: &[&str]) -> Wants {
         let asks = serde_json::from_value(asks).expect("asks");
-        Wants { imports: imports.iter().map(|name| (*name).to_owned()).collect(), asks }
+        let imports = imports.iter().map(|name| (*name).to_owned()).collect();
+        Wants { imports, asks, guards: Guards::default() }
     }
 
     #[test]
@@ -403,6 +427,22 @@ mod tests {
     fn an_import_that_gives_nothing_is_no_news() {
         let inert = wants(json!({}), &["wasi:clocks/wall-clock", "wasi:io/poll"]);
         assert_eq!(inert.beside(&Wants::default()), Difference::default());
+        // What the host no longer keeps from it is more.
+        let signed: AskedSignature =
+            serde_json::from_value(json!({"setting": "/key", "token": {"header": "x"}})).expect("a signature");
+        let guarded = |signature: Option<&AskedSignature>, secrets: &[&str]| Wants {
+            guards: Guards {
+                webhook_signature: signature.cloned(),
+                secrets: secrets.iter().map(|setting| (*setting).to_owned()).collect(),
+            },
+            ..Wants::default()
+        };
+        let before = guarded(Some(&signed), &["/key", "/token"]);
+        let bare = guarded(None, &["/key"]).beside(&before);
+        assert_eq!(bare.more.len(), 2, "{bare:?}");
+        assert!(bare.more[0].contains("does not check") && bare.more[1].contains("/token in clear"), "{bare:?}");
+        let stricter = before.beside(&guarded(None, &[]));
+        assert_eq!((stricter.more.len(), stricter.less.len()), (0, 3), "{stricter:?}");
         assert!(inert.words().is_empty());
     }
 

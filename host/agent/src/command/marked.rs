@@ -158,6 +158,38 @@ fn below<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
     member.into_iter().chain(patterns).chain(item).chain(others).filter(|schema| schema.is_object()).collect()
 }
 
+/// The settings that the schema marks, as JSON Pointers in their order; `*` stands for each item of a list.
+pub(super) fn all(schema: &Value) -> Vec<String> {
+    let mut looking = Looking { root: schema, left: STEPS_MAX };
+    let top = looking.all(vec![schema]);
+    let mut found = Vec::new();
+    let mut open = vec![(top, String::new(), LEVELS_MAX)];
+    while let Some((schemas, pointer, levels)) = open.pop() {
+        if schemas.iter().any(|schema| is_write_only(schema)) {
+            found.push(pointer);
+            continue;
+        }
+        if levels == 0 || looking.left == 0 {
+            continue;
+        }
+        let members = schemas.iter().filter_map(|schema| schema.get("properties")?.as_object());
+        let mut names: Vec<&str> = members.flat_map(|members| members.keys().map(String::as_str)).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let below = looking.below(&schemas, name);
+            let name = name.replace('~', "~0").replace('/', "~1");
+            open.push((below, format!("{pointer}/{name}"), levels - 1));
+        }
+        if schemas.iter().any(|schema| schema.get("items").is_some()) {
+            let below = looking.below(&schemas, "0");
+            open.push((below, format!("{pointer}/*"), levels - 1));
+        }
+    }
+    found.sort();
+    found
+}
+
 /// Whether the schema marks the setting that a JSON Pointer names; `*` stands for each item of a list.
 pub(super) fn is_marked(schema: &Value, pointer: &str) -> bool {
     let mut looking = Looking { root: schema, left: STEPS_MAX };
@@ -327,6 +359,14 @@ mod tests {
         ] {
             assert_eq!(is_marked(&schema(), pointer), expected, "{pointer}");
         }
+    }
+
+    #[test]
+    fn all_that_is_marked_is_listed() {
+        assert_eq!(all(&schema()), ["/auth/password", "/servers/*/pass~1word", "/token"]);
+        assert!(all(&json!({"type": "object"})).is_empty());
+        let round = json!({"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}});
+        assert!(all(&round).is_empty());
     }
 
     #[test]

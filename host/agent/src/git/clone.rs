@@ -226,6 +226,10 @@ fn first_fetch(
         Err(why) => return Err(Fault::Final(CloneError::Failed(why))),
     }
     for (name, oid) in names {
+        if !git2::Reference::is_valid_name(name) {
+            tracing::warn!(url = %door.url, ?name, "this ref is left out: git allows no such name");
+            continue;
+        }
         repository.reference(name, oid, true, "").map_err(|fault| Fault::Damaged(fault.message().to_owned()))?;
     }
     Ok(true)

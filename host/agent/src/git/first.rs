@@ -20,7 +20,7 @@ const CAPABILITIES: [&str; 2] = ["ofs-delta", "side-band-64k"];
 const MEMORY_BYTES_MAX: u64 = 512 << 20;
 /// Packets between two looks whether the run has been asked to end: each has up to 64 KiB.
 const ASKED_EVERY: u32 = 64;
-/// Bytes of a server's last words that are repeated.
+/// Characters of a server's last words that are repeated.
 const WORDS_MAX: usize = 500;
 
 /// What became of it.
@@ -137,9 +137,18 @@ fn question(wanted: &HashSet<Oid>) -> Vec<u8> {
 
 /// A server's words, for a person.
 fn words(bytes: &[u8]) -> String {
-    let bytes = bytes.strip_prefix(b"ERR ").unwrap_or(bytes);
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(WORDS_MAX)]);
-    text.trim().chars().filter(|c| !c.is_control()).collect()
+    let mut text = String::from_utf8_lossy(bytes.strip_prefix(b"ERR ").unwrap_or(bytes)).into_owned();
+    // Whole, before it is cut: of a secret at the cut a part would be left.
+    crate::secrets::strike(&mut text);
+    text.trim().chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect()
+}
+
+/// The answer ended too soon, or what else went wrong.
+fn early(fault: io::Error) -> io::Error {
+    match fault.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(fault.kind(), "the server's answer ends early"),
+        _ => fault,
+    }
 }
 
 /// The packets of an answer.
@@ -153,7 +162,7 @@ impl<R: Read> Packets<R> {
     fn next(&mut self) -> io::Result<Option<&[u8]>> {
         let invalid = || io::Error::new(io::ErrorKind::InvalidData, "the answer is not made of packets");
         let mut length = [0; 4];
-        self.from.read_exact(&mut length)?;
+        self.from.read_exact(&mut length).map_err(early)?;
         let digits = std::str::from_utf8(&length).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let length = digits.and_then(|text| usize::from_str_radix(text, 16).ok());
         match length {
@@ -161,7 +170,7 @@ impl<R: Read> Packets<R> {
             Some(length @ 5..=PACKET_BYTES_MAX) => self.buffer.resize(length - 4, 0),
             _ => return Err(invalid()),
         }
-        self.from.read_exact(&mut self.buffer)?;
+        self.from.read_exact(&mut self.buffer).map_err(early)?;
         Ok(Some(&self.buffer))
     }
 }

@@ -10,6 +10,8 @@ use crate::config::SecretSource;
 
 /// Minutes that a signed time may lie beside ours, as Standard Webhooks recommends: a recorded webhook is worth nothing after.
 const SECONDS_APART_MAX: i64 = 5 * 60;
+/// Said of a secret that is none.
+const EMPTY: &str = "the webhook cannot be checked: its secret is empty, which anybody knows";
 /// How the secrets of Standard Webhooks begin; the key follows in base64.
 const STANDARD_KEY: &str = "whsec_";
 
@@ -71,8 +73,8 @@ impl Check {
 impl Form {
     fn judge(&self, secret: &Secret, headers: &[(String, String)], body: &[u8], now: i64) -> Result<(), String> {
         let secret = secret.reveal();
-        if secret.is_empty() {
-            return Err("the webhook cannot be checked: its secret is empty, which anybody knows".to_owned());
+        if secret.trim().is_empty() {
+            return Err(EMPTY.to_owned());
         }
         match self {
             Form::HmacSha256 { header, prefix } => {
@@ -115,6 +117,9 @@ fn standard(secret: &str, headers: &[(String, String)], body: &[u8], now: i64) -
             .map_err(|_| format!("the webhook cannot be checked: behind `{STANDARD_KEY}` its secret is no base64"))?,
         None => secret.as_bytes().to_vec(),
     };
+    if key.is_empty() {
+        return Err(EMPTY.to_owned());
+    }
     let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
     let message = [id.as_bytes(), b".", time.as_bytes(), b".", body].concat();
     let signatures = given.split(' ').filter_map(|one| BASE64_STANDARD.decode(one.strip_prefix("v1,")?).ok());
@@ -227,5 +232,13 @@ mod tests {
         ] {
             assert!(with(id, time, signature, now).is_err(), "{id} {time} {signature} {now}");
         }
+        let none = judge(
+            &Form::StandardWebhooks {},
+            "whsec_",
+            &[("webhook-id", "1"), ("webhook-timestamp", "0"), ("webhook-signature", "v1,")],
+            b"",
+            0,
+        );
+        assert!(none.unwrap_err().contains("empty"));
     }
 }

@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 const NAME_LEN: usize = 20;
 /// The smallest entry: a header of one byte and an empty stream of eight.
 const ENTRY_LEN_MIN: u64 = 9;
+/// What an object costs in memory while a pack is indexed, in bytes, all tables together.
+const OBJECT_COST: u64 = 180;
 /// Larger offsets stand in a table of their own.
 const OFFSET_MAX: u64 = 1 << 31;
 /// Bytes that are hashed of the pack at a time, before pages are let go.
@@ -62,12 +64,19 @@ pub fn index_pack(
     watch: &Watch,
 ) -> Result<String, IndexError> {
     let data = Pack::unindexed(pack, NAME_LEN, &Fence::default())?;
+    if u64::from(data.told_count()) * OBJECT_COST > memory_max {
+        return Err(IndexError::Odd("it has too many objects for the memory granted"));
+    }
     let checksum = verified(&data, watch)?;
     let entries = entries(&data, watch)?;
     let offsets: Vec<u64> = entries.iter().map(|(offset, _)| *offset).collect();
-    let nameless = vec![([0; NAME_LEN], 0); entries.len()];
-    let odb = Odb::of_pack(data.with_index(layout(&nameless, &offsets, &checksum)?)?);
+    let provisional = {
+        let nameless = vec![([0; NAME_LEN], 0); entries.len()];
+        layout(&nameless, &offsets, &checksum)?
+    };
+    let odb = Odb::of_pack(data.with_index(provisional)?);
     let names = names(&odb, entries.len(), threads, memory_max, watch)?;
+    drop(odb);
     let mut order: Vec<usize> = (0..names.len()).collect();
     order.sort_unstable_by_key(|at| names[*at]);
     if order.windows(2).any(|pair| names[pair[0]] == names[pair[1]]) {

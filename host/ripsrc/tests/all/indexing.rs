@@ -51,7 +51,7 @@ fn an_index_is_the_one_that_git_makes() {
             repo.git(arguments);
             let pack = packed(&repo);
             let expected = by_git(&repo, &pack);
-            for (threads, memory_max) in [(1, 1_000_000_000), (2, 1_000_000_000), (3, 300_000)] {
+            for (threads, memory_max) in [(1, 1_000_000_000), (2, 1_000_000_000), (3, 2_000_000)] {
                 assert!(index(&pack, threads, memory_max).unwrap() == expected, "{seed} {arguments:?} {threads}");
             }
         }
@@ -66,6 +66,9 @@ fn what_is_odd_is_left_to_another() {
     repo.git(&["-c", "repack.useDeltaBaseOffset=false", "repack", "-adfq", "--depth=50"]);
     let told = index(&packed(&repo), 2, 1_000_000_000);
     assert!(matches!(told, Err(IndexError::Odd("an object names its base"))), "{told:?}");
+    repo.git(&["repack", "-adfq"]);
+    let told = index(&packed(&repo), 2, 1000);
+    assert!(matches!(told, Err(IndexError::Odd("it has too many objects for the memory granted"))), "{told:?}");
     let watch = Watch::default();
     watch.stop();
     let pack = packed(&repo);
