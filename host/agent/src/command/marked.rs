@@ -160,46 +160,7 @@ fn below<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
 
 /// The settings that the schema marks, as JSON Pointers in their order; `*` stands for each item of a list.
 pub(super) fn all(schema: &Value) -> Vec<String> {
-    let mut looking = Looking { root: schema, left: STEPS_MAX };
-    let top = looking.all(vec![schema]);
-    let mut found = Vec::new();
-    let mut open = vec![(top, String::new(), LEVELS_MAX)];
-    while let Some((schemas, pointer, levels)) = open.pop() {
-        if schemas.iter().any(|schema| is_write_only(schema)) {
-            found.push(pointer);
-            continue;
-        }
-        if levels == 0 || looking.left == 0 {
-            continue;
-        }
-        let members = schemas.iter().filter_map(|schema| schema.get("properties")?.as_object());
-        let mut names: Vec<&str> = members.flat_map(|members| members.keys().map(String::as_str)).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            let below = looking.below(&schemas, name);
-            let name = name.replace('~', "~0").replace('/', "~1");
-            open.push((below, format!("{pointer}/{name}"), levels - 1));
-        }
-        if schemas.iter().any(|schema| schema.get("items").is_some()) {
-            let below = looking.below(&schemas, "0");
-            open.push((below, format!("{pointer}/*"), levels - 1));
-        }
-    }
-    found.sort();
-    found
-}
-
-/// Whether the schema marks the setting that a JSON Pointer names; `*` stands for each item of a list.
-pub(super) fn is_marked(schema: &Value, pointer: &str) -> bool {
-    let mut looking = Looking { root: schema, left: STEPS_MAX };
-    let mut here = looking.all(vec![schema]);
-    for segment in pointer.split('/').skip(1) {
-        let name = segment.replace("~1", "/").replace("~0", "~");
-        let name = if name == "*" { "0" } else { &name };
-        here = looking.below(&here, name);
-    }
-    here.iter().any(|schema| is_write_only(schema))
+    settings(schema, |_, schemas| schemas.iter().any(|schema| is_write_only(schema)))
 }
 
 /// Words that say of a setting that it is a secret, at the end of its name.
@@ -211,34 +172,37 @@ const KEY_WORDS: [&str; 6] = ["api", "private", "access", "secret", "signing", "
 /// Settings that are called like secrets, take a text, and are not marked: JSON Pointers, `*` for each item of a list.
 #[must_use]
 pub fn unmarked(schema: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut looking = Looking { root: schema, left: STEPS_MAX };
-    let top = looking.all(vec![schema]);
-    look(&mut looking, &top, String::new(), LEVELS_MAX, &mut found);
-    found.sort();
-    found.dedup();
-    found
+    settings(schema, |name, schemas| {
+        let is_marked = schemas.iter().any(|schema| is_write_only(schema));
+        is_called_secret(name) && !is_marked && schemas.iter().any(|schema| takes_text(schema))
+    })
 }
 
-fn look<'a>(looking: &mut Looking<'a>, schemas: &[&'a Value], pointer: String, levels: usize, found: &mut Vec<String>) {
-    if levels == 0 || schemas.iter().any(|schema| is_write_only(schema)) {
-        return;
-    }
-    let properties = schemas.iter().filter_map(|schema| schema.get("properties")?.as_object());
-    let names: HashSet<String> = properties.flat_map(|properties| properties.keys().cloned()).collect();
-    for name in names {
-        let below = looking.below(schemas, &name);
-        let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-        let is_marked = below.iter().any(|schema| is_write_only(schema));
-        if is_called_secret(&name) && !is_marked && below.iter().any(|schema| takes_text(schema)) {
+/// The settings that a schema names and that are `wanted`, by their name and the schemas that judge them; below one that is
+/// marked nothing is looked at. As JSON Pointers in their order, `*` for each item of a list.
+fn settings<'a>(schema: &'a Value, wanted: impl Fn(&str, &[&'a Value]) -> bool) -> Vec<String> {
+    let mut looking = Looking { root: schema, left: STEPS_MAX };
+    let mut found = Vec::new();
+    let mut open = vec![(looking.all(vec![schema]), String::new(), "", LEVELS_MAX)];
+    while let Some((schemas, pointer, name, levels)) = open.pop() {
+        if wanted(name, &schemas) {
             found.push(pointer.clone());
         }
-        look(looking, &below, pointer, levels - 1, found);
+        if levels == 0 || schemas.iter().any(|schema| is_write_only(schema)) {
+            continue;
+        }
+        let members = schemas.iter().filter_map(|schema| schema.get("properties")?.as_object());
+        let names: HashSet<&'a str> = members.flat_map(|members| members.keys().map(String::as_str)).collect();
+        for name in names {
+            let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+            open.push((looking.below(&schemas, name), pointer, name, levels - 1));
+        }
+        if schemas.iter().any(|schema| schema.get("items").is_some()) {
+            open.push((looking.below(&schemas, "0"), format!("{pointer}/*"), "", levels - 1));
+        }
     }
-    if schemas.iter().any(|schema| schema.get("items").is_some()) {
-        let below = looking.below(schemas, "0");
-        look(looking, &below, format!("{pointer}/*"), levels - 1, found);
-    }
+    found.sort();
+    found
 }
 
 /// Whether a name says that a secret stands there: `api_token`, `webhookSecret`, `private-key`.
@@ -267,6 +231,18 @@ fn takes_text(schema: &Value) -> bool {
         Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "string"),
         _ => false,
     }
+}
+
+/// Whether the schema marks the setting that a JSON Pointer names; `*` stands for each item of a list.
+pub(super) fn is_marked(schema: &Value, pointer: &str) -> bool {
+    let mut looking = Looking { root: schema, left: STEPS_MAX };
+    let mut here = looking.all(vec![schema]);
+    for segment in pointer.split('/').skip(1) {
+        let name = segment.replace("~1", "/").replace("~0", "~");
+        let name = if name == "*" { "0" } else { &name };
+        here = looking.below(&here, name);
+    }
+    here.iter().any(|schema| is_write_only(schema))
 }
 
 #[cfg(test)]

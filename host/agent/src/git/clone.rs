@@ -166,15 +166,7 @@ fn fetch(
     heads: &HashSet<Oid>,
     stop: &Watch,
 ) -> Result<(), Fault> {
-    let judged = |fault: git2::Error| match door.take_fault() {
-        _ if stop.stopped() => Fault::Final(CloneError::Stopped),
-        Some(text) => Fault::Final(CloneError::Failed(text)),
-        // The machine's faults – a full disk, say – are not the clone's.
-        None if matches!(fault.class(), ErrorClass::Os | ErrorClass::NoMemory) => {
-            Fault::Final(CloneError::Failed(format!("{}: {}", door.url, fault.message())))
-        }
-        None => Fault::Damaged(fault.message().to_owned()),
-    };
+    let judged = |fault: git2::Error| judged(fault, door, stop);
     transport::through(door, || {
         let mut remote = repository.remote_anonymous(door.url.as_str()).map_err(judged)?;
         let mut connection = remote.connect_auth(Direction::Fetch, None, None).map_err(judged)?;
@@ -182,10 +174,8 @@ fn fetch(
         let wanted = wanted_refs(&advertised, heads);
         // First, because a branch `a` that is gone is in the way of a new branch `a/b`.
         prune(repository, &wanted).map_err(judged)?;
-        if !wanted.is_empty() {
-            if is_new && first_fetch(repository, door, &advertised, &wanted, stop)? {
-                return complete(repository, &advertised, &wanted);
-            }
+        let is_there = wanted.is_empty() || (is_new && first_fetch(repository, door, &advertised, &wanted, stop)?);
+        if !is_there {
             let mut specs = vec!["+refs/heads/*:refs/heads/*".to_owned(), "+refs/tags/*:refs/tags/*".to_owned()];
             specs.extend(other_refs(&wanted).map(|name| format!("+{name}:{name}")));
             let mut callbacks = RemoteCallbacks::new();
@@ -194,14 +184,22 @@ fn fetch(
             options.remote_callbacks(callbacks).download_tags(AutotagOption::None).update_fetchhead(false);
             connection.remote().fetch(&specs, Some(&mut options), None).map_err(judged)?;
         }
-        complete(repository, &advertised, &wanted)
+        set_head(repository, &advertised).map_err(judged)?;
+        verify(repository, &wanted).map_err(Fault::Damaged)
     })
 }
 
-/// Sets `HEAD`, and sees that all refs point to something.
-fn complete(repository: &Repository, advertised: &Advertised, wanted: &[(&[u8], Oid)]) -> Result<(), Fault> {
-    set_head(repository, advertised).map_err(|fault| Fault::Damaged(fault.message().to_owned()))?;
-    verify(repository, wanted).map_err(Fault::Damaged)
+/// What a fault of libgit2's stands for.
+fn judged(fault: git2::Error, door: &Door, stop: &Watch) -> Fault {
+    match door.take_fault() {
+        _ if stop.stopped() => Fault::Final(CloneError::Stopped),
+        Some(text) => Fault::Final(CloneError::Failed(text)),
+        // The machine's faults – a full disk, say – are not the clone's.
+        None if matches!(fault.class(), ErrorClass::Os | ErrorClass::NoMemory) => {
+            Fault::Final(CloneError::Failed(format!("{}: {}", door.url, fault.message())))
+        }
+        None => Fault::Damaged(fault.message().to_owned()),
+    }
 }
 
 /// Fetches into a new clone by the short way. False if that is not for this repository.
@@ -230,7 +228,7 @@ fn first_fetch(
             tracing::warn!(url = %door.url, ?name, "this ref is left out: git allows no such name");
             continue;
         }
-        repository.reference(name, oid, true, "").map_err(|fault| Fault::Damaged(fault.message().to_owned()))?;
+        repository.reference(name, oid, true, "").map_err(|fault| judged(fault, door, stop))?;
     }
     Ok(true)
 }
@@ -319,5 +317,32 @@ impl Drop for InUse {
     fn drop(&mut self) {
         PLACES.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().remove(&self.path);
         PLACE_FREED.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use git2::{Error, ErrorCode};
+
+    use super::*;
+    use crate::egress::{Caller, Egress, Policy};
+
+    /// Only what is the clone's fault has it thrown away and made anew.
+    #[test]
+    fn a_full_disk_is_not_the_clones_fault() {
+        let tokio = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
+        let url = url::Url::parse("https://a.test/x.git").expect("a URL");
+        let door = Door::new(Egress::new(), Policy::default(), tokio.handle().clone(), url, None, Caller::default());
+        let of = |class| judged(Error::new(ErrorCode::GenericError, class, "no space left"), &door, &Watch::default());
+        for class in [ErrorClass::Os, ErrorClass::NoMemory] {
+            assert!(matches!(of(class), Fault::Final(CloneError::Failed(why)) if why.contains("no space left")));
+        }
+        for class in [ErrorClass::Odb, ErrorClass::Zlib, ErrorClass::Reference] {
+            assert!(matches!(of(class), Fault::Damaged(_)));
+        }
+        let stopped = Watch::default();
+        stopped.stop();
+        let fault = Error::new(ErrorCode::User, ErrorClass::Callback, "stopped");
+        assert!(matches!(judged(fault, &door, &stopped), Fault::Final(CloneError::Stopped)));
     }
 }

@@ -19,7 +19,7 @@ const CAPABILITIES: [&str; 2] = ["ofs-delta", "side-band-64k"];
 /// Memory for the indexing of a pack; larger objects are libgit2's.
 const MEMORY_BYTES_MAX: u64 = 512 << 20;
 /// Packets between two looks whether the run has been asked to end: each has up to 64 KiB.
-const ASKED_EVERY: u32 = 64;
+const ASKED_EVERY: u64 = 64;
 /// Characters of a server's last words that are repeated.
 const WORDS_MAX: usize = 500;
 
@@ -95,7 +95,7 @@ fn receive(door: &Door, wanted: &HashSet<Oid>, pack: &Path, watch: &Watch) -> Re
     }
     let on_disk = |fault: io::Error| format!("{}: {fault}", pack.display());
     let mut file = BufWriter::new(File::create(pack).map_err(on_disk)?);
-    for number in 0u32.. {
+    for number in 0u64.. {
         if number % ASKED_EVERY == 0 && watch.stopped() {
             return Ok(First::Stopped);
         }
