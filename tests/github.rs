@@ -3,7 +3,6 @@
 //! organisations are the benchmark's (`benches/github.rs`).
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use github_simulator::{Lie, Options, Repo, Simulator, Size, Told, hmac_sha256};
 use serde_json::{Value, json};
@@ -445,35 +444,14 @@ fn repositories_go_to_git_with_the_heads_of_their_pull_requests() {
     let simulator = start(Size { repositories: 1, ..Size::default() });
     let name = simulator.with(|world| world.repos[0].name.clone());
     let bench = bench(&simulator, "git_url: \"file://${BENCH}/repos/{name}\"");
-    let repos = bench.path("repos");
-    let yaml = bench.read("agent.yaml").replace("${BENCH}", bench.path("").to_str().unwrap().trim_end_matches('/'));
-    bench.write("agent.yaml", yaml);
-    let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
-        command.args(["-c", "user.name=Ada", "-c", "user.email=ada@x.invalid"]).args(arguments).current_dir(&repos);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
-    git(&["init", "-q", "-b", "main", &name]);
-    git(&["-C", &name, "commit", "-q", "--allow-empty", "-m", "first"]);
-    git(&["-C", &name, "checkout", "-q", "-b", "topic"]);
-    git(&["-C", &name, "commit", "-q", "--allow-empty", "-m", "second"]);
-    let sha = git(&["-C", &name, "rev-parse", "topic"]);
-    git(&["-C", &name, "checkout", "-q", "main"]);
+    let sha = simulated::topic(&bench, &name);
     let number = simulator.with(|world| {
         let pull = world.repos[0].pulls.values_mut().next().unwrap();
         pull.commits.last_mut().unwrap().sha.clone_from(&sha);
         pull.thread.number
     });
     bench.export().code(0);
-    let sink = bench.sink();
-    assert_eq!(sink.records["github/sourcecode.Commit"].len(), 2);
-    let branches = &sink.records["github/sourcecode.PullRequestBranch"];
-    assert_eq!(branches.len() as u64, Size::default().pull_requests);
-    let end = format!("/{number}");
-    let found = branches.iter().find(|branch| branch["pull_request_ref_id"].as_str().unwrap().ends_with(&end)).unwrap();
-    assert_eq!((&found["found"], &found["commit_shas"]), (&json!(true), &json!([sha])));
+    simulated::topic_arrived(&bench.sink(), "github", number, Size::default().pull_requests, &sha);
     bench.export().code(0).says("Nothing new");
 }
 

@@ -2,7 +2,6 @@
 //! a few requests, and servers that lie, change, fail or have no more budget lose nothing that could be had.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use gitlab_simulator::{Lie, Note, Options, Project, Simulator, Size, Told};
 use serde_json::{Value, json};
@@ -530,34 +529,13 @@ fn repositories_go_to_git_with_the_heads_of_their_merge_requests() {
     let simulator = start(Size { projects: 1, ..Size::default() });
     let path = simulator.with(|world| world.projects[0].path.clone());
     let bench = bench(&simulator, "git_url: \"file://${BENCH}/repos/{path}\"");
-    let repos = bench.path("repos");
-    let yaml = bench.read("agent.yaml").replace("${BENCH}", bench.path("").to_str().unwrap().trim_end_matches('/'));
-    bench.write("agent.yaml", yaml);
-    let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
-        command.args(["-c", "user.name=Ada", "-c", "user.email=ada@x.invalid"]).args(arguments).current_dir(&repos);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
-    git(&["init", "-q", "-b", "main", &path]);
-    git(&["-C", &path, "commit", "-q", "--allow-empty", "-m", "first"]);
-    git(&["-C", &path, "checkout", "-q", "-b", "topic"]);
-    git(&["-C", &path, "commit", "-q", "--allow-empty", "-m", "second"]);
-    let sha = git(&["-C", &path, "rev-parse", "topic"]);
-    git(&["-C", &path, "checkout", "-q", "main"]);
+    let sha = simulated::topic(&bench, &path);
     let iid = simulator.with(|world| {
         let one = world.projects[0].merge_requests.values_mut().next().unwrap();
         one.commits.last_mut().unwrap().sha.clone_from(&sha);
         one.thread.iid
     });
     bench.export().code(0);
-    let sink = bench.sink();
-    assert_eq!(sink.records["gitlab/sourcecode.Commit"].len(), 2);
-    let branches = &sink.records["gitlab/sourcecode.PullRequestBranch"];
-    assert_eq!(branches.len() as u64, Size::default().merge_requests);
-    let end = format!("/{iid}");
-    let found = branches.iter().find(|branch| branch["pull_request_ref_id"].as_str().unwrap().ends_with(&end)).unwrap();
-    assert_eq!((&found["found"], &found["commit_shas"]), (&json!(true), &json!([sha])));
+    simulated::topic_arrived(&bench.sink(), "gitlab", iid, Size::default().merge_requests, &sha);
     bench.export().code(0).says("Nothing new");
 }

@@ -1,11 +1,43 @@
 //! An export of a simulator held against what the simulator knows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use simulator::Truth;
 
-use crate::Sink;
+use crate::{Bench, Sink};
+
+/// A repository below `repos` of the bench, which `${BENCH}` in its agent.yaml stands for: one commit on `main`, and one more on
+/// `topic`, whose hash this is.
+#[must_use]
+pub fn topic(bench: &Bench, name: &str) -> String {
+    let yaml = bench.read("agent.yaml").replace("${BENCH}", bench.path("").to_str().unwrap().trim_end_matches('/'));
+    bench.write("agent.yaml", yaml);
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=Ada", "-c", "user.email=ada@x.invalid"]).args(arguments);
+        let output = command.current_dir(bench.path("repos")).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "-q", "-b", "main", name]);
+    git(&["-C", name, "commit", "-q", "--allow-empty", "-m", "first"]);
+    git(&["-C", name, "checkout", "-q", "-b", "topic"]);
+    git(&["-C", name, "commit", "-q", "--allow-empty", "-m", "second"]);
+    git(&["-C", name, "checkout", "-q", "main"]);
+    git(&["-C", name, "rev-parse", "topic"])
+}
+
+/// That one of so many branches of pull requests was found, with this commit alone.
+pub fn topic_arrived(sink: &Sink, integration: &str, number: u64, of: u64, sha: &str) {
+    assert_eq!(sink.records[&format!("{integration}/sourcecode.Commit")].len(), 2);
+    let branches = &sink.records[&format!("{integration}/sourcecode.PullRequestBranch")];
+    assert_eq!(branches.len() as u64, of);
+    let end = format!("/{number}");
+    let found = branches.iter().find(|branch| branch["pull_request_ref_id"].as_str().unwrap().ends_with(&end)).unwrap();
+    assert_eq!((&found["found"], &found["commit_shas"]), (&json!(true), &json!([sha])));
+}
 
 /// What the sink has of an integration in the end: the last record of each id, as the truth says it.
 #[must_use]

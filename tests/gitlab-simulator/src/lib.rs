@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use simulator::http::{Answer, Request, Server};
 use simulator::lies::{html, spoiled};
-use simulator::{clock, lock};
+use simulator::{clock, delivery, lock};
 
 use limits::Limits;
 use rest::Asked;
@@ -145,15 +145,7 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
     if let Some(what) = request.path().strip_prefix("/_simulator/") {
         return look(&mut lock(state), what, request);
     }
-    let (answer, deliveries) = {
-        let mut state = lock(state);
-        let before = state.deliveries.len();
-        let answer = state.answer(request);
-        (answer, state.deliveries[before..].to_vec())
-    };
-    // Delivered after the answer has been decided, and without the lock: who receives may ask back.
-    Delivery::send_all(&deliveries);
-    answer
+    delivery::answered(state, |state| &state.deliveries, |state| state.answer(request))
 }
 
 /// For people and programs that run the simulator alone.

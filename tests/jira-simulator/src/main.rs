@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use jira_simulator::{Kind, Lie, Options, Simulator, Told};
+use simulator::alone;
 
 const USAGE: &str = "\
 A server on 127.0.0.1 that answers as Jira does, Cloud or Data Center, over an invented site.
@@ -22,61 +23,40 @@ Usage: jira-simulator [--FLAG VALUE]…
 Look inside: /_simulator/ledger, /_simulator/truth, /_simulator/change?count=1, /_simulator/renew";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
-        println!("{USAGE}");
-        return ExitCode::SUCCESS;
-    }
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("error: {why}\n\n{USAGE}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn run(arguments: &[String]) -> Result<(), String> {
-    let (port, options) = read(arguments)?;
-    let simulator = Simulator::start_at(port, options).map_err(|error| format!("port {port}: {error}"))?;
-    println!("{}", simulator.url());
-    loop {
-        std::thread::park();
-    }
-}
-
-fn read(arguments: &[String]) -> Result<(u16, Options), String> {
     let mut options = Options::default();
     let size = &mut options.size;
     (size.projects, size.issues, size.users, size.comments) = (100, 10_000, 2_000, 45_000);
     (size.changes, size.sprints) = (40_000, 6);
-    let mut port = 0;
-    for pair in arguments.chunks(2) {
-        let [flag, value] = pair else { return Err(format!("{} needs a value", pair[0])) };
-        let number = || value.parse::<u64>().map_err(|_| format!("{flag} {value}: give a number"));
-        let size = &mut options.size;
-        match flag.as_str() {
-            "--port" => port = value.parse().map_err(|_| format!("{flag} {value}: give a port"))?,
-            "--kind" => {
-                options.kind = match value.as_str() {
-                    "cloud" => Kind::Cloud,
-                    "hosted" => Kind::Hosted,
-                    _ => return Err(format!("{flag} {value}: give cloud or hosted")),
-                }
+    alone::run(USAGE, options, set, |port, options| {
+        let simulator = Simulator::start_at(port, options)?;
+        Ok((simulator.url(), simulator))
+    })
+}
+
+/// Takes one flag. False if there is none of this name.
+fn set(options: &mut Options, flag: &str, value: &str) -> Result<bool, String> {
+    let number = || alone::number(flag, value);
+    let size = &mut options.size;
+    match flag {
+        "--kind" => {
+            options.kind = match value {
+                "cloud" => Kind::Cloud,
+                "hosted" => Kind::Hosted,
+                _ => return Err(format!("{flag} {value}: give cloud or hosted")),
             }
-            "--seed" => size.seed = number()?,
-            "--projects" => size.projects = number()?,
-            "--issues" => size.issues = number()?,
-            "--users" => size.users = number()?,
-            "--comments" => size.comments = number()?,
-            "--changes" => size.changes = number()?,
-            "--sprints" => size.sprints = number()?,
-            "--requests" => options.requests = number()?,
-            "--authorization" => options.authorization = Some(value.clone()),
-            "--change-every" => options.change_every = number()?,
-            "--fail" => options.lies.push(Told::always(Lie::Status(502), value)),
-            _ => return Err(format!("{flag} is not known")),
         }
+        "--seed" => size.seed = number()?,
+        "--projects" => size.projects = number()?,
+        "--issues" => size.issues = number()?,
+        "--users" => size.users = number()?,
+        "--comments" => size.comments = number()?,
+        "--changes" => size.changes = number()?,
+        "--sprints" => size.sprints = number()?,
+        "--requests" => options.requests = number()?,
+        "--authorization" => options.authorization = Some(value.to_owned()),
+        "--change-every" => options.change_every = number()?,
+        "--fail" => options.lies.push(Told::always(Lie::Status(502), value)),
+        _ => return Ok(false),
     }
-    Ok((port, options))
+    Ok(true)
 }

@@ -2,9 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+
+use crate::http::Answer;
+use crate::lock;
 
 /// SHA-256 takes its input in blocks of so many bytes.
 const BLOCK: usize = 64;
@@ -47,15 +51,28 @@ impl Delivery {
         stream.write_all(&self.body)?;
         stream.read_to_end(&mut Vec::new()).map(drop)
     }
+}
 
-    /// Sends all of these; what could not be delivered is said on standard error.
-    pub fn send_all(deliveries: &[Delivery]) {
-        for delivery in deliveries {
-            if let Err(error) = delivery.send() {
-                eprintln!("the webhook for {} was not delivered: {error}", delivery.url);
-            }
+/// Answers by what a simulator knows, and delivers the webhooks that came of it; what could not be delivered is said on
+/// standard error.
+pub fn answered<State>(
+    state: &Mutex<State>,
+    deliveries: impl Fn(&State) -> &[Delivery],
+    answer: impl FnOnce(&mut State) -> Answer,
+) -> Answer {
+    let (answer, new) = {
+        let mut state = lock(state);
+        let before = deliveries(&state).len();
+        let answer = answer(&mut state);
+        (answer, deliveries(&state)[before..].to_vec())
+    };
+    // After the answer has been decided, and without the lock: who receives may ask back.
+    for delivery in new {
+        if let Err(error) = delivery.send() {
+            eprintln!("the webhook for {} was not delivered: {error}", delivery.url);
         }
     }
+    answer
 }
 
 /// HMAC-SHA256 (RFC 2104) in hexadecimal.
