@@ -33,10 +33,10 @@ run: setup ## Build everything and export REPO (default: this repository) and mo
 .PHONY: test
 test: setup guests ## Run all tests
 	@scripts/test-servers.sh
+	@scripts/test-sdks.sh
 	@$(CARGO) build
 	@$(CARGO) test
 	@$(CARGO) test $(addprefix -p ,$(LIBRARIES) $(GUESTS))
-	@scripts/test-sdks.sh
 	@scripts/test-github.sh "$(TARGET_DIR)"
 	@scripts/test-gitlab.sh "$(TARGET_DIR)"
 	@scripts/test-jira.sh "$(TARGET_DIR)"
