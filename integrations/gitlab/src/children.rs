@@ -22,7 +22,7 @@ use crate::threads::Scope;
 use crate::walk::Walk;
 
 /// Requests under way at a time: servers of one's own are small, and serve people beside us.
-const AT_ONCE: usize = 6;
+pub const AT_ONCE: usize = 6;
 
 /// Items that are completed together: some dozen requests, of which a spent budget loses no more.
 pub const COMPLETED_AT_ONCE: usize = 10;
@@ -68,7 +68,8 @@ pub fn complete(scope: &mut Scope<'_>, kind: &'static str, nodes: &mut [Value]) 
     let requests: Vec<Request> = wanted.iter().map(|wanted| wanted.request.clone()).collect();
     for (wanted, answer) in wanted.into_iter().zip(parallel(requests, AT_ONCE)) {
         let found = match read(&wanted, answer) {
-            Ok(found) => found,
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
             // It is the item that is asked for again, and not the run that ends.
             Err(stop) if stop.is_passing() => {
                 let why = format!("its {}: {}", wanted.member.trim_start_matches("agent:"), stop.into_error());
@@ -83,16 +84,16 @@ pub fn complete(scope: &mut Scope<'_>, kind: &'static str, nodes: &mut [Value]) 
     Ok(())
 }
 
-/// All of a list whose first page has been asked for.
-fn read(wanted: &Wanted, answer: Result<Response, HttpError>) -> Result<Vec<Value>, Stop> {
+/// All of a list whose first page has been asked for; none where there is no such list.
+fn read(wanted: &Wanted, answer: Result<Response, HttpError>) -> Result<Option<Vec<Value>>, Stop> {
     let answer = answer?;
     // Approvals and reviewers are not there in every version and plan; the rest may have gone a moment ago.
     if matches!(answer.status, 404 | 410) || answer.status == 403 && wanted.member == APPROVALS {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let answer = answer.check()?;
     if wanted.member == APPROVALS {
-        return Ok(answer.json_at("/approved_by").unwrap_or_default());
+        return Ok(Some(answer.json_at("/approved_by").unwrap_or_default()));
     }
     let mut found: Vec<Value> = answer.json()?;
     let more = answer.header("link").is_some_and(|link| link.contains("rel=\"next\""));
@@ -104,7 +105,7 @@ fn read(wanted: &Wanted, answer: Result<Response, HttpError>) -> Result<Vec<Valu
             found.extend(page.nodes);
         }
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// What could not be had of an item.

@@ -1,6 +1,7 @@
 //! The configuration: which server, which groups and people, what of them, and where the server's API is.
 
 use agent_sdk::select::Selection;
+use integration_model::deletions;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub git_credential: Option<String>,
     /// Where repositories are fetched from, with `{path}`; the server, unless there is a mirror.
     pub git_url: Option<String>,
+    /// Large deletions that are believed, each once.
+    pub accept_deletions: Vec<String>,
     pub webhooks: Webhooks,
     /// Where webhooks are to be sent, if the agent does not say.
     pub webhook_url: Option<String>,
@@ -64,6 +67,7 @@ impl Default for Config {
             git: true,
             git_credential: None,
             git_url: None,
+            accept_deletions: Vec::new(),
             webhooks: Webhooks::Off,
             webhook_url: None,
             webhook_secret: None,
@@ -107,7 +111,7 @@ impl Config {
 
     /// What makes no sense, one sentence each.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut faults = deletions::faults(&self.accept_deletions);
         if self.groups.is_empty() && self.users.is_empty() {
             faults.push("there is nothing to export: name accounts in `groups` or `users`".to_owned());
         }
@@ -157,6 +161,7 @@ pub fn schema() -> Value {
             "git": flag(true, "Whether the repositories themselves are, for commits and branches"),
             "git_credential": text("The credential that repositories are fetched with; public ones need none"),
             "git_url": text("Where repositories are fetched from, with {path} in it; the server, unless given"),
+            "accept_deletions": deletions::schema(),
             "webhooks": {
                 "enum": ["off", "group", "project"], "default": "off",
                 "description": "Whether webhooks are made where they are missing, and of whom"

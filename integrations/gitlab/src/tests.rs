@@ -234,7 +234,7 @@ fn many_that_are_missing_at_once_are_not_believed() {
     server.borrow_mut().issues = issues(31..=40);
     let run = export(&host).ok();
     assert_eq!(run.of("work.Issue"), Vec::<&Value>::new());
-    assert!(errors(run)[0].contains("30 of 40 are missing"));
+    assert!(errors(run)[0].contains("30 of 40 work.Issue of acme/p1 are missing"));
 }
 
 #[test]
