@@ -96,7 +96,8 @@ impl Accepted {
         let before: BTreeMap<String, bool> = state::get_json(TAKEN)?.unwrap_or_default();
         for entry in &entries {
             let taken = before.get(&entry.text);
-            (entry.taken.set(taken.is_some()), entry.spent.set(taken == Some(&true)));
+            entry.taken.set(taken.is_some());
+            entry.spent.set(taken == Some(&true));
         }
         let accepted = Accepted { entries };
         // What was taken out may be put in again, and is new then.
