@@ -32,6 +32,8 @@ pub struct Config {
     pub git_credential: Option<String>,
     /// Where repositories are fetched from, with `{path}`; the server, unless there is a mirror.
     pub git_url: Option<String>,
+    /// Whether what hangs on issues and merge requests may be asked for by GraphQL.
+    pub graphql: bool,
     /// Large deletions that are believed, each once.
     pub accept_deletions: Vec<String>,
     pub webhooks: Webhooks,
@@ -67,6 +69,7 @@ impl Default for Config {
             git: true,
             git_credential: None,
             git_url: None,
+            graphql: true,
             accept_deletions: Vec::new(),
             webhooks: Webhooks::Off,
             webhook_url: None,
@@ -161,6 +164,7 @@ pub fn schema() -> Value {
             "git": flag(true, "Whether the repositories themselves are, for commits and branches"),
             "git_credential": text("The credential that repositories are fetched with; public ones need none"),
             "git_url": text("Where repositories are fetched from, with {path} in it; the server, unless given"),
+            "graphql": flag(true, "Whether GraphQL is asked where it saves requests; what it does not give is asked for by REST"),
             "accept_deletions": deletions::schema(),
             "webhooks": {
                 "enum": ["off", "group", "project"], "default": "off",

@@ -70,6 +70,7 @@ pub fn run(config: &Config) -> Result<ExportResult> {
     }
     let root = session::root_tracking("gitlab")?;
     let export = Export { api: Api::new(config), config, accepted: Accepted::read(&config.accept_deletions)? };
+    export.api.graphql.remembered()?;
     let result =
         Run::default().accounts(&config.accounts(), |run, path, group| export.account(run, &root, path, group))?;
     export.accepted.tell();

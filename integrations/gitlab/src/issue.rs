@@ -146,7 +146,7 @@ impl Source for Issues<'_, '_> {
     }
 
     fn completed_at_once(&self) -> usize {
-        COMPLETED_AT_ONCE
+        self.scope.api.graphql.at_once(LIST.kind).unwrap_or(COMPLETED_AT_ONCE)
     }
 
     fn complete(&mut self, nodes: &mut [Value]) -> Result<(), Stop> {

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::REF_TYPE;
 use crate::children::{self, APPROVALS, COMMENTS, COMMITS, COMPLETED_AT_ONCE, REVIEWERS};
-use crate::note::Note;
+use crate::note::{Note, seconds};
 use crate::review::{self, Approval, Of, Reviewer};
 use crate::threads::{LOOK_UP_PAGE, List, Reading, Scope, comments_there, gone_comments};
 use crate::user::{self, Person};
@@ -163,8 +163,8 @@ impl Commit {
             message: notes.text(self.message.or(self.title).unwrap_or_default()),
             url: self.web_url.unwrap_or_default(),
             author_email: self.author_email.map(|email| email.trim().to_lowercase()).filter(|email| !email.is_empty()),
-            authored_at: self.authored_date,
-            created_at: self.committed_date,
+            authored_at: self.authored_date.map(seconds),
+            created_at: self.committed_date.map(seconds),
             ..PullRequestCommit::default()
         }
     }
@@ -230,7 +230,7 @@ impl Source for MergeRequests<'_, '_> {
     }
 
     fn completed_at_once(&self) -> usize {
-        COMPLETED_AT_ONCE
+        self.scope.api.graphql.at_once(LIST.kind).unwrap_or(COMPLETED_AT_ONCE)
     }
 
     fn complete(&mut self, nodes: &mut [Value]) -> Result<(), Stop> {

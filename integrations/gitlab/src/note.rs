@@ -31,6 +31,14 @@ struct Position {
     old_path: Option<String>,
 }
 
+/// A time to the second, which is as much as GraphQL says: a record is the same whichever way it came.
+pub fn seconds(time: String) -> String {
+    match time.split_once('.') {
+        Some((until, rest)) => format!("{until}{}", rest.trim_start_matches(|digit: char| digit.is_ascii_digit())),
+        None => time,
+    }
+}
+
 impl Note {
     /// `url` is that of what it hangs on.
     fn comment(&mut self, url: &str, notes: &mut Notes) -> Comment {
@@ -38,8 +46,8 @@ impl Note {
             body: notes.text(std::mem::take(&mut self.body)),
             url: format!("{url}#note_{}", self.id),
             user_ref_id: user::ref_id(self.author.as_ref()),
-            created_at: std::mem::take(&mut self.created_at),
-            updated_at: std::mem::take(&mut self.updated_at),
+            created_at: seconds(std::mem::take(&mut self.created_at)),
+            updated_at: seconds(std::mem::take(&mut self.updated_at)),
         };
         Comment::new(REF_TYPE, self.id.to_string(), fields)
     }
@@ -60,6 +68,24 @@ impl Note {
             on_code: Some(self.r#type.as_deref() == Some("DiffNote")),
             path: self.position.and_then(|position| position.new_path.or(position.old_path)),
             ..PullRequestComment::new(comment, project, merge_request)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn times_are_told_to_the_second() {
+        for (time, to_the_second) in [
+            ("2026-01-01T00:00:00.123Z", "2026-01-01T00:00:00Z"),
+            ("2012-09-20T11:50:22.000+03:00", "2012-09-20T11:50:22+03:00"),
+            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+            ("when.ever", "whenever"),
+            ("", ""),
+        ] {
+            assert_eq!(seconds(time.to_owned()), to_the_second);
         }
     }
 }
