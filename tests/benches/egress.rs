@@ -48,6 +48,17 @@ fn main() -> Result<()> {
     }
     let server = Server::start()?;
     let bench = Bench::new(server.port)?;
+    // For a profiler: one loop and nothing else.
+    if let Some("--only") = std::env::args().nth(1).as_deref() {
+        let which = std::env::args().nth(2).unwrap_or_default();
+        let number = |at: usize| std::env::args().nth(at).and_then(|text| text.parse().ok());
+        let (at_once, rounds) = (number(3).unwrap_or(16), number(4).unwrap_or(20));
+        for _ in 0..rounds {
+            let took = if which == "native" { bench.native(at_once)? } else { bench.guest(&which, at_once)? };
+            println!("{which}, {at_once} at once: {:.2} ms", took.as_secs_f64() * 1e3);
+        }
+        return Ok(());
+    }
     let mut report = Report::default();
     for at_once in [1, 16] {
         let (mut native, mut own, mut standard) = (vec![], vec![], vec![]);

@@ -519,11 +519,9 @@ impl Egress {
         match got {
             Ok(got) => {
                 let (status, headers, body) = got.parts();
-                let wall = clock.wall();
-                let limited = rates::limited(status, headers, body, wall);
-                pass.answered(rates::told(headers, wall).as_ref(), limited);
-                let asked = rates::retry_after(headers, wall);
-                (tries.after_answer(status, limited.is_some(), asked, clock), limited)
+                let says = rates::says(status, headers, body, clock.wall());
+                pass.answered(says.told.as_ref(), says.limited);
+                (tries.after_answer(status, says.limited.is_some(), says.asked, clock), says.limited)
             }
             Err(fault) => (tries.after_fault(fault, clock), None),
         }

@@ -411,8 +411,7 @@ impl Pass {
         if budgets.ready(self.kind, Class::Backfill, now) != Ready::Now {
             return;
         }
-        let at = rfc3339(self.shared.clock.wall());
-        let ended = state.pauses.end(&self.account.host, &self.resource, &at);
+        let ended = state.pauses.end(&self.account.host, &self.resource, self.shared.clock.wall());
         drop(state);
         if let Some(pause) = ended {
             self.shared.pauses_changed.tell();
