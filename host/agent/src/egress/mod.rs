@@ -37,10 +37,10 @@ pub use client::Egress;
 pub(crate) use client::{HEADER_BYTES_MAX, HEADERS_MAX};
 pub use ledger::{Account, Denial, Exchange, Lack, Ledger};
 pub use pauses::Pause;
-pub use target::Target;
 pub(crate) use redirect::REDIRECTS_MAX;
 pub(crate) use room::{Held, Room, fields_bytes};
 pub(crate) use stream::{Stream, StreamLimits};
+pub use target::Target;
 pub(crate) use tries::RETRIES_MAX;
 
 /// What one integration may reach: asked ∩ granted, worked out before it runs.

@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     fn key(url: &str, who: &str) -> Key {
-        Key { integration: Arc::from("one"), who: who.to_owned(), url: url.to_owned() }
+        Key { integration: Arc::from("one"), who: Arc::from(who), url: url.to_owned() }
     }
 
     fn answer(pairs: &[(&str, &str)], body: usize) -> Response {

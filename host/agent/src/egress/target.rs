@@ -108,7 +108,9 @@ mod tests {
 
     #[test]
     fn an_origin_is_written_as_the_standard_says() {
-        for text in ["http://a.test", "https://a.test:443", "http://a.test:443/x", "https://[::1]:8443/", "http://127.1"] {
+        for text in
+            ["http://a.test", "https://a.test:443", "http://a.test:443/x", "https://[::1]:8443/", "http://127.1"]
+        {
             let target = Target::parse(text).unwrap();
             assert_eq!(target.origin_text(), target.origin().ascii_serialization(), "{text}");
         }

@@ -192,8 +192,8 @@ fn no_spelling_of_a_forbidden_address_connects() {
     for text in
         ["http://a@127.0.0.1/", "http://a:b@example.com/", "ftp://example.com/", "http:///", "/", "file:///etc/passwd"]
     {
-        let result = send(&egress, &policy("example.com", 80), get(text));
-        assert!(matches!(result, Err(EgressError::Invalid(_) | EgressError::Denied(_))), "{text}: {result:?}");
+        // No request can be made of it.
+        assert!(matches!(Target::parse(text), Err(EgressError::Invalid(_))), "{text}");
     }
 }
 
