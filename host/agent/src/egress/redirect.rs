@@ -4,7 +4,7 @@
 use url::Url;
 
 use super::rates::header;
-use super::{EgressError, Request, Response};
+use super::{EgressError, Request, Response, Target};
 
 /// Most redirects that a request may have followed; browsers follow twenty, and APIs one.
 pub(crate) const REDIRECTS_MAX: u32 = 10;
@@ -40,7 +40,7 @@ pub(super) fn next(request: &Request, answer: &Response) -> Result<Option<Reques
     }
     let mut next = request.clone();
     next.manner.redirects_max -= 1;
-    next.url = to.to_string();
+    next.url = Target::of(to)?;
     if rewrite {
         next.method = "GET".to_owned();
         next.body = None;
@@ -49,7 +49,7 @@ pub(super) fn next(request: &Request, answer: &Response) -> Result<Option<Reques
         // What may be repeated was said of the first.
         next.manner.idempotent = false;
     }
-    if from.origin() != to.origin() {
+    if from.origin() != next.url.origin() {
         next.credential = None;
         next.fill = None;
         next.headers.retain(|(name, _)| CARRIED.contains(&name.to_ascii_lowercase().as_str()));
