@@ -3,15 +3,17 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::{Compression, write::ZlibEncoder};
 use serde_json::Value;
 use sha1_checked::{Digest, Sha1};
-use tests::{Bench, HEAD};
+use tests::{Bench, HEAD, files_below, wait_until};
 
-use super::server::Server;
+use super::server::{Server, until_it_is_closed};
 
 /// Runs a script of a shell where the bench is.
 #[track_caller]
@@ -44,9 +46,15 @@ fn commits(bench: &Bench) -> usize {
 
 /// git's own server for the repositories in the bench.
 fn git_server(bench: &Bench) -> Server {
+    git_server_that(bench, |_, output, stream| drop(stream.write_all(output)))
+}
+
+/// The same, which sends of each answer what a test likes, by the number of packs that were asked for.
+fn git_server_that(bench: &Bench, send: impl Fn(usize, &[u8], &mut TcpStream) + Send + Sync + 'static) -> Server {
     let root = bench.path("");
-    let root = Arc::new(root);
+    let (root, packs) = (Arc::new(root), AtomicUsize::new(0));
     Server::new(move |request, stream| {
+        let number = if request.starts_with("POST ") { packs.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
         let (head, body) = request.split_once("\r\n\r\n").unwrap_or((request, ""));
         let mut words = head.split(' ');
         let (method, target) = (words.next().unwrap(), words.next().unwrap_or_default());
@@ -69,7 +77,7 @@ fn git_server(bench: &Bench) -> Server {
         child.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap().stdout;
         drop(stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n"));
-        drop(stream.write_all(&output));
+        send(number, &output, stream);
     })
 }
 
@@ -124,6 +132,49 @@ fn threat_20_what_is_not_granted_is_not_asked_for() {
     assert_eq!(server.connections(), 0);
 }
 
+/// Killed while a pack comes, the first time and later: the next run has all of it, and nothing is left of what came.
+#[test]
+fn a_fetch_that_is_killed_is_made_anew() {
+    let bench = Bench::new();
+    shell(
+        &bench,
+        "git init -q -b main work && cd work
+         for number in 1 2 3; do seq $number 20000 > a && git add a && git commit -qm $number; done
+         cd .. && git clone -q --bare work served.git",
+    );
+    // The first and the third pack break off in the middle and say nothing more.
+    let half = Arc::new(AtomicUsize::new(0));
+    let sent = Arc::clone(&half);
+    let server = git_server_that(&bench, move |number, output, stream| {
+        if number != 1 && number != 3 {
+            return drop(stream.write_all(output));
+        }
+        drop(stream.write_all(&output[..output.len() / 2]));
+        sent.fetch_add(1, Ordering::SeqCst);
+        until_it_is_closed(stream);
+    });
+    let bench = bench.config(&format!(
+        "{HEAD}  - {{name: git, component: git, config: {{repos: [{{url: '{}', ref_id: one}}]}}, \
+         grants: {{network: ['http://127.0.0.1:{}/'], private_hosts: [127.0.0.1]}}}}\n",
+        server.url("/served.git"),
+        server.port
+    ));
+    for (kills, expected) in [(1, 3), (2, 4)] {
+        let running = bench.start(&["export"]);
+        wait_until("half a pack has come", || half.load(Ordering::SeqCst) == kills);
+        assert!(running.signal("KILL"));
+        drop(running);
+        bench.export().code(0);
+        assert_eq!(commits(&bench), expected);
+        let clones: Vec<_> =
+            std::fs::read_dir(bench.path("root/cache/repos")).unwrap().map(|clone| clone.unwrap().path()).collect();
+        assert!(clones.len() == 1 && clones[0].extension().is_some_and(|extension| extension == "git"), "{clones:?}");
+        let left = files_below(&clones[0]);
+        assert!(!left.iter().any(|file| file.extension().is_some_and(|end| end == "part" || end == "new")), "{left:?}");
+        shell(&bench, "cd work && echo more >> a && git commit -qam more && git push -q ../served.git main");
+    }
+}
+
 /// Submodules are links that nobody follows, wherever they lead.
 #[test]
 fn threat_20_submodules_lead_nowhere() {
@@ -146,7 +197,7 @@ fn threat_20_submodules_lead_nowhere() {
     let (bench, code, why) = exported(bench, &server.url("/served.git"), &grants);
     assert_eq!((code, why.as_str(), commits(&bench)), (0, "", 1));
     assert_eq!(trap.connections(), 0);
-    assert!(!tests::files_below(&bench.path("")).iter().any(|file| file.ends_with("marker")));
+    assert!(!files_below(&bench.path("")).iter().any(|file| file.ends_with("marker")));
     // What was asked of the server is of this repository, and reading.
     for request in server.seen() {
         assert!(

@@ -25,8 +25,8 @@ const BANDS: &str = "side-band-64k";
 const QUIET: &str = "no-progress";
 /// Bytes of words beside a pack. They were not asked for; what some servers say all the same is some lines.
 const WORDS_BYTES_MAX: u64 = 16 << 20;
-/// Refs of ours that a server is told of; with more, saying it costs more than it saves.
-const HAD_MAX: usize = 50_000;
+/// Refs of ours that a server is told of, 50 bytes for each: what the rest has besides is sent once more.
+const HAD_MAX: usize = 2_000;
 /// Bytes that are read of a pack at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -120,8 +120,11 @@ impl Drop for Taken {
 /// what it was.
 fn had(repository: &Repository) -> BTreeSet<Oid> {
     let (Ok(refs), Ok(odb)) = (repository.references(), repository.odb()) else { return BTreeSet::new() };
-    let named = refs.flatten().filter_map(|reference| reference.target());
-    named.filter(|oid| odb.exists(*oid)).take(HAD_MAX).collect()
+    let head = repository.head().ok().and_then(|head| head.target());
+    // Branches before tags, which are old.
+    let (branches, others): (Vec<_>, Vec<_>) = refs.flatten().partition(git2::Reference::is_branch);
+    let named = branches.iter().chain(&others).filter_map(git2::Reference::target);
+    head.into_iter().chain(named).filter(|oid| odb.exists(*oid)).take(HAD_MAX).collect()
 }
 
 /// The question: these objects, and all that they are made of and we do not have.
