@@ -65,7 +65,7 @@ lint: setup ## Check formatting, lints, layers and what each package may depend 
 	@scripts/check-dependencies.sh
 
 .PHONY: bench
-bench: setup $(if $(filter ripsrc,$(AREA)),,guests) ## Run the benchmarks, all or one AREA (runtime, ripsrc, egress, github; REPOS=paths for more); results in target/bench
+bench: setup $(if $(filter ripsrc,$(AREA)),,guests) ## Run the benchmarks, all or one AREA (runtime, ripsrc, egress, github, gitlab; REPOS=paths for more); results in target/bench
 	@scripts/bench.sh "$(AREA)"
 
 .PHONY: test-servers

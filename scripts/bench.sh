@@ -2,7 +2,7 @@
 # Runs the benchmarks of one area, or of all. Each prints a table and writes target/bench/AREA.json. Argument: the area.
 set -euo pipefail
 area=$1
-areas=(runtime ripsrc egress github)
+areas=(runtime ripsrc egress github gitlab)
 cargo=${CARGO:-cargo}
 
 if [ "$area" != all ]; then
@@ -11,7 +11,7 @@ if [ "$area" != all ]; then
     [ -n "$found" ] || { echo "error: AREA=$area is not known; there are: all ${areas[*]}" >&2; exit 2; }
     areas=("$area")
     # What an export costs of a server's budget belongs to the way out, and is measured by a program of its own.
-    if [ "$area" = egress ]; then areas=(egress github); fi
+    if [ "$area" = egress ]; then areas=(egress github gitlab); fi
 fi
 mkdir -p target/bench
 # A peer that is measured in the same run: a Singer target. Where Python or its packages cannot be had it is left out, by name.

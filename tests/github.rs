@@ -293,7 +293,8 @@ fn lies_about_the_list_of_repositories_delete_nothing() {
     bench.export().code(0);
     // One repository of twelve is listed: a credential that may see less, rather than eleven deletions.
     simulator.lie(vec![Told::once(Lie::Few, "repositoryOwner")]);
-    bench.export().code(0);
+    let report = bench.report(3, &[]);
+    assert!(report.to_string().contains("11 sourcecode.Repo of acme"), "{report:#}");
     same(&simulator, &bench);
     simulator.with(|world| world.delete_repo(3));
     bench.export().code(0);
@@ -318,6 +319,124 @@ fn a_deleted_issue_is_said_to_have_gone() {
         sink.records["github/work.Issue"].iter().filter(|record| record["active"] == false).collect();
     assert_eq!((gone.len(), gone[0]["ref_id"].as_str()), (1, Some(id.as_str())));
     bench.export().code(0).says("Nothing new");
+}
+
+#[test]
+fn a_large_deletion_is_believed_where_it_is_accepted_and_once() {
+    let size = Size { repositories: 2, issues: 220, pull_requests: 10, comments: 40, ..Size::default() };
+    let simulator = start(size);
+    let bench = bench(&simulator, "git: false");
+    bench.export().code(0);
+    let (id, name) = simulator.with(|world| (world.repos[0].id, world.repos[0].full_name()));
+    let delete = |count: u64| {
+        simulator.with(|world| {
+            let numbers: Vec<u64> = world.repos[0].issues.keys().copied().take(count as usize).collect();
+            assert!(numbers.iter().all(|number| world.delete_issue(0, *number)));
+            numbers.iter().map(|number| format!("{id}/{number}")).collect()
+        })
+    };
+    let before = simulator.ledger().points();
+    simulated::accepted_once(&bench, "github", &format!("40 work.Issue of {name}"), delete);
+    println!("{} points for eleven runs with two deletions of 40", simulator.ledger().points() - before);
+}
+
+#[test]
+fn a_large_deletion_of_repositories_is_believed_where_it_is_accepted() {
+    let simulator = start(Size { repositories: 30, issues: 60, pull_requests: 0, comments: 0, ..Size::default() });
+    let bench = bench(&simulator, "git: false");
+    bench.export().code(0);
+    let delete = |count: u64| {
+        simulator.with(|world| (0..count).map(|_| (world.repos[0].id.to_string(), world.delete_repo(0)).0).collect())
+    };
+    simulated::accepted_once(&bench, "github", "9 sourcecode.Repo of acme", delete);
+}
+
+#[test]
+fn a_large_deletion_takes_more_than_one_budget_and_is_gone_on_with() {
+    let size = Size { repositories: 1, issues: 900, pull_requests: 0, comments: 0, ..Size::default() };
+    let simulator = Simulator::start(Options { size, token: Some(TOKEN.to_owned()), ..Options::default() }).unwrap();
+    let bench = bench(&simulator, "git: false, reserve: 0");
+    bench.export().code(0);
+    let name = simulator.with(|world| {
+        let numbers: Vec<u64> = world.repos[0].issues.keys().copied().take(600).collect();
+        assert!(numbers.iter().all(|number| world.delete_issue(0, *number)));
+        world.repos[0].full_name()
+    });
+    bench.export().code(3);
+    simulated::accept(&bench, &[format!("600 work.Issue of {name}")]);
+    // The budget ends after some dozen issues have been asked for, each time.
+    let mut runs = 0;
+    loop {
+        simulator.lie(vec![Told::once(Lie::Spent, "n0: issue(number").after(2)]);
+        runs += 1;
+        assert!(runs < 20, "it does not come to an end");
+        if bench.export().code == 0 {
+            break;
+        }
+        simulator.lie(Vec::new());
+        simulator.renew();
+    }
+    assert!(runs > 2, "it came to an end at once: this shows nothing");
+    println!("{runs} runs for 600 issues");
+    assert_eq!(simulated::arrived(&bench.sink(), "github")["work.Issue"], simulator.truth()["work.Issue"]);
+    simulated::accept(&bench, &[]);
+    bench.export().code(0).says("Nothing new");
+}
+
+#[test]
+fn a_comment_that_was_deleted_is_said_to_have_gone() {
+    let simulator = start(Size { repositories: 1, comments: 600, ..Size::default() });
+    let bench = bench(&simulator, "git: false");
+    bench.export().code(0);
+    let delete = |issue: bool| {
+        simulator.with(|world| {
+            let repo = &world.repos[0];
+            let (issues, pulls) = (repo.issues.values(), repo.pulls.values().map(|pull| &pull.thread));
+            let mut threads = if issue { issues.collect::<Vec<_>>() } else { pulls.collect() };
+            threads.retain(|thread| thread.comments.len() > 2);
+            let number = threads[0].number;
+            format!("IC_{}", world.delete_comment(0, number).unwrap())
+        })
+    };
+    let (of_issue, of_pull) = (delete(true), delete(false));
+    let before = simulator.ledger().points();
+    bench.export().code(0);
+    println!("{} points for two comments that have gone", simulator.ledger().points() - before);
+    same(&simulator, &bench);
+    let gone = |model: &str| simulated::gone(&bench.sink(), "github", model);
+    assert_eq!(gone("work.IssueComment"), BTreeSet::from([of_issue]));
+    assert_eq!(gone("sourcecode.PullRequestComment"), BTreeSet::from([of_pull]));
+    bench.export().code(0).says("Nothing new");
+    // A server that leaves some out of a list has not deleted them, and neither has one that has lost its tongue.
+    for lie in [Lie::Null("/comments/nodes/0"), Lie::Null("/comments/nodes"), Lie::Null("/comments")] {
+        simulator.with(|world| (0..30).for_each(|_| world.change_in(0)));
+        simulator.lie(vec![Told::always(lie, "(first")]);
+        let _ = bench.export();
+        simulator.lie(Vec::new());
+        let _ = bench.export();
+        assert_eq!((gone("work.IssueComment").len(), gone("sourcecode.PullRequestComment").len()), (1, 1));
+    }
+}
+
+#[test]
+fn a_pull_request_that_is_out_of_sight_is_said_to_be_and_comes_back() {
+    let simulator = start(Size::default());
+    let bench = bench(&simulator, "git: false");
+    bench.export().code(0);
+    let (number, hidden) = simulator.with(|world| {
+        let (number, pull) = world.repos[0].pulls.iter().nth(2).unwrap();
+        let (number, pull) = (*number, pull.clone());
+        assert!(world.hide_pull(0, number));
+        (number, pull)
+    });
+    bench.export().code(0);
+    let gone = || simulated::gone(&bench.sink(), "github", "sourcecode.PullRequest").len();
+    assert_eq!(gone(), 1);
+    bench.export().code(0).says("Nothing new");
+    simulator.with(|world| world.repos[0].pulls.insert(number, hidden));
+    bench.export().code(0);
+    assert_eq!(gone(), 0);
+    same(&simulator, &bench);
 }
 
 #[test]
@@ -397,6 +516,18 @@ fn webhooks_are_made_once_and_what_they_tell_of_is_read_anew() {
     bench.export().code(0);
     let sent = bench.sink().records["github/sourcecode.PullRequest"].last().cloned();
     assert_eq!(sent.as_ref(), Some(&taken["mutated_objects"]["sourcecode.PullRequest"][0]));
+    // Of a comment that was deleted nothing is there to be read, and the webhook says which it was.
+    let mut body: Value = serde_json::from_slice(&delivery.body).unwrap();
+    body["action"] = "deleted".into();
+    body["comment"] = json!({ "id": 7, "node_id": "PRRC_7" });
+    let body = body.to_string();
+    bench.write("body", &body);
+    let line = ["webhook", "github", "--json", "--vouch", "--body", "@body"];
+    let event = ["--header", "x-github-event=pull_request_review_comment"];
+    let taken = bench.run(&[&line[..], &event[..]].concat()).code(0).json();
+    let gone = &taken["mutated_objects"]["sourcecode.PullRequestComment"];
+    let gone = gone.as_array().unwrap().iter().find(|comment| comment["ref_id"] == "PRRC_7").unwrap();
+    assert_eq!((&gone["active"], &gone["pull_request_ref_id"]), (&json!(false), &json!(format!("{repo}/{number}"))));
 }
 
 #[test]

@@ -258,6 +258,91 @@ fn lies_about_lists_delete_nothing() {
     }
 }
 
+#[test]
+fn a_large_deletion_is_believed_where_it_is_accepted_and_once() {
+    for kind in KINDS {
+        let size = Size { projects: 2, issues: 240, comments: 40, changes: 40, ..Size::default() };
+        let simulator = start(kind, size);
+        let bench = bench(&simulator, "sweep_hours: 1");
+        bench.export().code(0);
+        let key = project(&simulator, 0).key;
+        let delete = |count: u64| {
+            simulator.with(|world| {
+                let first = world.projects[0].id;
+                let of_first = world.issues.values().filter(|issue| issue.project == first);
+                let ids: Vec<u64> = of_first.map(|issue| issue.id).take(count as usize).collect();
+                assert!(ids.iter().all(|id| world.delete_issue(*id)));
+                world.now += 7_200;
+                ids.iter().map(u64::to_string).collect()
+            })
+        };
+        simulated::accepted_once(&bench, "jira", &format!("40 work.Issue of {key}"), delete);
+    }
+}
+
+#[test]
+fn a_comment_that_was_deleted_is_said_to_have_gone() {
+    for kind in KINDS {
+        let simulator = start(kind, Size { comments: 1_200, ..Size::default() });
+        let bench = bench(&simulator, "");
+        bench.export().code(0);
+        let gone = simulator.with(|world| {
+            world.now += 3_600;
+            // The cloud gives the first twenty with an issue: one that has fewer, and one that has more.
+            let by_count = |more: bool| {
+                let mut all = world.issues.values().filter(|issue| issue.comments.len() > 2);
+                all.find(|issue| (issue.comments.len() > 22) == more).unwrap().id
+            };
+            let ids = [by_count(false), by_count(true)];
+            ids.map(|id| world.delete_comment(id).unwrap().to_string())
+        });
+        bench.export().code(0);
+        same(&simulator, &bench);
+        assert_eq!(simulated::gone(&bench.sink(), "jira", "work.IssueComment"), BTreeSet::from(gone));
+        fits(&bench.sink());
+        // Lists that are cut, or of which the rest cannot be had, delete nothing.
+        for lie in [Lie::Few, Lie::Status(500)] {
+            simulator.with(|world| {
+                world.now += 3_600;
+                (0..40).for_each(|_| world.change());
+            });
+            simulator.lie(vec![Told::always(lie, "/comment?")]);
+            let _ = bench.export();
+            simulator.lie(Vec::new());
+            let _ = bench.export();
+            assert_eq!(simulated::gone(&bench.sink(), "jira", "work.IssueComment").len(), 2);
+        }
+        same(&simulator, &bench);
+    }
+}
+
+#[test]
+fn a_project_with_more_issues_than_a_cursor_has_room_for_is_swept() {
+    // Far apart, so that some thousands take as much room as many more of a server of one's own.
+    let size = Size { projects: 1, issues: 11_000, comments: 0, changes: 0, id_step: 90_000_001, ..Size::default() };
+    let simulator = start(Kind::Hosted, size);
+    let bench = bench(&simulator, "sweep_hours: 1");
+    bench.export().code(0);
+    same(&simulator, &bench);
+    let gone: BTreeSet<String> = simulator.with(|world| {
+        let ids: Vec<u64> = world.issues.keys().step_by(1_000).copied().collect();
+        assert!(ids.iter().all(|id| world.delete_issue(*id)));
+        world.now += 7_200;
+        ids.iter().map(u64::to_string).collect()
+    });
+    let before = simulator.ledger().requests;
+    bench.export().code(0);
+    println!(
+        "{} requests for a sweep of 11,000 issues, of which {} had gone",
+        simulator.ledger().requests - before,
+        gone.len()
+    );
+    assert_eq!(simulated::gone(&bench.sink(), "jira", "work.Issue"), gone);
+    same(&simulator, &bench);
+    simulator.with(|world| world.now += 7_200);
+    bench.export().code(0).says("Nothing new");
+}
+
 /// How a project fares whose server lies.
 enum Fares {
     /// All of it arrives, in the same run.
@@ -502,6 +587,15 @@ fn webhooks_are_made_once_and_what_they_tell_of_is_read_anew() {
         // The record of the webhook is the one that the export sends.
         bench.export().code(0);
         assert_eq!(issue(&bench.sink(), id), taken["mutated_objects"]["work.Issue"][0]);
+        // Of a comment that was deleted nothing is there to be read, and the webhook says which it was.
+        let body =
+            json!({ "webhookEvent": "comment_deleted", "issue": { "id": id.to_string() }, "comment": { "id": "77" } });
+        bench.write("body", body.to_string());
+        let taken = bench.run(&["webhook", "jira", "--json", "--vouch", "--body", "@body"]).code(0).json();
+        let comments = taken["mutated_objects"]["work.IssueComment"].as_array().unwrap();
+        let gone = comments.iter().find(|comment| comment["ref_id"] == "77").unwrap();
+        assert_eq!((&gone["active"], &gone["issue_ref_id"]), (&json!(false), &json!(id.to_string())));
+        assert_eq!(gone["project_id"], taken["mutated_objects"]["work.Issue"][0]["project_id"]);
         // One that has gone by now is said to have.
         simulator.with(|world| world.delete_issue(id));
         let taken = hand_over(&delivery.body).code(0).json();

@@ -99,3 +99,63 @@ pub fn errors(sink: &Sink, integration: &str) -> BTreeMap<String, String> {
     let of = |model: &str| sink.records.get(&format!("{integration}/{model}")).into_iter().flatten();
     of("sourcecode.RepoError").chain(of("work.ProjectError")).filter_map(health).collect()
 }
+
+/// The ids of a model of which the last record says that they have gone.
+#[must_use]
+pub fn gone(sink: &Sink, integration: &str, model: &str) -> BTreeSet<String> {
+    let records = sink.records.get(&format!("{integration}/{model}")).map(Vec::as_slice).unwrap_or_default();
+    let mut gone = BTreeSet::new();
+    for record in records {
+        let id = record["ref_id"].as_str().unwrap().to_owned();
+        let _ = if record["active"] == false { gone.insert(id) } else { gone.remove(&id) };
+    }
+    gone
+}
+
+/// Has the integration of a bench accept these deletions, and no others.
+pub fn accept(bench: &Bench, entries: &[String]) {
+    let (setting, yaml) = ("accept_deletions: ", bench.read("agent.yaml"));
+    let (head, rest) = yaml.split_once("config: {").unwrap();
+    // One that is there already ends with its list.
+    let rest = rest.strip_prefix(setting).map_or(rest, |rest| rest.split_once("], ").unwrap().1);
+    let list = serde_json::to_string(entries).unwrap();
+    bench.write("agent.yaml", format!("{head}config: {{{setting}{list}, {rest}"));
+}
+
+/// That a deletion which is too large is refused, said by each run, accepted by what the refusal names, and for once. `refused` is
+/// what the setting is to say; `delete` deletes so many again.
+pub fn accepted_once(bench: &Bench, integration: &str, refused: &str, mut delete: impl FnMut(u64) -> BTreeSet<String>) {
+    let (count, about) = refused.split_once(' ').unwrap();
+    let (count, model): (u64, &str) = (count.parse().unwrap(), about.split_once(" of ").unwrap().0);
+    let gone = |bench: &Bench| gone(&bench.sink(), integration, model);
+    let before = gone(bench);
+    let deleted = delete(count);
+    let says = format!("accept_deletions: [\"{refused}\"]");
+    for _ in 0..2 {
+        let report = bench.report(3, &[]).to_string().replace("\\\"", "\"");
+        assert!(report.contains(&says), "{report}");
+        assert_eq!(gone(bench), before, "nothing is taken for deleted");
+    }
+    // Less than that is not enough, and said with its number again.
+    accept(bench, &[format!("{} {about}", count - 1)]);
+    assert!(bench.report(3, &[]).to_string().contains("are missing"));
+    accept(bench, &[refused.to_owned()]);
+    bench.export().code(0);
+    assert_eq!(gone(bench), before.union(&deleted).cloned().collect());
+    let log = || bench.read(&format!("root/logs/integrations/{integration}.log"));
+    assert!(log().contains("a large deletion is accepted"), "{}", log());
+    // It stays in the configuration, does nothing there, and that is said.
+    bench.export().code(0).says("Nothing new");
+    assert!(log().contains("is not taken again: take it out"), "{}", log());
+    let more = delete(count);
+    bench.export().code(3);
+    assert!(gone(bench).is_disjoint(&more));
+    // Taken out and put in again, it is new.
+    accept(bench, &[]);
+    bench.export().code(3);
+    accept(bench, &[refused.to_owned()]);
+    bench.export().code(0);
+    assert!(gone(bench).is_superset(&more));
+    accept(bench, &[]);
+    bench.export().code(0).says("Nothing new");
+}

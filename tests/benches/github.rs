@@ -4,16 +4,14 @@
 #[path = "report.rs"]
 #[allow(dead_code, reason = "shared by benchmarks that measure other things")]
 mod report;
+#[path = "simulated.rs"]
+mod simulated;
 
 use std::path::Path;
-use std::process::Command;
-use std::time::Instant;
 
-use github_simulator::{Options, Simulator, Size, Truth};
+use github_simulator::{Options, Simulator, Size};
 use report::{Report, Row};
-use tests::Sink;
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+use simulated::{Result, compare};
 
 /// Points of the first export of the reference repository, and of a quiet hour over a thousand repositories.
 const FIRST_POINTS_MAX: f64 = 800.0;
@@ -48,7 +46,7 @@ fn reference(report: &mut Report) -> Result<()> {
     report.add(Row::new("  of it by REST", ledger.rest_points as f64, "pts"));
     report.add(Row::new("  requests", ledger.requests as f64, ""));
     report.add(Row::new("  time over loopback", secs, "s"));
-    compare(report, &simulator.truth(), folder.path());
+    compare(report, &simulator.truth(), "github", folder.path());
     let before = ledger.points();
     export(folder.path(), &simulator)?;
     let quiet = simulator.ledger().points() - before;
@@ -88,50 +86,11 @@ fn quiet(report: &mut Report) -> Result<()> {
     let points = simulator.ledger().points() - before;
     report.add(Row::lower("a quiet hour over 1,000 repositories", points as f64, "pts", QUIET_POINTS_MAX));
     report.add(Row::new("  time over loopback", secs, "s"));
-    compare(report, &simulator.truth(), folder.path());
+    compare(report, &simulator.truth(), "github", folder.path());
     Ok(())
 }
 
 /// Exports into a folder; seconds that it took.
 fn export(folder: &Path, simulator: &Simulator) -> Result<f64> {
-    let url = simulator.url();
-    let yaml = format!(
-        "root: root\nsink: {{folder: out}}\negress: {{wait: 1s}}\nintegrations:\n  - name: github\n    component: github\n    \
-         config: {{url: \"{url}\", organizations: [acme], git: false, reserve: 0}}\n    grants:\n      \
-         network: [\"{url}\"]\n      private_hosts: [127.0.0.1]\n      \
-         credentials: {{token: {{file: token, bearer: true, hosts: [127.0.0.1]}}}}\n"
-    );
-    std::fs::write(folder.join("agent.yaml"), yaml)?;
-    std::fs::write(folder.join("token"), "ghp_notarealtoken1234")?;
-    let release = std::env::current_exe()?;
-    let release = release.parent().ok_or("this program lies nowhere")?;
-    let guests = release.parent().ok_or("this program lies nowhere")?.join("wasm32-wasip2/guest");
-    let began = Instant::now();
-    let mut command = Command::new(release.join("agent"));
-    command.args(["export", "--quiet"]).current_dir(folder).env("AGENT_INTEGRATIONS_DIR", guests);
-    let output = command.output()?;
-    if !output.status.success() {
-        return Err(format!("the export failed: {}", String::from_utf8_lossy(&output.stderr)).into());
-    }
-    Ok(began.elapsed().as_secs_f64())
-}
-
-/// Holds what arrived against the truth, as sets.
-fn compare(report: &mut Report, truth: &Truth, folder: &Path) {
-    let sink = Sink::read(&folder.join("out"));
-    let (mut missing, mut more, mut twice, mut records) = (0, 0, 0, 0);
-    for (model, expected) in truth {
-        let found = sink.records.get(&format!("github/{model}")).map(Vec::as_slice).unwrap_or_default();
-        let mut ids: Vec<&str> = found.iter().filter_map(|record| record["ref_id"].as_str()).collect();
-        records += ids.len();
-        ids.sort_unstable();
-        twice += ids.windows(2).filter(|pair| pair[0] == pair[1]).count();
-        ids.dedup();
-        more += ids.iter().filter(|id| !expected.contains_key(**id)).count();
-        missing += expected.keys().filter(|id| ids.binary_search(&id.as_str()).is_err()).count();
-    }
-    report.add(Row::new("  records", records as f64, ""));
-    report.add(Row::lower("  records that are missing", missing as f64, "", 0.0));
-    report.add(Row::lower("  records that nobody has", more as f64, "", 0.0));
-    report.add(Row::lower("  records that came twice", twice as f64, "", 0.0));
+    simulated::export(folder, "github", &simulator.url(), "organizations: [acme], git: false, reserve: 0")
 }

@@ -4,9 +4,11 @@
 //! [`Ids`] is the set of what was exported, small enough for a cursor: numbers that lie close together take a fraction of a
 //! byte each. [`gone`] compares, and refuses where so much is missing that the list is more likely wrong than the source
 //! empty. Confirm what it names, one by one, before a record says that it is gone; and judge only by a list that was read
-//! to its end, never by one of what changed.
+//! to its end, never by one of what changed. Much may go in truth, too: [`gone_accepting`] takes how much somebody has said
+//! that it is.
 
 use std::collections::BTreeSet;
+use std::ops::RangeBounds;
 
 /// Share of the known that may go at once. Beyond it the list is more likely cut short, or the credential less able.
 const SHARE_MAX: f64 = 0.1;
@@ -62,6 +64,11 @@ impl Ids {
     /// The ids, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.ids.iter().copied()
+    }
+
+    /// The ids within these bounds, ascending.
+    pub fn range(&self, bounds: impl RangeBounds<u64>) -> impl Iterator<Item = u64> + '_ {
+        self.ids.range(bounds).copied()
     }
 
     /// The set as text: runs (`gap`, `gap+more`, in base 36, separated by commas), or a bitmap where that is shorter.
@@ -196,9 +203,17 @@ pub struct TooMany {
 /// # Errors
 /// Where more is missing.
 pub fn gone(known: &Ids, listed: &Ids) -> Result<Vec<u64>, TooMany> {
+    gone_accepting(known, listed, 0)
+}
+
+/// The same where somebody has said that so many have gone: as many may be missing, whatever share of the known they are.
+///
+/// # Errors
+/// Where more is missing.
+pub fn gone_accepting(known: &Ids, listed: &Ids, accepted: usize) -> Result<Vec<u64>, TooMany> {
     let missing: Vec<u64> = known.ids.difference(&listed.ids).copied().collect();
     // Both are counts of things in memory, far below what a float holds exactly.
-    let allowed = ALWAYS.max((known.len() as f64 * SHARE_MAX) as usize);
+    let allowed = ALWAYS.max((known.len() as f64 * SHARE_MAX) as usize).max(accepted);
     if missing.len() > allowed {
         return Err(TooMany { missing: missing.len(), known: known.len() });
     }
@@ -207,7 +222,7 @@ pub fn gone(known: &Ids, listed: &Ids) -> Result<Vec<u64>, TooMany> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ids, gone};
+    use super::{Ids, gone, gone_accepting};
 
     fn check(ids: impl IntoIterator<Item = u64>, bytes_max: usize) {
         let ids: Ids = ids.into_iter().collect();
@@ -246,6 +261,8 @@ mod tests {
         assert!(without(100).unwrap_err().to_string().contains("100 of 100"));
         assert_eq!(gone(&(1..=5).collect(), &Ids::new()).unwrap().len(), 5);
         assert!(gone(&(1..=6).collect(), &Ids::new()).is_err());
+        let accepting = |accepted| gone_accepting(&known, &(31..=100).collect(), accepted);
+        assert_eq!((accepting(30).unwrap().len(), accepting(29).unwrap_err().missing), (30, 30));
         assert_eq!(gone(&known, &(1..=200).collect()).unwrap(), Vec::<u64>::new());
     }
 }

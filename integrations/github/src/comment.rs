@@ -1,10 +1,10 @@
 //! What the server says of comments, and the records of them: those of issues, and those of pull requests, on the conversation
 //! and on the code.
 
-use integration_model::Comment;
 use integration_model::notes::Notes;
 use integration_model::sourcecode::PullRequestComment;
 use integration_model::work::IssueComment;
+use integration_model::{Comment, CommentFields};
 use serde::Deserialize;
 
 use crate::REF_TYPE;
@@ -50,56 +50,40 @@ impl SaidOfCode {
 
 impl Said {
     fn comment(self, notes: &mut Notes) -> Comment {
-        Comment {
-            ref_id: self.id,
-            ref_type: REF_TYPE,
-            active: true,
+        let fields = CommentFields {
             body: notes.text(self.body),
             url: self.url,
             user_ref_id: user::ref_id(self.author.as_ref()),
             created_at: self.created_at,
             updated_at: self.updated_at,
-        }
+        };
+        Comment::new(REF_TYPE, self.id, fields)
     }
 
     pub fn of_issue(self, repo_id: &str, issue: &str, notes: &mut Notes) -> IssueComment {
-        IssueComment {
-            comment: self.comment(notes),
-            project_id: repo_id.to_owned(),
-            repo_id: Some(repo_id.to_owned()),
-            issue_ref_id: issue.to_owned(),
-        }
+        IssueComment::of_repo(self.comment(notes), repo_id, issue)
     }
 
     pub fn of_pull_request(self, repo_id: &str, pull_request: &str, notes: &mut Notes) -> PullRequestComment {
-        PullRequestComment {
-            comment: self.comment(notes),
-            repo_id: repo_id.to_owned(),
-            pull_request_ref_id: pull_request.to_owned(),
-            ..PullRequestComment::default()
-        }
+        PullRequestComment::new(self.comment(notes), repo_id, pull_request)
     }
 }
 
 impl SaidOfCode {
-    pub fn record(self, repo_id: &str, pull_request: String, notes: &mut Notes) -> PullRequestComment {
-        let comment = Comment {
-            ref_id: self.node_id,
-            ref_type: REF_TYPE,
-            active: true,
+    pub fn record(self, repo_id: &str, pull_request: &str, notes: &mut Notes) -> PullRequestComment {
+        let fields = CommentFields {
             body: notes.text(self.body),
             url: self.html_url,
             user_ref_id: self.user.map(|user| user.id.to_string()),
             created_at: self.created_at,
             updated_at: self.updated_at,
         };
+        let comment = Comment::new(REF_TYPE, self.node_id, fields);
         PullRequestComment {
-            comment,
-            repo_id: repo_id.to_owned(),
-            pull_request_ref_id: pull_request,
-            on_code: true,
+            on_code: Some(true),
             path: self.path,
             review_number: self.pull_request_review_id,
+            ..PullRequestComment::new(comment, repo_id, pull_request)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration: which server, which accounts, what of them, and where the server's APIs are.
 
 use agent_sdk::select::Selection;
+use integration_model::deletions;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub git_url: Option<String>,
     /// Points of the rate limit that are left for others.
     pub reserve: u64,
+    /// Large deletions that are believed, each once.
+    pub accept_deletions: Vec<String>,
     pub webhooks: Webhooks,
     /// Where webhooks are to be sent, if the agent does not say.
     pub webhook_url: Option<String>,
@@ -67,6 +70,7 @@ impl Default for Config {
             git_credential: None,
             git_url: None,
             reserve: 100,
+            accept_deletions: Vec::new(),
             webhooks: Webhooks::Off,
             webhook_url: None,
             webhook_secret: None,
@@ -126,7 +130,7 @@ impl Config {
 
     /// What makes no sense, one sentence each.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut faults = deletions::faults(&self.accept_deletions);
         if self.organizations.is_empty() && self.users.is_empty() {
             faults.push("there is nothing to export: name accounts in `organizations` or `users`".to_owned());
         }
@@ -178,6 +182,7 @@ pub fn schema() -> Value {
                 "type": "integer", "minimum": 0, "default": 100,
                 "description": "Points of the rate limit that are left for others: below, the export pauses"
             },
+            "accept_deletions": deletions::schema(),
             "webhooks": {
                 "enum": ["off", "organization", "repository"], "default": "off",
                 "description": "Whether webhooks are made where they are missing, and of whom"

@@ -3,15 +3,18 @@
 //!
 //! The tree: `github` › `organization` or `user` › `repository` › the models of a repository.
 
+use std::collections::BTreeMap;
+
 use agent_sdk::sweep::Ids;
-use agent_sdk::{Error, ExportResult, Result, Session, Tracking, git, log, session};
+use agent_sdk::{Error, ExportResult, Model, Result, Session, Tracking, git, log, session};
+use integration_model::deletions::Accepted;
 use integration_model::notes::{self, Notes};
 use integration_model::people::People;
 use integration_model::run::{Repository, Run};
 use integration_model::sourcecode::{PullRequest, Repo};
 use integration_model::threads::{Latest, Reader, Seen};
 use integration_model::work::Issue;
-use integration_model::{Stop, heads, listed};
+use integration_model::{Stop, heads, listed, remembered};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -40,22 +43,33 @@ struct Signature {
     /// What the configuration wanted.
     #[serde(default)]
     wants: String,
+    /// Deletions that were not believed, by their models, and what would accept them. They are said by each run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    refused: BTreeMap<String, String>,
 }
 
 impl Signature {
-    fn of(repo: &Found, config: &Config) -> Signature {
+    fn of(repo: &Found, config: &Config, before: &Signature) -> Signature {
         Signature {
+            refused: before.refused.clone(),
             pushed_at: repo.pushed_at.clone(),
             issues: repo.issues.clone(),
             pull_requests: repo.pull_requests.clone(),
             wants: config.wants(),
         }
     }
+
+    /// Notes how a sweep of a model ended.
+    fn swept<M: Model>(&mut self, seen: &Seen) {
+        self.refused.remove(M::NAME);
+        self.refused.extend(seen.refused.clone().map(|why| (M::NAME.to_owned(), why)));
+    }
 }
 
 struct Export<'a> {
     api: Api,
     config: &'a Config,
+    accepted: Accepted,
 }
 
 /// Exports everything that the configuration asks for.
@@ -63,10 +77,11 @@ pub fn run(config: &Config) -> Result<ExportResult> {
     if let Some(fault) = config.faults().into_iter().next() {
         return Err(Error::invalid(fault));
     }
-    let export = Export { api: Api::new(config), config };
     let root = session::root_tracking("github")?;
+    let export = Export { api: Api::new(config), config, accepted: Accepted::read(&config.accept_deletions)? };
     let result = Run::default()
         .accounts(&config.accounts(), |run, login, organization| export.account(run, &root, login, organization))?;
+    export.accepted.tell();
     root.done(None)?;
     log::info("points of GraphQL that the export cost", &[("points", &export.api.spent().to_string())]);
     Ok(result)
@@ -107,6 +122,7 @@ impl Export<'_> {
         }
         let wanted = self.send_repositories(tracking, login, organization, &repos, &mut notes)?;
         run.account_noted(login, notes);
+        remembered::among(wanted.len());
         let total = u32::try_from(wanted.len()).ok();
         for (place, repo) in (1..).zip(&wanted) {
             if tracking.should_stop() {
@@ -136,7 +152,8 @@ impl Export<'_> {
             .collect();
         let records = wanted.iter().map(|repo| (repo.id, repo::record(repo, organization, notes))).collect();
         let listed: Ids = repos.iter().map(|repo| repo.id).collect();
-        listed::send(tracking.model::<Repo>(login, login)?, records, &listed, |id| {
+        let of = listed::Of { place: login, accepted: &self.accepted };
+        listed::send(tracking.model::<Repo>(login, login)?, &of, records, &listed, notes, |id| {
             Ok(is_repository_gone(&self.api, id)?.then(|| Repo::gone(REF_TYPE, id.to_string())))
         })?;
         Ok(wanted)
@@ -154,12 +171,12 @@ impl Export<'_> {
         let before: Signature =
             tracking.last_processed().and_then(|cursor| serde_json::from_str(&cursor).ok()).unwrap_or_default();
         hooks::of_repository(&self.api, self.config, &tracking, repo)?;
-        let now = Signature::of(repo, self.config);
+        let now = Signature::of(repo, self.config, &before);
         let repository = Repository { ref_type: REF_TYPE, ref_id: repo.ref_id(), name: &repo.full_name };
-        if before == now {
-            return Ok(run.unmoved(tracking, &repository)?);
+        if before == now && !self.accepted.concerns_any(&repo.full_name) {
+            return Ok(run.unmoved(tracking, &repository, &before.refused)?);
         }
-        let mut scope = Scope { api: &self.api, people, notes: Notes::default(), repo };
+        let mut scope = Scope { api: &self.api, people, notes: Notes::default(), repo, accepted: &self.accepted };
         let exported = moved(&mut scope, self.config, &tracking, &before, &now);
         let notes = scope.notes;
         people.checkpoint()?;
@@ -207,16 +224,21 @@ fn moved(
     let all = before.wants != now.wants;
     let mut signature = now.clone();
     let any = |now: &Latest, before: &Latest| now.count.max(before.count).is_some_and(|count| count > 0);
-    if config.issues && any(&now.issues, &before.issues) && (all || before.issues != now.issues) {
+    let (accepted, name) = (scope.accepted, scope.repo.full_name.as_str());
+    let issues_moved = all || before.issues != now.issues || accepted.concerns::<Issue>(name);
+    if config.issues && any(&now.issues, &before.issues) && issues_moved {
         let seen = issues(scope, tracking, &now.issues)?;
+        signature.swept::<Issue>(&seen);
         if !seen.is_caught_up(&now.issues) {
             signature.issues = before.issues.clone();
         }
     }
     let mut heads = Heads::default();
     let pulls = (&now.pull_requests, &before.pull_requests);
-    if config.code && any(pulls.0, pulls.1) && (all || pulls.0 != pulls.1) {
+    let pulls_moved = all || pulls.0 != pulls.1 || accepted.concerns::<PullRequest>(name);
+    if config.code && any(pulls.0, pulls.1) && pulls_moved {
         let (seen, found) = pull_requests(scope, tracking, &now.pull_requests)?;
+        signature.swept::<PullRequest>(&seen);
         heads = found;
         if !seen.is_caught_up(&now.pull_requests) {
             signature.pull_requests = before.pull_requests.clone();
@@ -252,7 +274,10 @@ struct Heads {
 fn pull_requests(scope: &mut Scope<'_>, tracking: &Session<Tracking>, latest: &Latest) -> Result<(Seen, Heads), Stop> {
     let main = tracking.model::<PullRequest>(&scope.repo.ref_id(), &scope.repo.full_name)?;
     let mut reader = Reader::open(main, PullRequests::open(tracking, scope)?);
-    let read = reader.read(latest).and_then(|()| on_code::read(reader.source.scope, &mut reader.source.comments));
+    let read = reader.read(latest).and_then(|()| {
+        let PullRequests { scope, comments, remembered, .. } = &mut reader.source;
+        on_code::read(scope, comments, remembered)
+    });
     let (mut pull_requests, seen) = reader.close()?;
     let heads = Heads { list: std::mem::take(&mut pull_requests.heads), partly: seen.resumed };
     pull_requests.done()?;

@@ -3,8 +3,10 @@
 //! makes a webhook; here it is never seen.
 
 use agent_sdk::{Error, MutateResult, Result, Session, Tracking, Webhook, control};
-use integration_model::Stop;
 use integration_model::hooks::{self, Of};
+use integration_model::sourcecode::PullRequestComment;
+use integration_model::work::IssueComment;
+use integration_model::{Comment, Stop};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -79,6 +81,12 @@ struct Event {
     repository: Option<RepositoryOf>,
     issue: Option<IssueOf>,
     pull_request: Option<Numbered>,
+    comment: Option<CommentOf>,
+}
+
+#[derive(Deserialize)]
+struct CommentOf {
+    node_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +123,24 @@ pub fn take(webhook: &Webhook, config: &Config) -> Result<MutateResult> {
         (Some(issue), _) => crate::single::issue(&api, &found, issue.number)?,
         (None, Some(pull)) => crate::single::pull_request(&api, &found, pull.number)?,
         (None, None) => MutateResult::new(),
+    };
+    // Nothing that is read now has it any more.
+    let result = match event.comment.as_ref().and_then(|comment| comment.node_id.clone()) {
+        Some(id) if event.action.as_deref() == Some("deleted") => {
+            let thread = |number: u64| format!("{}/{number}", found.id);
+            match (&event.issue, &event.pull_request) {
+                (Some(issue), _) if !is_pull(issue) => {
+                    let comment = Comment::gone(REF_TYPE, id);
+                    result.mutated(&IssueComment::of_repo(comment, &found.ref_id(), &thread(issue.number)))?
+                }
+                (Some(IssueOf { number, .. }), _) | (None, Some(Numbered { number })) => {
+                    let thread = thread(*number);
+                    result.mutated(&PullRequestComment::gone(REF_TYPE, &found.ref_id(), &thread, id))?
+                }
+                (None, None) => result,
+            }
+        }
+        _ => result,
     };
     Ok(result.response(response))
 }

@@ -2,18 +2,20 @@
 
 use agent_sdk::sweep::Ids;
 use agent_sdk::{Result, Session, Tracking};
-use integration_model::Stop;
+use integration_model::deletions::Accepted;
 use integration_model::notes::{self, Notes};
 use integration_model::people::Account;
+use integration_model::remembered::Remembered;
 use integration_model::threads::{Looked, Page, Part, Refused, Source};
 use integration_model::work::{Issue, IssueComment, IssueFields};
+use integration_model::{Comment, Stop};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::REF_TYPE;
 use crate::comment::Said;
 use crate::queries::{ISSUE_NUMBERS, ISSUES, ISSUES_BARE, ISSUES_LOOK_UP_PAGE, ISSUES_PAGE};
-use crate::threads::{List, Nodes, Scope, items};
+use crate::threads::{self, List, Nodes, Scope, comments_there, items};
 use crate::user::{self, Actor};
 use crate::walk::Walk;
 
@@ -87,12 +89,14 @@ const LIST: List = List {
 pub struct Issues<'s, 'a> {
     scope: &'s mut Scope<'a>,
     comments: Session<IssueComment>,
+    remembered: Remembered,
 }
 
 impl<'s, 'a> Issues<'s, 'a> {
     pub fn open(tracking: &Session<Tracking>, scope: &'s mut Scope<'a>) -> Result<Issues<'s, 'a>> {
-        let comments = tracking.model(&scope.repo.ref_id(), &scope.repo.full_name)?;
-        Ok(Issues { scope, comments })
+        let comments: Session<IssueComment> = tracking.model(&scope.repo.ref_id(), &scope.repo.full_name)?;
+        let remembered = Remembered::of_cursor(comments.last_processed().as_deref());
+        Ok(Issues { scope, comments, remembered })
     }
 
     pub fn done(self) -> Result<()> {
@@ -105,11 +109,14 @@ impl<'a> Source for Issues<'_, 'a> {
     type Walk = Walk<'a>;
     const NAME: &'static str = "Issue";
     const LOOK_UP_PAGE: usize = ISSUES_LOOK_UP_PAGE;
-    const COMPLETED_AT_ONCE: usize = LIST.page as usize;
     const NEWEST_FIRST: bool = true;
 
     fn notes(&mut self) -> &mut Notes {
         &mut self.scope.notes
+    }
+
+    fn accepted(&self) -> (&Accepted, &str) {
+        (self.scope.accepted, &self.scope.repo.full_name)
     }
 
     fn walk(&mut self, part: Part<'_>) -> Walk<'a> {
@@ -120,14 +127,25 @@ impl<'a> Source for Issues<'_, 'a> {
         List::next(walk)
     }
 
+    fn completed_at_once(&self) -> usize {
+        LIST.page as usize
+    }
+
     fn complete(&mut self, nodes: &mut [Value]) -> Result<(), Stop> {
         LIST.complete(self.scope, nodes)
     }
 
     fn take(&mut self, main: &mut Session<Issue>, node: Value) -> Result<(), Refused> {
+        let (number, there) = (node["number"].as_u64(), comments_there(&node));
         let (issue, comments) = records(self.scope, node)?;
         main.send(&issue)?;
         comments.iter().try_for_each(|comment| self.comments.send(comment))?;
+        let (Some(number), Some(there)) = (number, there) else { return Ok(()) };
+        let api = self.scope.api;
+        for id in self.remembered.compare(number, there, |missing| threads::gone(api, missing))? {
+            let comment = Comment::gone(REF_TYPE, id);
+            self.comments.send(&IssueComment::of_repo(comment, &self.scope.repo.ref_id(), &issue.ref_id))?;
+        }
         Ok(())
     }
 
@@ -140,11 +158,12 @@ impl<'a> Source for Issues<'_, 'a> {
     }
 
     fn gone(&mut self, main: &mut Session<Issue>, number: u64) -> Result<()> {
+        self.remembered.forget(number);
         main.send(&Issue::gone_of_repo(REF_TYPE, &self.scope.repo.ref_id(), self.scope.thread_id(number)))
     }
 
-    fn checkpoint(&mut self, cursor: &str) -> Result<()> {
+    fn checkpoint(&mut self, _: &str) -> Result<()> {
         self.scope.people.checkpoint()?;
-        self.comments.checkpoint(cursor)
+        self.comments.checkpoint(&self.remembered.to_cursor())
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use agent_sdk::updated::earlier;
 use agent_sdk::{Session, paging};
+use integration_model::remembered::Remembered;
 use integration_model::sourcecode::PullRequestComment;
 use integration_model::threads::OVERLAP_SECS;
 use integration_model::{Stop, notes};
@@ -18,7 +19,7 @@ const PER_PAGE: u32 = 100;
 const PAGES_PER_COMMIT: u64 = 10;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Cursor {
+pub struct Cursor {
     /// The newest update of a pull request when the last complete run began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<String>,
@@ -31,16 +32,27 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn text(&self) -> String {
-        json!(self).to_string()
+    /// What it was; the beginning, where it was something else.
+    pub fn read(text: Option<&str>) -> Cursor {
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// The text of it, with what is remembered of the comments of conversations, which have the same session.
+    pub fn text(&self, remembered: &Remembered) -> String {
+        let mut text = json!(self);
+        text["remembered"] = remembered.to_text().into();
+        text.to_string()
     }
 }
 
 /// Reads what was written since the last run; it is committed whatever ends it. A comment moves its pull request, so that
 /// there is nothing to read where none has moved.
-pub fn read(scope: &mut Scope<'_>, session: &mut Session<PullRequestComment>) -> Result<(), Stop> {
-    let mut cursor: Cursor =
-        session.last_processed().and_then(|cursor| serde_json::from_str(&cursor).ok()).unwrap_or_default();
+pub fn read(
+    scope: &mut Scope<'_>,
+    session: &mut Session<PullRequestComment>,
+    remembered: &Remembered,
+) -> Result<(), Stop> {
+    let mut cursor = Cursor::read(session.last_processed().as_deref());
     if cursor.began.is_none() {
         cursor.began.clone_from(&scope.repo.pull_requests.updated_at);
     }
@@ -60,7 +72,7 @@ pub fn read(scope: &mut Scope<'_>, session: &mut Session<PullRequestComment>) ->
         let page = match page {
             Ok(page) => page,
             Err(fault) => {
-                session.checkpoint(&cursor.text())?;
+                session.checkpoint(&cursor.text(remembered))?;
                 return Err(fault.into());
             }
         };
@@ -71,15 +83,15 @@ pub fn read(scope: &mut Scope<'_>, session: &mut Session<PullRequestComment>) ->
         }
         cursor.at = page.next;
         if page.number % PAGES_PER_COMMIT == 0 {
-            session.checkpoint(&cursor.text())?;
+            session.checkpoint(&cursor.text(remembered))?;
         }
         if cursor.at.is_some() && session.should_stop() {
-            session.checkpoint(&cursor.text())?;
+            session.checkpoint(&cursor.text(remembered))?;
             return Err(Stop::Asked);
         }
     }
     let since = cursor.began.or(cursor.since);
-    session.checkpoint(&Cursor { since, ..Cursor::default() }.text())?;
+    session.checkpoint(&Cursor { since, ..Cursor::default() }.text(remembered))?;
     Ok(())
 }
 
@@ -90,7 +102,7 @@ fn send(scope: &mut Scope<'_>, session: &mut Session<PullRequestComment>, item: 
     match found {
         Ok((number, said)) => {
             let pull_request = scope.thread_id(number);
-            let record = said.record(&scope.repo.ref_id(), pull_request, &mut scope.notes);
+            let record = said.record(&scope.repo.ref_id(), &pull_request, &mut scope.notes);
             session.send(&record)?;
         }
         Err(why) => scope.notes.left_out(&format!("comment {id} on code: {why}")),

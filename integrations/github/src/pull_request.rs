@@ -2,24 +2,28 @@
 //! comments of the conversation –, and how those of a repository are sent.
 
 use agent_sdk::sweep::Ids;
-use agent_sdk::{Result, Session, Tracking, git, log};
+use agent_sdk::{Result, Session, Tracking, git};
+use integration_model::deletions::Accepted;
 use integration_model::notes::{self, Notes};
-use integration_model::sourcecode::{PullRequest, PullRequestComment, PullRequestCommit, Review, ReviewRequest};
+use integration_model::remembered::Remembered;
+use integration_model::sourcecode::{
+    PullRequest, PullRequestComment, PullRequestCommit, PullRequestFields, Review, ReviewRequest,
+};
 use integration_model::threads::{Looked, Page, Part, Refused, Source};
 use integration_model::{Stop, heads};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::REF_TYPE;
 use crate::comment::Said;
 use crate::issue::Label;
 use crate::queries::{
     PULL_REQUEST_NUMBERS, PULL_REQUESTS, PULL_REQUESTS_BARE, PULL_REQUESTS_LOOK_UP_PAGE, PULL_REQUESTS_PAGE,
 };
 use crate::review::{Requested, Reviewed};
-use crate::threads::{List, Nodes, Scope, items};
+use crate::threads::{self, List, Nodes, Scope, comments_there, items};
 use crate::user::{self, Actor};
 use crate::walk::Walk;
+use crate::{REF_TYPE, on_code};
 
 /// A pull request as the server says it, without what hangs on it.
 #[derive(Debug, Deserialize)]
@@ -148,8 +152,7 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
         })
         .collect();
     let head = heads::head(&ref_id, &node.url, &node.head_ref_name, node.head_ref_oid.as_deref());
-    let pull_request = PullRequest {
-        ref_type: REF_TYPE,
+    let fields = PullRequestFields {
         number: node.number,
         identifier: format!("{}#{}", scope.repo.full_name, node.number),
         title: notes.text(node.title),
@@ -171,9 +174,8 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
         updated_at: node.updated_at,
         closed_at: node.closed_at,
         merged_at: node.merged_at,
-        repo_id: repo_id.clone(),
-        ref_id: ref_id.clone(),
     };
+    let pull_request = PullRequest::new(REF_TYPE, &repo_id, ref_id.clone(), fields);
     let reviews = reviewed.into_iter().map(|review| review.record(&repo_id, &ref_id, notes)).collect();
     let comments = said.into_iter().map(|said| said.of_pull_request(&repo_id, &ref_id, notes)).collect();
     Ok(Records { pull_request, commits, reviews, requests, comments, head })
@@ -194,8 +196,10 @@ pub struct PullRequests<'s, 'a> {
     reviews: Session<Review>,
     requests: Session<ReviewRequest>,
     pub comments: Session<PullRequestComment>,
-    /// Its cursor is that of the comments on code, and stays what it is while those of conversations are sent.
-    comments_cursor: String,
+    /// Its cursor is that of the comments on code, and stays what it is while those of conversations are sent, but for what is
+    /// remembered of these.
+    comments_cursor: on_code::Cursor,
+    pub remembered: Remembered,
     /// Of those that were sent in this run.
     pub heads: Vec<git::PullRequest>,
 }
@@ -204,8 +208,10 @@ impl<'s, 'a> PullRequests<'s, 'a> {
     pub fn open(tracking: &Session<Tracking>, scope: &'s mut Scope<'a>) -> Result<PullRequests<'s, 'a>> {
         let (id, name) = (&scope.repo.ref_id(), &scope.repo.full_name);
         let comments: Session<PullRequestComment> = tracking.model(id, name)?;
+        let cursor = comments.last_processed();
         Ok(PullRequests {
-            comments_cursor: comments.last_processed().unwrap_or_else(|| "{}".to_owned()),
+            comments_cursor: on_code::Cursor::read(cursor.as_deref()),
+            remembered: Remembered::of_cursor(cursor.as_deref()),
             comments,
             commits: tracking.model(id, name)?,
             reviews: tracking.model(id, name)?,
@@ -229,11 +235,14 @@ impl<'a> Source for PullRequests<'_, 'a> {
     type Walk = Walk<'a>;
     const NAME: &'static str = "PullRequest";
     const LOOK_UP_PAGE: usize = PULL_REQUESTS_LOOK_UP_PAGE;
-    const COMPLETED_AT_ONCE: usize = LIST.page as usize;
     const NEWEST_FIRST: bool = true;
 
     fn notes(&mut self) -> &mut Notes {
         &mut self.scope.notes
+    }
+
+    fn accepted(&self) -> (&Accepted, &str) {
+        (self.scope.accepted, &self.scope.repo.full_name)
     }
 
     fn walk(&mut self, part: Part<'_>) -> Walk<'a> {
@@ -244,11 +253,16 @@ impl<'a> Source for PullRequests<'_, 'a> {
         List::next(walk)
     }
 
+    fn completed_at_once(&self) -> usize {
+        LIST.page as usize
+    }
+
     fn complete(&mut self, nodes: &mut [Value]) -> Result<(), Stop> {
         LIST.complete(self.scope, nodes)
     }
 
     fn take(&mut self, main: &mut Session<PullRequest>, node: Value) -> Result<(), Refused> {
+        let (number, there) = (node["number"].as_u64(), comments_there(&node));
         let records = records(self.scope, node)?;
         main.send(&records.pull_request)?;
         records.commits.iter().try_for_each(|commit| self.commits.send(commit))?;
@@ -256,6 +270,12 @@ impl<'a> Source for PullRequests<'_, 'a> {
         records.requests.iter().try_for_each(|request| self.requests.send(request))?;
         records.comments.iter().try_for_each(|comment| self.comments.send(comment))?;
         self.heads.extend(records.head);
+        let (Some(number), Some(there)) = (number, there) else { return Ok(()) };
+        let (api, pull_request) = (self.scope.api, &records.pull_request);
+        for id in self.remembered.compare(number, there, |missing| threads::gone(api, missing))? {
+            let (repo, ref_id) = (&pull_request.repo_id, &pull_request.ref_id);
+            self.comments.send(&PullRequestComment::gone(REF_TYPE, repo, ref_id, id))?;
+        }
         Ok(())
     }
 
@@ -267,10 +287,11 @@ impl<'a> Source for PullRequests<'_, 'a> {
         LIST.look_up(self.scope, numbers)
     }
 
-    /// Nobody can delete a pull request; those of an account that is hidden are out of sight, and may come back.
-    fn gone(&mut self, _: &mut Session<PullRequest>, number: u64) -> Result<()> {
-        log::warn("a pull request is not to be seen any more", &[("pull request", &self.scope.thread_id(number))]);
-        Ok(())
+    /// Nobody can delete a pull request; those of an account that is hidden are out of sight, and may come back: they are counted
+    /// again then, and found.
+    fn gone(&mut self, main: &mut Session<PullRequest>, number: u64) -> Result<()> {
+        self.remembered.forget(number);
+        main.send(&PullRequest::gone(REF_TYPE, &self.scope.repo.ref_id(), self.scope.thread_id(number)))
     }
 
     fn checkpoint(&mut self, cursor: &str) -> Result<()> {
@@ -278,6 +299,6 @@ impl<'a> Source for PullRequests<'_, 'a> {
         self.commits.checkpoint(cursor)?;
         self.reviews.checkpoint(cursor)?;
         self.requests.checkpoint(cursor)?;
-        self.comments.checkpoint(&self.comments_cursor)
+        self.comments.checkpoint(&self.comments_cursor.text(&self.remembered))
     }
 }

@@ -10,6 +10,7 @@
 //! | [`PULL_REQUESTS`] | 5 | 29 | 146 | 1 | 173 |
 //! | [`more`] | 1 | 20 threads | 20 | 1 | what inner connections did not hold |
 //! | [`ISSUE_NUMBERS`], [`PULL_REQUEST_NUMBERS`] | 0 | 100 | 1 | 1 | 0: only where the counts differ |
+//! | [`exist`] | 0 | 100 comments | 1 | 1 | 0: only where one is missing that was there |
 //! | comments on code, by REST | – | 100 | – | 1 | 100 for 10,000 |
 //!
 //! The total, about 515 points for the reference repository, is what `make bench AREA=github` shows.
@@ -26,6 +27,8 @@ pub const PULL_REQUESTS_PAGE: u32 = 29;
 pub const MORE_PAGE: usize = 20;
 /// Numbers on a page of [`ISSUE_NUMBERS`], [`PULL_REQUEST_NUMBERS`] and [`HEADS`].
 pub const NUMBERS_PAGE: u32 = 100;
+/// Nodes of which one query asks whether they are there.
+pub const EXIST_PAGE: usize = 100;
 /// Issues that are looked up by number in one query.
 pub const ISSUES_LOOK_UP_PAGE: usize = 48;
 /// Pull requests that are.
@@ -240,6 +243,15 @@ pub fn look_up(kind: &str, numbers: &[u64]) -> String {
         document.push_str(&format!(" n{place}: {field}(number: {number}) {{ ...{parts} }}"));
     }
     document + " } } " + fragments
+}
+
+/// A query for whether these nodes are there: `n0`, `n1`, …
+pub fn exist(ids: &[String]) -> String {
+    let mut document = format!("query {{ {RATE}");
+    for (place, id) in ids.iter().enumerate() {
+        document.push_str(&format!(" n{place}: node(id: {}) {{ id }}", quoted(id)));
+    }
+    document + " }"
 }
 
 /// A text of the query language; JSON's escapes are among its own.

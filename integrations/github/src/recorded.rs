@@ -35,6 +35,7 @@ fn queries_are_laid_out() {
     all.insert("more of issues", queries::more("Issue", issue, 100));
     all.insert("look up issues", queries::look_up("Issue", &[1, 2, 3]));
     all.insert("look up pull requests", queries::look_up("PullRequest", &[1, 2, 3]));
+    all.insert("whether nodes are there", queries::exist(&["IC_1".to_owned(), "IC_2".to_owned()]));
     std::fs::write(folder().join("queries.json"), json!(all).to_string()).unwrap();
 }
 

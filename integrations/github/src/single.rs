@@ -2,10 +2,11 @@
 //! It is one query, which costs a point.
 
 use agent_sdk::{Error, MutateResult, Result};
+use integration_model::deletions::Accepted;
 use integration_model::notes::Notes;
 use integration_model::people::People;
 use integration_model::threads::Refused;
-use integration_model::{Stop, work};
+use integration_model::{Stop, sourcecode, work};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -43,7 +44,8 @@ fn node(api: &Api, repo: &Found, number: u64, query: &str, name: &'static str) -
 /// An issue with its comments; one that has gone is said to be.
 pub fn issue(api: &Api, repo: &Found, number: u64) -> Result<MutateResult> {
     let mut people = People::of_call(REF_TYPE);
-    let mut scope = Scope { api, people: &mut people, notes: Notes::default(), repo };
+    let accepted = Accepted::default();
+    let mut scope = Scope { api, people: &mut people, notes: Notes::default(), repo, accepted: &accepted };
     let Some(node) = node(api, repo, number, ISSUE, "Issue")? else {
         return MutateResult::new().mutated(&work::Issue::gone_of_repo(
             REF_TYPE,
@@ -56,12 +58,14 @@ pub fn issue(api: &Api, repo: &Found, number: u64) -> Result<MutateResult> {
     comments.iter().try_fold(result, MutateResult::mutated)
 }
 
-/// A pull request with what hangs on it.
+/// A pull request with what hangs on it; one that is not to be seen any more is said to have gone.
 pub fn pull_request(api: &Api, repo: &Found, number: u64) -> Result<MutateResult> {
     let mut people = People::of_call(REF_TYPE);
-    let mut scope = Scope { api, people: &mut people, notes: Notes::default(), repo };
+    let accepted = Accepted::default();
+    let mut scope = Scope { api, people: &mut people, notes: Notes::default(), repo, accepted: &accepted };
     let Some(node) = node(api, repo, number, PULL_REQUEST, "PullRequest")? else {
-        return Err(Error::not_found(format!("there is no pull request {}#{number}", repo.full_name)));
+        let gone = sourcecode::PullRequest::gone(REF_TYPE, &repo.ref_id(), scope.thread_id(number));
+        return MutateResult::new().mutated(&gone);
     };
     let records = pull_request::records(&mut scope, node).map_err(refused)?;
     let mut result = MutateResult::new().mutated(&records.pull_request)?;

@@ -211,7 +211,7 @@ fn many_that_are_missing_at_once_are_not_believed() {
     let run = export(&host).ok();
     assert_eq!(run.of("work.Issue"), Vec::<&Value>::new());
     let errors: Vec<String> = run.result.unwrap().projects.into_iter().filter_map(|project| project.error).collect();
-    assert!(errors[0].contains("30 of 40 are missing"), "{errors:?}");
+    assert!(errors[0].contains("30 of 40 work.Issue of acme/"), "{errors:?}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What lists of issues and of pull requests have in common here: the repository that they are read of, the queries that they
 //! are asked with, and the lists inside of their items. How they are read is `integration_model::threads`'.
 
+use agent_sdk::graphql::Fault;
 use agent_sdk::sweep::Ids;
 use integration_model::Stop;
+use integration_model::deletions::Accepted;
 use integration_model::notes::{self, Notes};
 use integration_model::people::People;
 use integration_model::threads::{Looked, Page, Part};
@@ -10,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::queries::{NUMBERS_PAGE, look_up};
+use crate::queries::{EXIST_PAGE, NUMBERS_PAGE, exist, look_up};
 use crate::repo::Found;
 use crate::walk::{self, Walk};
 
@@ -20,6 +22,7 @@ pub struct Scope<'a> {
     pub people: &'a mut People,
     pub notes: Notes,
     pub repo: &'a Found,
+    pub accepted: &'a Accepted,
 }
 
 impl Scope<'_> {
@@ -94,14 +97,39 @@ impl List {
             if let Some(node) = node.filter(Value::is_object) {
                 return Looked::There(node);
             }
-            let about = |path: &[Value]| path.iter().any(|part| *part == alias.as_str());
-            match answer.faults.iter().any(|fault| fault.is("NOT_FOUND") && about(&fault.path)) {
-                true => Looked::Gone,
-                false => Looked::Unknown,
-            }
+            if is_missing(&answer.faults, &alias) { Looked::Gone } else { Looked::Unknown }
         });
         Ok(looked.collect())
     }
+}
+
+/// Whether the server says that there is nothing under this name of a query.
+fn is_missing(faults: &[Fault], alias: &str) -> bool {
+    let about = |path: &[Value]| path.iter().any(|part| *part == alias);
+    faults.iter().any(|fault| fault.is("NOT_FOUND") && about(&fault.path))
+}
+
+/// Those of these nodes that are not there any more, a point for a hundred.
+pub fn gone(api: &Api, ids: &[String]) -> Result<Vec<String>, Stop> {
+    let mut gone = Vec::new();
+    for batch in ids.chunks(EXIST_PAGE) {
+        let answer = api.query(&exist(batch), &json!({}))?;
+        let named = batch.iter().enumerate();
+        gone.extend(
+            named.filter(|(place, _)| is_missing(&answer.faults, &format!("n{place}"))).map(|(_, id)| id.clone()),
+        );
+    }
+    Ok(gone)
+}
+
+/// The ids of the comments of a node; none where these are not all.
+pub fn comments_there(node: &Value) -> Option<Vec<String>> {
+    let comments = node.get("comments")?;
+    if comments.pointer("/pageInfo/hasNextPage") != Some(&Value::Bool(false)) {
+        return None;
+    }
+    let nodes = comments.get("nodes")?.as_array()?;
+    nodes.iter().map(|comment| comment.get("id")?.as_str().map(str::to_owned)).collect()
 }
 
 /// A list of nodes inside of another, without what is null.

@@ -1,9 +1,10 @@
-//! The server: requests with the header fields that it wants, and single answers.
+//! The server: requests with the header fields that it wants, single answers, and the way by GraphQL.
 
 use agent_sdk::http::{self, Request, Response};
 use integration_model::Stop;
 
 use crate::config::{CREDENTIAL, Config};
+use crate::graphql::Way;
 
 /// Milliseconds to wait for an answer: GitLab itself gives up after a minute.
 const TIMEOUT_MS: u32 = 70_000;
@@ -15,20 +16,19 @@ const LIST_RETRIES: &str = "1";
 /// The server of a configuration.
 pub struct Api {
     rest: String,
+    pub graphql: Way,
 }
 
 impl Api {
     pub fn new(config: &Config) -> Api {
-        Api { rest: config.rest() }
+        let query = Request::post(format!("{}/api/graphql", config.server()));
+        let query = prepared(query).option("idempotent", "true").option("retries", LIST_RETRIES);
+        Api { rest: config.rest(), graphql: Way::new(config.graphql.then_some(query), config.server()) }
     }
 
     /// A request to these segments below the API's URL; a path with slashes in it is one segment.
     pub fn request(&self, method: &str, segments: &[&str]) -> Request {
-        Request::new(method, http::url(&self.rest, segments))
-            .auth(CREDENTIAL)
-            .header("accept", "application/json")
-            .header("user-agent", concat!("agent-gitlab/", env!("CARGO_PKG_VERSION")))
-            .timeout_ms(TIMEOUT_MS)
+        prepared(Request::new(method, http::url(&self.rest, segments)))
     }
 
     /// A list, a hundred items a page, which is the most.
@@ -49,4 +49,12 @@ impl Api {
         }
         Ok(Some(answer.check()?))
     }
+}
+
+fn prepared(request: Request) -> Request {
+    request
+        .auth(CREDENTIAL)
+        .header("accept", "application/json")
+        .header("user-agent", concat!("agent-gitlab/", env!("CARGO_PKG_VERSION")))
+        .timeout_ms(TIMEOUT_MS)
 }

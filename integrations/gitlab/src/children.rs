@@ -1,14 +1,11 @@
-//! What hangs on merge requests and issues: comments, commits, approvals, reviewers. REST has no list of these for a whole
-//! project, so each is a request of its own, several at a time; they are asked for only where something has moved, and comments
-//! and reviewers only where there are any.
+//! What hangs on merge requests and issues: comments, commits, approvals, reviewers. It is asked for only where something has moved,
+//! and comments and reviewers only where there are any: some dozen items at a time by GraphQL (`graphql`), and what does not come
+//! that way by REST, which has no list of these for a whole project. So each is a request of its own there, several at a time:
 //!
-//! | Of | Requests |
+//! | Of | Requests by REST |
 //! |---|---|
 //! | an issue | comments, unless the list counts none: 0 or 1 for each hundred |
 //! | a merge request | commits and approvals, and as an issue comments; reviewers, where it has any: 2 to 4 |
-//!
-//! GraphQL could give them for some dozen items at a time. It is not asked: which fields it has, and how much it lets a query
-//! have, differs between versions of a server that people run themselves, and one field that it does not know costs all.
 //!
 //! What cannot be had is noted in the item, which goes on without, and is asked for again by the next runs.
 
@@ -22,12 +19,13 @@ use crate::threads::Scope;
 use crate::walk::Walk;
 
 /// Requests under way at a time: servers of one's own are small, and serve people beside us.
-const AT_ONCE: usize = 6;
+pub const AT_ONCE: usize = 6;
 
-/// Items that are completed together: some dozen requests, of which a spent budget loses no more.
+/// Items that are completed together by REST: some dozen requests, of which a spent budget loses no more.
 pub const COMPLETED_AT_ONCE: usize = 10;
 
-/// The members that are added to an item.
+/// The members that are added to an item, which are called what REST calls the lists, but for comments.
+const PREFIX: &str = "agent:";
 pub const COMMENTS: &str = "agent:comments";
 pub const COMMITS: &str = "agent:commits";
 pub const APPROVALS: &str = "agent:approvals";
@@ -43,35 +41,59 @@ struct Wanted {
     request: Request,
 }
 
-/// Fetches what hangs on these items, and adds it to them.
-pub fn complete(scope: &mut Scope<'_>, kind: &'static str, nodes: &mut [Value]) -> Result<(), Stop> {
-    let mut wanted = Vec::new();
-    for (place, node) in nodes.iter().enumerate() {
-        let Some(number) = node["iid"].as_u64() else { continue };
-        let (id, number) = (scope.project.ref_id(), number.to_string());
-        let mut want = |member, what: &[&str]| {
-            let segments: Vec<&str> = [&["projects", id.as_str(), kind, number.as_str()], what].concat();
-            wanted.push(Wanted { place, member, request: scope.api.list(&segments) });
-        };
-        // A server that does not count them is asked.
-        if node["user_notes_count"].as_u64() != Some(0) {
-            want(COMMENTS, &["notes"]);
-        }
-        if kind == "merge_requests" {
-            want(COMMITS, &["commits"]);
-            want(APPROVALS, &["approvals"]);
-            if node["reviewers"].as_array().is_some_and(|reviewers| !reviewers.is_empty()) {
-                want(REVIEWERS, &["reviewers"]);
-            }
+/// The lists that are to be had of an item.
+fn members(kind: &str, node: &Value) -> Vec<&'static str> {
+    let mut members = Vec::new();
+    // A server that does not count them is asked.
+    if node["user_notes_count"].as_u64() != Some(0) {
+        members.push(COMMENTS);
+    }
+    if kind == "merge_requests" {
+        members.extend([COMMITS, APPROVALS]);
+        if node["reviewers"].as_array().is_some_and(|reviewers| !reviewers.is_empty()) {
+            members.push(REVIEWERS);
         }
     }
+    members
+}
+
+/// Fetches what hangs on these items, and adds it to them.
+pub fn complete(scope: &mut Scope<'_>, kind: &'static str, nodes: &mut [Value]) -> Result<(), Stop> {
+    let mut wanted: Vec<(usize, u64, &'static str)> = Vec::new();
+    for (place, node) in nodes.iter().enumerate() {
+        let Some(number) = node["iid"].as_u64() else { continue };
+        wanted.extend(members(kind, node).into_iter().map(|member| (place, number, member)));
+    }
+    let mut numbers: Vec<u64> = wanted.iter().map(|(_, number, _)| *number).collect();
+    numbers.dedup();
+    let mut come = scope.api.graphql.children(scope.project, kind, &numbers)?;
+    wanted.retain(|(place, number, member)| {
+        let found = come.get_mut(number).and_then(|members| members.remove(*member));
+        let rest = found.is_none();
+        if let Some(found) = found {
+            nodes[*place][*member] = found;
+        }
+        rest
+    });
+    let id = scope.project.ref_id();
+    let wanted = wanted.into_iter().map(|(place, number, member)| {
+        let list = if member == COMMENTS { "notes" } else { member.trim_start_matches(PREFIX) };
+        let request = scope.api.list(&["projects", &id, kind, &number.to_string(), list]);
+        Wanted { place, member, request }
+    });
+    by_rest(wanted.collect(), nodes)
+}
+
+/// The same of each list by itself.
+fn by_rest(wanted: Vec<Wanted>, nodes: &mut [Value]) -> Result<(), Stop> {
     let requests: Vec<Request> = wanted.iter().map(|wanted| wanted.request.clone()).collect();
     for (wanted, answer) in wanted.into_iter().zip(parallel(requests, AT_ONCE)) {
         let found = match read(&wanted, answer) {
-            Ok(found) => found,
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
             // It is the item that is asked for again, and not the run that ends.
             Err(stop) if stop.is_passing() => {
-                let why = format!("its {}: {}", wanted.member.trim_start_matches("agent:"), stop.into_error());
+                let why = format!("its {}: {}", wanted.member.trim_start_matches(PREFIX), stop.into_error());
                 let missing = nodes[wanted.place].get(MISSING).and_then(Value::as_str);
                 nodes[wanted.place][MISSING] = missing.map_or(why.clone(), |before| format!("{before}; {why}")).into();
                 continue;
@@ -83,16 +105,16 @@ pub fn complete(scope: &mut Scope<'_>, kind: &'static str, nodes: &mut [Value]) 
     Ok(())
 }
 
-/// All of a list whose first page has been asked for.
-fn read(wanted: &Wanted, answer: Result<Response, HttpError>) -> Result<Vec<Value>, Stop> {
+/// All of a list whose first page has been asked for; none where there is no such list.
+fn read(wanted: &Wanted, answer: Result<Response, HttpError>) -> Result<Option<Vec<Value>>, Stop> {
     let answer = answer?;
     // Approvals and reviewers are not there in every version and plan; the rest may have gone a moment ago.
     if matches!(answer.status, 404 | 410) || answer.status == 403 && wanted.member == APPROVALS {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let answer = answer.check()?;
     if wanted.member == APPROVALS {
-        return Ok(answer.json_at("/approved_by").unwrap_or_default());
+        return Ok(Some(answer.json_at("/approved_by").unwrap_or_default()));
     }
     let mut found: Vec<Value> = answer.json()?;
     let more = answer.header("link").is_some_and(|link| link.contains("rel=\"next\""));
@@ -104,7 +126,7 @@ fn read(wanted: &Wanted, answer: Result<Response, HttpError>) -> Result<Vec<Valu
             found.extend(page.nodes);
         }
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// What could not be had of an item.
@@ -123,7 +145,7 @@ pub fn items<T: DeserializeOwned>(node: &mut Value, member: &str, scope: &mut Sc
         match notes::read(item) {
             Ok(item) => found.push(item),
             Err(why) => {
-                scope.notes.left_out(&format!("{} of {number}, {id}: {why}", member.trim_start_matches("agent:")));
+                scope.notes.left_out(&format!("{} of {number}, {id}: {why}", member.trim_start_matches(PREFIX)));
             }
         }
     }

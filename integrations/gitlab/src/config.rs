@@ -1,6 +1,7 @@
 //! The configuration: which server, which groups and people, what of them, and where the server's API is.
 
 use agent_sdk::select::Selection;
+use integration_model::deletions;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -31,6 +32,10 @@ pub struct Config {
     pub git_credential: Option<String>,
     /// Where repositories are fetched from, with `{path}`; the server, unless there is a mirror.
     pub git_url: Option<String>,
+    /// Whether what hangs on issues and merge requests may be asked for by GraphQL.
+    pub graphql: bool,
+    /// Large deletions that are believed, each once.
+    pub accept_deletions: Vec<String>,
     pub webhooks: Webhooks,
     /// Where webhooks are to be sent, if the agent does not say.
     pub webhook_url: Option<String>,
@@ -64,6 +69,8 @@ impl Default for Config {
             git: true,
             git_credential: None,
             git_url: None,
+            graphql: true,
+            accept_deletions: Vec::new(),
             webhooks: Webhooks::Off,
             webhook_url: None,
             webhook_secret: None,
@@ -107,7 +114,7 @@ impl Config {
 
     /// What makes no sense, one sentence each.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut faults = deletions::faults(&self.accept_deletions);
         if self.groups.is_empty() && self.users.is_empty() {
             faults.push("there is nothing to export: name accounts in `groups` or `users`".to_owned());
         }
@@ -157,6 +164,8 @@ pub fn schema() -> Value {
             "git": flag(true, "Whether the repositories themselves are, for commits and branches"),
             "git_credential": text("The credential that repositories are fetched with; public ones need none"),
             "git_url": text("Where repositories are fetched from, with {path} in it; the server, unless given"),
+            "graphql": flag(true, "Whether GraphQL is asked where it saves requests; what it does not give is asked for by REST"),
+            "accept_deletions": deletions::schema(),
             "webhooks": {
                 "enum": ["off", "group", "project"], "default": "off",
                 "description": "Whether webhooks are made where they are missing, and of whom"

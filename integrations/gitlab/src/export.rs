@@ -3,16 +3,19 @@
 //!
 //! The tree: `gitlab` › `group` or `user` › `project` › the models of a project.
 
+use std::collections::BTreeMap;
+
 use agent_sdk::sweep::Ids;
 use agent_sdk::updated::{earlier, is_before};
-use agent_sdk::{Error, ExportResult, Result, Session, Tracking, git, log, session};
+use agent_sdk::{Error, ExportResult, Model, Result, Session, Tracking, git, log, session};
+use integration_model::deletions::Accepted;
 use integration_model::notes::Notes;
 use integration_model::people::People;
 use integration_model::run::{Repository, Run};
 use integration_model::sourcecode::{PullRequest, Repo};
 use integration_model::threads::{Latest, Reader, Seen};
-use integration_model::work::{Issue, Project};
-use integration_model::{Stop, heads, listed};
+use integration_model::work::{Issue, Project, Sprint};
+use integration_model::{Stop, heads, listed, remembered};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -41,11 +44,23 @@ struct Signature {
     /// What the configuration wanted.
     #[serde(default)]
     wants: String,
+    /// Deletions that were not believed, by their models, and what would accept them. They are said by each run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    refused: BTreeMap<String, String>,
+}
+
+impl Signature {
+    /// Notes how a sweep of a model ended.
+    fn swept<M: Model>(&mut self, seen: &Seen) {
+        self.refused.remove(M::NAME);
+        self.refused.extend(seen.refused.clone().map(|why| (M::NAME.to_owned(), why)));
+    }
 }
 
 struct Export<'a> {
     api: Api,
     config: &'a Config,
+    accepted: Accepted,
 }
 
 /// Exports everything that the configuration asks for.
@@ -53,10 +68,12 @@ pub fn run(config: &Config) -> Result<ExportResult> {
     if let Some(fault) = config.faults().into_iter().next() {
         return Err(Error::invalid(fault));
     }
-    let export = Export { api: Api::new(config), config };
     let root = session::root_tracking("gitlab")?;
+    let export = Export { api: Api::new(config), config, accepted: Accepted::read(&config.accept_deletions)? };
+    export.api.graphql.remembered()?;
     let result =
         Run::default().accounts(&config.accounts(), |run, path, group| export.account(run, &root, path, group))?;
+    export.accepted.tell();
     root.done(None)?;
     Ok(result)
 }
@@ -116,8 +133,9 @@ impl Export<'_> {
         };
         let wanted: Vec<&Found> = projects.iter().filter(|project| project.is_wanted(self.config)).collect();
         self.send_projects(tracking, path, &projects, &wanted, &mut notes)?;
-        if group && self.config.issues && moved.anything() {
-            milestone::send(&self.api, tracking, &["groups", path], (path, path), &mut notes)?;
+        let accepts = self.accepted.concerns::<Sprint>(path);
+        if group && self.config.issues && (moved.anything() || accepts) {
+            milestone::send(&self.api, tracking, &["groups", path], (path, path), &self.accepted, &mut notes)?;
         }
         run.account_noted(path, notes);
         let mut account = Account { tracking, people, moved, again: Ids::new(), at };
@@ -127,6 +145,7 @@ impl Export<'_> {
 
     /// Exports projects, one after the other. Those that it does not come to are for the next run.
     fn projects(&self, run: &mut Run, account: &mut Account<'_>, wanted: &[&Found]) -> Result<(), Stop> {
+        remembered::among(wanted.len());
         let total = u32::try_from(wanted.len()).ok();
         for (place, project) in wanted.iter().enumerate() {
             let exported =
@@ -151,7 +170,8 @@ impl Export<'_> {
     ) -> Result<(), Stop> {
         let all: Ids = projects.iter().map(|project| project.id).collect();
         let repos = wanted.iter().map(|project| (project.id, project.repo(notes))).collect();
-        listed::send(tracking.model::<Repo>(path, path)?, repos, &all, |id| {
+        let of = listed::Of { place: path, accepted: &self.accepted };
+        listed::send(tracking.model::<Repo>(path, path)?, &of, repos, &all, notes, |id| {
             Ok(project::is_gone(&self.api, id)?.then(|| Repo::gone(REF_TYPE, id.to_string())))
         })?;
         if !self.config.issues {
@@ -159,7 +179,7 @@ impl Export<'_> {
         }
         let with_issues = wanted.iter().filter(|project| project.has_issues());
         let records = with_issues.map(|project| (project.id, project.project(notes))).collect();
-        listed::send(tracking.model::<Project>(path, path)?, records, &all, |id| {
+        listed::send(tracking.model::<Project>(path, path)?, &of, records, &all, notes, |id| {
             Ok(project::is_gone(&self.api, id)?.then(|| Project::gone(REF_TYPE, id.to_string())))
         })
     }
@@ -170,16 +190,19 @@ impl Export<'_> {
         let before: Signature =
             tracking.last_processed().and_then(|cursor| serde_json::from_str(&cursor).ok()).unwrap_or_default();
         let repository = Repository { ref_type: REF_TYPE, ref_id: project.ref_id(), name: &project.path };
-        let mut scope = Scope { api: &self.api, people: &mut *account.people, notes: Notes::default(), project };
+        let accepted = &self.accepted;
+        let accepts = accepted.concerns_any(&project.path);
+        let people = &mut *account.people;
+        let mut scope = Scope { api: &self.api, people, notes: Notes::default(), project, accepted };
         let exported = hooks::of_project(&self.api, self.config, &tracking, project)
             .and_then(|()| self.now(project, &account.moved, &before))
-            .and_then(|now| match now == before {
+            .and_then(|now| match now == before && !accepts {
                 true => Ok(None),
                 false => moved(&mut scope, self.config, &tracking, &before, now).map(Some),
             });
         let notes = scope.notes;
         let exported = match exported {
-            Ok(None) => return Ok(run.unmoved(tracking, &repository)?),
+            Ok(None) => return Ok(run.unmoved(tracking, &repository, &before.refused)?),
             Ok(Some(done)) => {
                 if done.again {
                     account.again.insert(project.id);
@@ -200,10 +223,13 @@ impl Export<'_> {
         let (id, wants) = (project.ref_id(), self.config.wants());
         let (all, above) = (before.wants != wants, ["projects", id.as_str()]);
         let mut now = Signature { activity: project.last_activity_at.clone(), wants, ..before.clone() };
-        if self.config.issues && project.has_issues() && (all || moved.has_issues_of(project.id)) {
+        let issues_moved = all || moved.has_issues_of(project.id) || self.accepted.concerns::<Issue>(&project.path);
+        if self.config.issues && project.has_issues() && issues_moved {
             now.issues = issue::LIST.latest(&self.api, &above)?;
         }
-        if self.config.code && project.has_merge_requests() && (all || moved.has_merge_requests_of(project.id)) {
+        let merge_requests_moved =
+            all || moved.has_merge_requests_of(project.id) || self.accepted.concerns::<PullRequest>(&project.path);
+        if self.config.code && project.has_merge_requests() && merge_requests_moved {
             now.merge_requests = merge_request::LIST.latest(&self.api, &above)?;
         }
         Ok(now)
@@ -236,21 +262,27 @@ fn moved(
     let all = before.wants != now.wants;
     let mut done = Done { signature: now.clone(), again: false };
     let active = all || before.activity != now.activity;
+    let (accepted, path) = (scope.accepted, scope.project.path.as_str());
     if config.issues && scope.project.has_issues() {
         // A milestone moves its project's last activity, and no issue.
-        if active {
-            let (id, path) = (scope.project.ref_id(), &scope.project.path);
-            milestone::send(scope.api, tracking, &["projects", &id], (&id, path), &mut scope.notes)?;
+        if active || accepted.concerns::<Sprint>(path) {
+            let id = scope.project.ref_id();
+            milestone::send(scope.api, tracking, &["projects", &id], (&id, path), accepted, &mut scope.notes)?;
         }
-        if is_new(&now.issues, &before.issues, all) && !issues(scope, tracking, &now.issues)?.is_caught_up(&now.issues)
-        {
-            done.signature.issues = before.issues.clone();
-            done.again = true;
+        if is_new(&now.issues, &before.issues, all || accepted.concerns::<Issue>(path)) {
+            let seen = issues(scope, tracking, &now.issues)?;
+            done.signature.swept::<Issue>(&seen);
+            if !seen.is_caught_up(&now.issues) {
+                done.signature.issues = before.issues.clone();
+                done.again = true;
+            }
         }
     }
     let mut heads = Heads::default();
-    if config.code && is_new(&now.merge_requests, &before.merge_requests, all) {
+    let accepts = accepted.concerns::<PullRequest>(path);
+    if config.code && is_new(&now.merge_requests, &before.merge_requests, all || accepts) {
         let (seen, found) = merge_requests(scope, tracking, &now.merge_requests)?;
+        done.signature.swept::<PullRequest>(&seen);
         heads = found;
         if !seen.is_caught_up(&now.merge_requests) {
             done.signature.merge_requests = before.merge_requests.clone();

@@ -2,18 +2,20 @@
 
 use agent_sdk::sweep::Ids;
 use agent_sdk::{Result, Session, Tracking};
-use integration_model::Stop;
+use integration_model::deletions::Accepted;
 use integration_model::notes::{self, Notes};
 use integration_model::people::Account;
+use integration_model::remembered::Remembered;
 use integration_model::threads::{Looked, Page, Part, Refused, Source};
 use integration_model::work::{Issue, IssueComment, IssueFields};
+use integration_model::{Comment, Stop};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::REF_TYPE;
 use crate::children::{self, COMMENTS, COMPLETED_AT_ONCE};
 use crate::note::Note;
-use crate::threads::{LOOK_UP_PAGE, List, Reading, Scope};
+use crate::threads::{LOOK_UP_PAGE, List, Reading, Scope, comments_there, gone_comments};
 use crate::user::{self, Person};
 
 pub const LIST: List = List { kind: "issues" };
@@ -105,12 +107,14 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
 pub struct Issues<'s, 'a> {
     scope: &'s mut Scope<'a>,
     comments: Session<IssueComment>,
+    remembered: Remembered,
 }
 
 impl<'s, 'a> Issues<'s, 'a> {
     pub fn open(tracking: &Session<Tracking>, scope: &'s mut Scope<'a>) -> Result<Issues<'s, 'a>> {
-        let comments = tracking.model(&scope.project.ref_id(), &scope.project.path)?;
-        Ok(Issues { scope, comments })
+        let comments: Session<IssueComment> = tracking.model(&scope.project.ref_id(), &scope.project.path)?;
+        let remembered = Remembered::of_cursor(comments.last_processed().as_deref());
+        Ok(Issues { scope, comments, remembered })
     }
 
     pub fn done(self) -> Result<()> {
@@ -123,11 +127,14 @@ impl Source for Issues<'_, '_> {
     type Walk = Reading;
     const NAME: &'static str = "Issue";
     const LOOK_UP_PAGE: usize = LOOK_UP_PAGE;
-    const COMPLETED_AT_ONCE: usize = COMPLETED_AT_ONCE;
     const NEWEST_FIRST: bool = false;
 
     fn notes(&mut self) -> &mut Notes {
         &mut self.scope.notes
+    }
+
+    fn accepted(&self) -> (&Accepted, &str) {
+        (self.scope.accepted, &self.scope.project.path)
     }
 
     fn walk(&mut self, part: Part<'_>) -> Reading {
@@ -138,14 +145,27 @@ impl Source for Issues<'_, '_> {
         List::next(walk)
     }
 
+    fn completed_at_once(&self) -> usize {
+        self.scope.api.graphql.at_once(LIST.kind).unwrap_or(COMPLETED_AT_ONCE)
+    }
+
     fn complete(&mut self, nodes: &mut [Value]) -> Result<(), Stop> {
         LIST.complete(self.scope, nodes)
     }
 
     fn take(&mut self, main: &mut Session<Issue>, node: Value) -> Result<(), Refused> {
+        let (number, there) = (node["iid"].as_u64(), comments_there(&node));
         let records = records(self.scope, node)?;
         main.send(&records.issue)?;
         records.comments.iter().try_for_each(|comment| self.comments.send(comment))?;
+        if let (Some(number), Some(there)) = (number, there) {
+            let (api, project, iid) = (self.scope.api, self.scope.project.ref_id(), number.to_string());
+            let of = ["projects", &project, LIST.kind, &iid];
+            for id in self.remembered.compare(number, there, |missing| gone_comments(api, &of, missing))? {
+                let comment = Comment::gone(REF_TYPE, id);
+                self.comments.send(&IssueComment::of_repo(comment, &project, &records.issue.ref_id))?;
+            }
+        }
         records.missing.map_or(Ok(()), |missing| Err(Refused::Node(missing)))
     }
 
@@ -158,11 +178,12 @@ impl Source for Issues<'_, '_> {
     }
 
     fn gone(&mut self, main: &mut Session<Issue>, number: u64) -> Result<()> {
+        self.remembered.forget(number);
         main.send(&Issue::gone_of_repo(REF_TYPE, &self.scope.project.ref_id(), self.scope.thread_id(number)))
     }
 
-    fn checkpoint(&mut self, cursor: &str) -> Result<()> {
+    fn checkpoint(&mut self, _: &str) -> Result<()> {
         self.scope.people.checkpoint()?;
-        self.comments.checkpoint(cursor)
+        self.comments.checkpoint(&self.remembered.to_cursor())
     }
 }

@@ -8,6 +8,7 @@ mod change;
 mod children;
 mod config;
 mod export;
+mod graphql;
 mod hooks;
 mod issue;
 mod merge_request;

@@ -2,9 +2,13 @@
 //! comments –, and how those of a project are sent. It is a pull request in all forms.
 
 use agent_sdk::sweep::Ids;
-use agent_sdk::{Result, Session, Tracking, git, log};
+use agent_sdk::{Result, Session, Tracking, git};
+use integration_model::deletions::Accepted;
 use integration_model::notes::{self, Notes};
-use integration_model::sourcecode::{PullRequest, PullRequestComment, PullRequestCommit, Review, ReviewRequest};
+use integration_model::remembered::Remembered;
+use integration_model::sourcecode::{
+    PullRequest, PullRequestComment, PullRequestCommit, PullRequestFields, Review, ReviewRequest,
+};
 use integration_model::threads::{Looked, Page, Part, Refused, Source};
 use integration_model::{Stop, heads};
 use serde::Deserialize;
@@ -12,9 +16,9 @@ use serde_json::Value;
 
 use crate::REF_TYPE;
 use crate::children::{self, APPROVALS, COMMENTS, COMMITS, COMPLETED_AT_ONCE, REVIEWERS};
-use crate::note::Note;
+use crate::note::{Note, seconds};
 use crate::review::{self, Approval, Of, Reviewer};
-use crate::threads::{LOOK_UP_PAGE, List, Reading, Scope};
+use crate::threads::{LOOK_UP_PAGE, List, Reading, Scope, comments_there, gone_comments};
 use crate::user::{self, Person};
 
 pub const LIST: List = List { kind: "merge_requests" };
@@ -119,8 +123,8 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
         "merged" => "MERGED",
         other => notes.word("merge_request.state", other, &[]),
     };
-    let pull_request = PullRequest {
-        ref_type: REF_TYPE,
+    let head = heads::head(&ref_id, &node.web_url, &node.source_branch, node.sha.as_deref());
+    let fields = PullRequestFields {
         number: node.iid,
         identifier: format!("{}!{}", scope.project.path, node.iid),
         title: notes.text(node.title),
@@ -138,14 +142,12 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value) -> Result<Records, Refuse
         updated_at: node.updated_at,
         closed_at: node.closed_at,
         merged_at: node.merged_at,
+        url: node.web_url,
+        branch_name: node.source_branch,
         base_branch_name: node.target_branch,
-        repo_id,
-        ref_id,
-        ..PullRequest::default()
+        head_sha: node.sha,
     };
-    let head = heads::head(&pull_request.ref_id, &node.web_url, &node.source_branch, node.sha.as_deref());
-    let pull_request =
-        PullRequest { url: node.web_url, branch_name: node.source_branch, head_sha: node.sha, ..pull_request };
+    let pull_request = PullRequest::new(REF_TYPE, &repo_id, ref_id, fields);
     Ok(Records { pull_request, commits, reviews, requests, comments, head, missing })
 }
 
@@ -161,8 +163,8 @@ impl Commit {
             message: notes.text(self.message.or(self.title).unwrap_or_default()),
             url: self.web_url.unwrap_or_default(),
             author_email: self.author_email.map(|email| email.trim().to_lowercase()).filter(|email| !email.is_empty()),
-            authored_at: self.authored_date,
-            created_at: self.committed_date,
+            authored_at: self.authored_date.map(seconds),
+            created_at: self.committed_date.map(seconds),
             ..PullRequestCommit::default()
         }
     }
@@ -175,6 +177,7 @@ pub struct MergeRequests<'s, 'a> {
     reviews: Session<Review>,
     requests: Session<ReviewRequest>,
     comments: Session<PullRequestComment>,
+    remembered: Remembered,
     /// Of those that were sent in this run.
     pub heads: Vec<git::PullRequest>,
 }
@@ -182,11 +185,13 @@ pub struct MergeRequests<'s, 'a> {
 impl<'s, 'a> MergeRequests<'s, 'a> {
     pub fn open(tracking: &Session<Tracking>, scope: &'s mut Scope<'a>) -> Result<MergeRequests<'s, 'a>> {
         let (id, name) = (&scope.project.ref_id(), &scope.project.path);
+        let comments: Session<PullRequestComment> = tracking.model(id, name)?;
         Ok(MergeRequests {
+            remembered: Remembered::of_cursor(comments.last_processed().as_deref()),
+            comments,
             commits: tracking.model(id, name)?,
             reviews: tracking.model(id, name)?,
             requests: tracking.model(id, name)?,
-            comments: tracking.model(id, name)?,
             heads: Vec::new(),
             scope,
         })
@@ -206,11 +211,14 @@ impl Source for MergeRequests<'_, '_> {
     type Walk = Reading;
     const NAME: &'static str = "MergeRequest";
     const LOOK_UP_PAGE: usize = LOOK_UP_PAGE;
-    const COMPLETED_AT_ONCE: usize = COMPLETED_AT_ONCE;
     const NEWEST_FIRST: bool = false;
 
     fn notes(&mut self) -> &mut Notes {
         &mut self.scope.notes
+    }
+
+    fn accepted(&self) -> (&Accepted, &str) {
+        (self.scope.accepted, &self.scope.project.path)
     }
 
     fn walk(&mut self, part: Part<'_>) -> Reading {
@@ -221,11 +229,16 @@ impl Source for MergeRequests<'_, '_> {
         List::next(walk)
     }
 
+    fn completed_at_once(&self) -> usize {
+        self.scope.api.graphql.at_once(LIST.kind).unwrap_or(COMPLETED_AT_ONCE)
+    }
+
     fn complete(&mut self, nodes: &mut [Value]) -> Result<(), Stop> {
         LIST.complete(self.scope, nodes)
     }
 
     fn take(&mut self, main: &mut Session<PullRequest>, node: Value) -> Result<(), Refused> {
+        let (number, there) = (node["iid"].as_u64(), comments_there(&node));
         let records = records(self.scope, node)?;
         main.send(&records.pull_request)?;
         records.commits.iter().try_for_each(|commit| self.commits.send(commit))?;
@@ -233,6 +246,14 @@ impl Source for MergeRequests<'_, '_> {
         records.requests.iter().try_for_each(|request| self.requests.send(request))?;
         records.comments.iter().try_for_each(|comment| self.comments.send(comment))?;
         self.heads.extend(records.head);
+        if let (Some(number), Some(there)) = (number, there) {
+            let (api, project, iid) = (self.scope.api, self.scope.project.ref_id(), number.to_string());
+            let of = ["projects", &project, LIST.kind, &iid];
+            for id in self.remembered.compare(number, there, |missing| gone_comments(api, &of, missing))? {
+                let of = &records.pull_request.ref_id;
+                self.comments.send(&PullRequestComment::gone(REF_TYPE, &project, of, id))?;
+            }
+        }
         records.missing.map_or(Ok(()), |missing| Err(Refused::Node(missing)))
     }
 
@@ -244,10 +265,9 @@ impl Source for MergeRequests<'_, '_> {
         LIST.look_up(self.scope, numbers)
     }
 
-    /// The form has no word for it: owners can delete one, and hardly ever do.
-    fn gone(&mut self, _: &mut Session<PullRequest>, number: u64) -> Result<()> {
-        log::warn("a merge request has gone", &[("merge request", &self.scope.thread_id(number))]);
-        Ok(())
+    fn gone(&mut self, main: &mut Session<PullRequest>, number: u64) -> Result<()> {
+        self.remembered.forget(number);
+        main.send(&PullRequest::gone(REF_TYPE, &self.scope.project.ref_id(), self.scope.thread_id(number)))
     }
 
     fn checkpoint(&mut self, cursor: &str) -> Result<()> {
@@ -255,6 +275,6 @@ impl Source for MergeRequests<'_, '_> {
         self.commits.checkpoint(cursor)?;
         self.reviews.checkpoint(cursor)?;
         self.requests.checkpoint(cursor)?;
-        self.comments.checkpoint(cursor)
+        self.comments.checkpoint(&self.remembered.to_cursor())
     }
 }

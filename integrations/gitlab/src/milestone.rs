@@ -4,6 +4,7 @@
 use agent_sdk::sweep::Ids;
 use agent_sdk::updated::from_now;
 use agent_sdk::{Session, Tracking};
+use integration_model::deletions::Accepted;
 use integration_model::notes::{self, Notes};
 use integration_model::work::{Sprint, SprintFields};
 use integration_model::{Stop, listed};
@@ -62,9 +63,10 @@ pub fn send(
     tracking: &Session<Tracking>,
     above: &[&str],
     of: (&str, &str),
+    accepted: &Accepted,
     notes: &mut Notes,
 ) -> Result<(), Stop> {
-    match send_all(api, tracking, above, of, notes) {
+    match send_all(api, tracking, above, of, accepted, notes) {
         Err(stop) if stop.is_passing() => {
             notes.left_out(&format!("milestones: {}", stop.into_error()));
             Ok(())
@@ -78,6 +80,7 @@ fn send_all(
     tracking: &Session<Tracking>,
     above: &[&str],
     (id, name): (&str, &str),
+    accepted: &Accepted,
     notes: &mut Notes,
 ) -> Result<(), Stop> {
     let segments: Vec<&str> = [above, &["milestones"]].concat();
@@ -104,7 +107,8 @@ fn send_all(
     }
     records.sort_by_key(|(id, _)| *id);
     records.dedup_by_key(|(id, _)| *id);
-    listed::send(tracking.model::<Sprint>(id, name)?, records, &seen, |id| {
+    let of = listed::Of { place: name, accepted };
+    listed::send(tracking.model::<Sprint>(id, name)?, &of, records, &seen, notes, |id| {
         let segments: Vec<&str> = [above, &["milestones"]].concat();
         let id_text = id.to_string();
         let segments: Vec<&str> = [segments.as_slice(), &[id_text.as_str()]].concat();

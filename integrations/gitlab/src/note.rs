@@ -1,10 +1,10 @@
 //! What the server says of comments, which it calls notes, and the records of them. Notes that the server writes itself, of
 //! every change, are none.
 
-use integration_model::Comment;
 use integration_model::notes::Notes;
 use integration_model::sourcecode::PullRequestComment;
 use integration_model::work::IssueComment;
+use integration_model::{Comment, CommentFields};
 use serde::Deserialize;
 
 use crate::REF_TYPE;
@@ -31,28 +31,29 @@ struct Position {
     old_path: Option<String>,
 }
 
+/// A time to the second, which is as much as GraphQL says: a record is the same whichever way it came.
+pub fn seconds(time: String) -> String {
+    match time.split_once('.') {
+        Some((until, rest)) => format!("{until}{}", rest.trim_start_matches(|digit: char| digit.is_ascii_digit())),
+        None => time,
+    }
+}
+
 impl Note {
     /// `url` is that of what it hangs on.
     fn comment(&mut self, url: &str, notes: &mut Notes) -> Comment {
-        Comment {
-            ref_id: self.id.to_string(),
-            ref_type: REF_TYPE,
-            active: true,
+        let fields = CommentFields {
             body: notes.text(std::mem::take(&mut self.body)),
             url: format!("{url}#note_{}", self.id),
             user_ref_id: user::ref_id(self.author.as_ref()),
-            created_at: std::mem::take(&mut self.created_at),
-            updated_at: std::mem::take(&mut self.updated_at),
-        }
+            created_at: seconds(std::mem::take(&mut self.created_at)),
+            updated_at: seconds(std::mem::take(&mut self.updated_at)),
+        };
+        Comment::new(REF_TYPE, self.id.to_string(), fields)
     }
 
     pub fn of_issue(mut self, project: &str, issue: &str, url: &str, notes: &mut Notes) -> IssueComment {
-        IssueComment {
-            comment: self.comment(url, notes),
-            project_id: project.to_owned(),
-            repo_id: Some(project.to_owned()),
-            issue_ref_id: issue.to_owned(),
-        }
+        IssueComment::of_repo(self.comment(url, notes), project, issue)
     }
 
     pub fn of_merge_request(
@@ -64,12 +65,27 @@ impl Note {
     ) -> PullRequestComment {
         let comment = self.comment(url, notes);
         PullRequestComment {
-            comment,
-            repo_id: project.to_owned(),
-            pull_request_ref_id: merge_request.to_owned(),
-            on_code: self.r#type.as_deref() == Some("DiffNote"),
+            on_code: Some(self.r#type.as_deref() == Some("DiffNote")),
             path: self.position.and_then(|position| position.new_path.or(position.old_path)),
-            ..PullRequestComment::default()
+            ..PullRequestComment::new(comment, project, merge_request)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn times_are_told_to_the_second() {
+        for (time, to_the_second) in [
+            ("2026-01-01T00:00:00.123Z", "2026-01-01T00:00:00Z"),
+            ("2012-09-20T11:50:22.000+03:00", "2012-09-20T11:50:22+03:00"),
+            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+            ("when.ever", "whenever"),
+            ("", ""),
+        ] {
+            assert_eq!(seconds(time.to_owned()), to_the_second);
         }
     }
 }

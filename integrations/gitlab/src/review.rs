@@ -7,6 +7,7 @@ use integration_model::sourcecode::{Review, ReviewRequest};
 use serde::Deserialize;
 
 use crate::REF_TYPE;
+use crate::note::seconds;
 use crate::user::Person;
 
 /// Who is asked for a review, and what came of it.
@@ -65,8 +66,11 @@ pub fn records(
         };
         reviews.push(review(of, &reviewer.user, state, None));
     }
-    reviews
-        .extend(approvals.iter().map(|approval| review(of, &approval.user, "APPROVED", approval.approved_at.clone())));
+    reviews.extend(
+        approvals
+            .iter()
+            .map(|approval| review(of, &approval.user, "APPROVED", approval.approved_at.clone().map(seconds))),
+    );
     (reviews, requests)
 }
 

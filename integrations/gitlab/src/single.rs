@@ -2,8 +2,10 @@
 
 use agent_sdk::{Error, MutateResult, Result};
 use integration_model::Stop;
+use integration_model::deletions::Accepted;
 use integration_model::notes::Notes;
 use integration_model::people::People;
+use integration_model::sourcecode::PullRequest;
 use integration_model::threads::Refused;
 use integration_model::work::Issue;
 use serde_json::Value;
@@ -34,7 +36,8 @@ fn node(scope: &mut Scope<'_>, list: &List, number: u64) -> Result<Option<Value>
 /// An issue with its comments; one that has gone is said to be.
 pub fn issue(api: &Api, project: &Found, number: u64) -> Result<MutateResult> {
     let mut people = People::of_call(REF_TYPE);
-    let mut scope = Scope { api, people: &mut people, notes: Notes::default(), project };
+    let accepted = Accepted::default();
+    let mut scope = Scope { api, people: &mut people, notes: Notes::default(), project, accepted: &accepted };
     let Some(node) = node(&mut scope, &issue::LIST, number)? else {
         let gone = Issue::gone_of_repo(REF_TYPE, &project.ref_id(), scope.thread_id(number));
         return MutateResult::new().mutated(&gone);
@@ -44,12 +47,14 @@ pub fn issue(api: &Api, project: &Found, number: u64) -> Result<MutateResult> {
     records.comments.iter().try_fold(result, MutateResult::mutated)
 }
 
-/// A merge request with what hangs on it.
+/// A merge request with what hangs on it; one that has gone is said to be.
 pub fn merge_request(api: &Api, project: &Found, number: u64) -> Result<MutateResult> {
     let mut people = People::of_call(REF_TYPE);
-    let mut scope = Scope { api, people: &mut people, notes: Notes::default(), project };
+    let accepted = Accepted::default();
+    let mut scope = Scope { api, people: &mut people, notes: Notes::default(), project, accepted: &accepted };
     let Some(node) = node(&mut scope, &merge_request::LIST, number)? else {
-        return Err(Error::not_found(format!("there is no merge request {}!{number}", project.path)));
+        let gone = PullRequest::gone(REF_TYPE, &project.ref_id(), scope.thread_id(number));
+        return MutateResult::new().mutated(&gone);
     };
     let records = merge_request::records(&mut scope, node).map_err(refused)?;
     let mut result = MutateResult::new().mutated(&records.pull_request)?;

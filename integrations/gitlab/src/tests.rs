@@ -72,6 +72,10 @@ impl Server {
     }
 
     fn answer(&mut self, asked: &Asked) -> Option<Answer> {
+        // The whole is tested with the agent.
+        if asked.path() == "/api/graphql" {
+            return Some(Answer::status(404));
+        }
         let path = asked.path().strip_prefix("/api/v4/")?.to_owned();
         self.asked.push(path.clone());
         if self.no_keyset && asked.parameter("pagination").as_deref() == Some("keyset") {
@@ -234,7 +238,7 @@ fn many_that_are_missing_at_once_are_not_believed() {
     server.borrow_mut().issues = issues(31..=40);
     let run = export(&host).ok();
     assert_eq!(run.of("work.Issue"), Vec::<&Value>::new());
-    assert!(errors(run)[0].contains("30 of 40 are missing"));
+    assert!(errors(run)[0].contains("30 of 40 work.Issue of acme/p1 are missing"));
 }
 
 #[test]

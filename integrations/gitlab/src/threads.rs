@@ -1,8 +1,10 @@
 //! What lists of issues and of merge requests have in common here: the project that they are read of, and how they are asked
 //! for. How they are read is `integration_model::threads`'.
 
+use agent_sdk::http::parallel;
 use agent_sdk::sweep::Ids;
 use integration_model::Stop;
+use integration_model::deletions::Accepted;
 use integration_model::notes::Notes;
 use integration_model::people::People;
 use integration_model::threads::{Latest, Looked, Page, Part};
@@ -22,6 +24,7 @@ pub struct Scope<'a> {
     pub people: &'a mut People,
     pub notes: Notes,
     pub project: &'a Found,
+    pub accepted: &'a Accepted,
 }
 
 impl Scope<'_> {
@@ -124,6 +127,32 @@ impl List {
         }
         Ok(looked)
     }
+}
+
+/// The ids of an item's comments; none where these are not all that there are.
+pub fn comments_there(node: &Value) -> Option<Vec<String>> {
+    let all = match node.get(children::COMMENTS) {
+        Some(all) => all.as_array()?,
+        // Nothing was asked for, because the list counts none.
+        None if node["user_notes_count"] == 0 => return Some(Vec::new()),
+        None => return None,
+    };
+    let said = all.iter().filter(|note| note["system"] != true);
+    said.map(|note| note["id"].as_u64().map(|id| id.to_string())).collect()
+}
+
+/// Those of these comments that are not there any more, each asked for by itself.
+pub fn gone_comments(api: &Api, of: &[&str], ids: &[String]) -> Result<Vec<String>, Stop> {
+    let request = |id: &String| api.request("GET", &[of, &["notes", id.as_str()]].concat());
+    let mut gone = Vec::new();
+    for (id, answer) in ids.iter().zip(parallel(ids.iter().map(request), children::AT_ONCE)) {
+        let answer = answer?;
+        match answer.status {
+            404 | 410 => gone.push(id.clone()),
+            _ => drop(answer.check()?),
+        }
+    }
+    Ok(gone)
 }
 
 /// Lists leave out what is not one's own, not open, or in archived projects, unless they are asked for it.

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
-use agent_sdk::sweep::{self, Ids};
-use agent_sdk::{Result, Session, Tracking, log, state};
+use agent_sdk::sweep::Ids;
+use agent_sdk::{Result, Session, Tracking, state};
+use integration_model::deletions::Accepted;
 use integration_model::notes::{self, Notes};
 use integration_model::work::{Board, BoardFields, Column, Sprint};
 use integration_model::{SET_BYTES_MAX, Stop, listed};
@@ -107,11 +108,11 @@ impl Sprints {
     }
 
     /// Says which sprints have gone, of those that are on no board any more.
-    fn gone(&mut self, api: &Api, listed: &Ids) -> Result<(), Stop> {
-        let missing = match sweep::gone(&self.known, listed) {
+    fn gone(&mut self, api: &Api, listed: &Ids, accepted: &Accepted, notes: &mut Notes) -> Result<(), Stop> {
+        let missing = match accepted.gone::<Sprint>(SITE, &self.known, listed)? {
             Ok(missing) => missing,
-            Err(too_many) => {
-                log::warn("sprints are missing", &[("why", &too_many.to_string())]);
+            Err(refused) => {
+                notes.refused(refused);
                 return Ok(());
             }
         };
@@ -124,7 +125,7 @@ impl Sprints {
                 self.known.remove(id);
             }
         }
-        Ok(())
+        Ok(accepted.spend::<Sprint>(SITE)?)
     }
 
     pub fn done(mut self) -> Result<()> {
@@ -134,16 +135,23 @@ impl Sprints {
 }
 
 /// Reads boards and sprints, where it is time.
-pub fn read(api: &Api, root: &Session<Tracking>, sprints: &mut Sprints, notes: &mut Notes) -> Result<(), Stop> {
+pub fn read(
+    api: &Api,
+    root: &Session<Tracking>,
+    sprints: &mut Sprints,
+    accepted: &Accepted,
+    notes: &mut Notes,
+) -> Result<(), Stop> {
     let session = root.model::<Board>(SITE, "")?;
-    let all = session.last_processed().is_none() || state::get(BOARDS_READ)?.is_none();
+    let accepts = accepted.concerns::<Board>(SITE) || accepted.concerns::<Sprint>(SITE);
+    let all = accepts || session.last_processed().is_none() || state::get(BOARDS_READ)?.is_none();
     if !all && state::get(SPRINTS_READ)?.is_some() {
         session.done(None)?;
         return Ok(());
     }
     let before = notes.count();
-    let boards = boards(api, session, all, notes)?;
-    sprints_of(api, &boards, all, sprints, notes)?;
+    let boards = boards(api, session, all, accepted, notes)?;
+    sprints_of(api, &boards, all, sprints, accepted, notes)?;
     let whole = notes.count() == before;
     if all {
         note_read(BOARDS_READ, BOARDS_EVERY_SECS, whole)?;
@@ -152,7 +160,13 @@ pub fn read(api: &Api, root: &Session<Tracking>, sprints: &mut Sprints, notes: &
 }
 
 /// The boards; their records are sent where all of it is read.
-fn boards(api: &Api, session: Session<Board>, all: bool, notes: &mut Notes) -> Result<Vec<Found>, Stop> {
+fn boards(
+    api: &Api,
+    session: Session<Board>,
+    all: bool,
+    accepted: &Accepted,
+    notes: &mut Notes,
+) -> Result<Vec<Found>, Stop> {
     let (mut found, mut listed) = (Vec::new(), Ids::new());
     for board in counted(api.agile(&["board"]).query("maxResults", AGILE_PAGE), "/values")? {
         let name = board["name"].clone();
@@ -177,7 +191,8 @@ fn boards(api: &Api, session: Session<Board>, all: bool, notes: &mut Notes) -> R
             Err(stop) => return Err(stop),
         }
     }
-    listed::send(session, records, &listed, |id| Ok(Some(Board::gone(REF_TYPE, id.to_string()))))?;
+    let of = listed::Of { place: SITE, accepted };
+    listed::send(session, &of, records, &listed, notes, |id| Ok(Some(Board::gone(REF_TYPE, id.to_string()))))?;
     Ok(found)
 }
 
@@ -206,7 +221,14 @@ fn record(api: &Api, board: &Found, columns: Vec<Column>, notes: &mut Notes) -> 
     Board::new(REF_TYPE, board.id.to_string(), fields)
 }
 
-fn sprints_of(api: &Api, boards: &[Found], all: bool, sprints: &mut Sprints, notes: &mut Notes) -> Result<(), Stop> {
+fn sprints_of(
+    api: &Api,
+    boards: &[Found],
+    all: bool,
+    sprints: &mut Sprints,
+    accepted: &Accepted,
+    notes: &mut Notes,
+) -> Result<(), Stop> {
     let mut listed = Ids::new();
     let mut whole = true;
     for board in boards.iter().filter(|board| board.r#type.as_deref() != Some("kanban")) {
@@ -239,7 +261,7 @@ fn sprints_of(api: &Api, boards: &[Found], all: bool, sprints: &mut Sprints, not
         }
     }
     if all && whole {
-        sprints.gone(api, &listed)?;
+        sprints.gone(api, &listed, accepted, notes)?;
     }
     Ok(sprints.checkpoint()?)
 }

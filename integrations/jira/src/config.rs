@@ -1,6 +1,7 @@
 //! The configuration: which server, which projects, what of them.
 
 use agent_sdk::select::Selection;
+use integration_model::deletions;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub transitions: bool,
     /// Hours after which a project's issues are looked through for those that have gone.
     pub sweep_hours: u32,
+    /// Large deletions that are believed, each once.
+    pub accept_deletions: Vec<String>,
     pub webhooks: Webhooks,
     /// Where webhooks are to be sent, if the agent does not say.
     pub webhook_url: Option<String>,
@@ -55,6 +58,7 @@ impl Default for Config {
             boards: true,
             transitions: false,
             sweep_hours: SWEEP_HOURS,
+            accept_deletions: Vec::new(),
             webhooks: Webhooks::Off,
             webhook_url: None,
             webhook_secret: None,
@@ -85,7 +89,7 @@ impl Config {
 
     /// What makes no sense, one sentence each.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut faults = deletions::faults(&self.accept_deletions);
         let is_http = |url: &str| url.starts_with("https://") || url.starts_with("http://");
         if !is_http(&self.url) {
             faults.push(format!("url is `{}`: give an https URL, for example https://acme.atlassian.net", self.url));
@@ -128,6 +132,7 @@ pub fn schema() -> Value {
                 "type": "integer", "minimum": 1, "default": SWEEP_HOURS,
                 "description": "Hours after which a project's issues are looked through for those that have gone"
             },
+            "accept_deletions": deletions::schema(),
             "webhooks": {
                 "enum": ["off", "site"], "default": "off",
                 "description": "Whether a webhook of the site is made where it is missing"

@@ -4,13 +4,16 @@
 //!
 //! The tree: `jira` › the models of the site; `jira` › `project` › issues, comments, and how it went.
 
+use std::collections::BTreeMap;
+
 use agent_sdk::sweep::Ids;
 use agent_sdk::updated::secs_between;
-use agent_sdk::{Error, ExportResult, Result, Session, Tracking, log, session};
+use agent_sdk::{Error, ExportResult, Model, Result, Session, Tracking, log, session};
+use integration_model::deletions::Accepted;
 use integration_model::notes::Notes;
 use integration_model::run::{Repository, Run};
-use integration_model::work::Project;
-use integration_model::{Stop, listed};
+use integration_model::work::{Issue, Project};
+use integration_model::{Stop, listed, remembered};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -48,11 +51,15 @@ struct Signature {
     again: bool,
     /// When it was last looked through for what has gone.
     swept_at: Option<String>,
+    /// Deletions that were not believed, by their models, and what would accept them. They are said by each run.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    refused: BTreeMap<String, String>,
 }
 
 struct Export<'a> {
     api: Api,
     config: &'a Config,
+    accepted: &'a Accepted,
     /// Asked for when the first issues are.
     fields: Option<Fields>,
     people: People,
@@ -68,19 +75,27 @@ pub fn run(config: &Config) -> Result<ExportResult> {
         return Err(Error::invalid(fault));
     }
     let root = session::root_tracking("jira")?;
+    let accepted = Accepted::read(&config.accept_deletions)?;
     let mut cursor = None;
-    let result =
-        Run::default().accounts(&[(config.server(), ())], |run, _, ()| site(config, run, &root, &mut cursor))?;
+    let result = Run::default()
+        .accounts(&[(config.server(), ())], |run, _, ()| site(config, &accepted, run, &root, &mut cursor))?;
+    accepted.tell();
     root.done(cursor.as_deref())?;
     Ok(result)
 }
 
 /// Exports the site; its cursor, once all projects have been looked at.
-fn site(config: &Config, run: &mut Run, root: &Session<Tracking>, cursor: &mut Option<String>) -> Result<(), Stop> {
+fn site(
+    config: &Config,
+    accepted: &Accepted,
+    run: &mut Run,
+    root: &Session<Tracking>,
+    cursor: &mut Option<String>,
+) -> Result<(), Stop> {
     let api = Api::open(config)?;
     api.log_in()?;
     let (people, sprints) = (People::open(root)?, Sprints::open(root)?);
-    let mut export = Export { api, config, fields: None, people, sprints, moved: None, covered: Ids::new() };
+    let mut export = Export { api, config, accepted, fields: None, people, sprints, moved: None, covered: Ids::new() };
     let exported = export.site(run, root, cursor);
     // What was read is good, whatever ended it.
     export.people.done()?;
@@ -93,7 +108,7 @@ impl Export<'_> {
         let mut notes = Notes::default();
         let projects = self.projects(root, &mut notes)?;
         hooks::of_site(&self.api, self.config, root)?;
-        let read = lists::read(&self.api, root, &mut notes);
+        let read = lists::read(&self.api, root, self.accepted, &mut notes);
         or_without(read, "statuses, types or priorities")?;
         if self.config.users {
             let read = self.people.list(&self.api, &mut notes);
@@ -108,6 +123,7 @@ impl Export<'_> {
         }
         run.account_noted(self.config.server(), notes);
         let mut covered = Ids::new();
+        remembered::among(projects.len());
         let total = u32::try_from(projects.len()).ok();
         for (place, project) in (1..).zip(&projects) {
             if root.should_stop() {
@@ -123,7 +139,7 @@ impl Export<'_> {
         let mut notes = Notes::default();
         if self.config.boards {
             // Without Jira Software there are none.
-            let read = board::read(&self.api, root, &mut self.sprints, &mut notes);
+            let read = board::read(&self.api, root, &mut self.sprints, self.accepted, &mut notes);
             or_without(read, "boards")?;
         }
         run.account_noted(self.config.server(), notes);
@@ -137,7 +153,8 @@ impl Export<'_> {
         let selection = self.config.selection();
         let wanted: Vec<Found> = all.into_iter().filter(|project| selection.takes(&project.key)).collect();
         let records = wanted.iter().map(|project| (project.number(), project.record(&self.api, notes))).collect();
-        listed::send(root.model::<Project>(SITE, "")?, records, &listed, |id| {
+        let of = listed::Of { place: SITE, accepted: self.accepted };
+        listed::send(root.model::<Project>(SITE, "")?, &of, records, &listed, notes, |id| {
             Ok(project::is_gone(&self.api, id)?.then(|| Project::gone(REF_TYPE, id.to_string())))
         })?;
         Ok(wanted)
@@ -151,9 +168,11 @@ impl Export<'_> {
         let part = Repository { ref_type: REF_TYPE, ref_id: project.ref_id().to_owned(), name: &project.key };
         let known = before.complete && before.wants == self.config.wants() && self.covered.contains(project.number());
         let moved = self.moved.as_ref().filter(|_| known).map(|moved| moved.of(project.ref_id(), None));
-        let sweep = self.is_sweep_due(&before);
+        // What was not believed is looked at by each run: it may be there again.
+        let doubted = !before.refused.is_empty() || self.accepted.concerns::<Issue>(&project.key);
+        let sweep = self.is_sweep_due(&before) || doubted;
         if moved.as_ref().is_some_and(Vec::is_empty) && !before.again && !sweep {
-            run.unmoved(tracking, &part)?;
+            run.unmoved(tracking, &part, &before.refused)?;
             return Ok(true);
         }
         if self.fields.is_none() {
@@ -161,7 +180,8 @@ impl Export<'_> {
         }
         let fields = self.fields.clone().unwrap_or_default();
         let mut scope = Scope::new(&self.api, &fields, &mut self.people);
-        let asked = Asked { config: self.config, moved: self.moved.as_ref().filter(|_| known), sweep };
+        let moved = self.moved.as_ref().filter(|_| known);
+        let asked = Asked { config: self.config, accepted: self.accepted, moved, sweep };
         let exported = asked.issues(&mut scope, &mut self.sprints, &tracking, project, before);
         let notes = scope.notes;
         let whole = exported.is_ok();
@@ -191,6 +211,7 @@ fn or_without<T>(read: Result<T, Stop>, what: &str) -> Result<Option<T>, Stop> {
 /// What is wanted of a project.
 struct Asked<'a> {
     config: &'a Config,
+    accepted: &'a Accepted,
     /// Where all else is known.
     moved: Option<&'a Moved>,
     sweep: bool,
@@ -240,9 +261,11 @@ impl Asked<'_> {
         reader.moved(scope, &moved)?;
         if self.sweep {
             // As many as there are, by the server: none has gone, or as many have come that were missed.
-            if project.issues().is_none() || project.issues() != reader.count() {
-                reader.sweep(scope)?;
-            }
+            let refused = match project.issues().is_some() && project.issues() == reader.count() {
+                true => self.accepted.spend::<Issue>(&project.key).map(|()| None)?,
+                false => reader.sweep(scope, self.accepted)?,
+            };
+            signature.refused = refused.into_iter().map(|why| (Issue::NAME.to_owned(), why)).collect();
             signature.swept_at = Some(scope.api.began.clone());
         }
         Ok(())

@@ -2,10 +2,10 @@
 //! from a webhook is the one that the next export would send. The host checks signatures, and puts the secret into the request
 //! that makes a webhook; here it is never seen.
 
-use agent_sdk::{Error, MutateResult, Result, Session, Signature, Tracking, Webhook, control};
+use agent_sdk::{Error, Model, MutateResult, Result, Session, Signature, Tracking, Webhook, control};
 use integration_model::notes::Notes;
-use integration_model::work::{Issue, Sprint};
-use integration_model::{Stop, hooks};
+use integration_model::work::{Issue, IssueComment, Sprint};
+use integration_model::{Comment, Stop, hooks};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -27,6 +27,8 @@ pub const EVENTS: [&str; 11] = [
     "sprint_closed",
     "sprint_deleted",
 ];
+/// The one of them that is about what is not there any more.
+const COMMENT_DELETED: &str = "comment_deleted";
 /// How webhooks are signed.
 pub const SIGNATURE: Signature = Signature::HmacSha256 { header: "x-hub-signature", prefix: "sha256=" };
 /// The setting that holds what webhooks are signed with, and the credential that it is.
@@ -70,6 +72,13 @@ struct Event {
     webhook_event: String,
     issue: Option<IssueOf>,
     sprint: Option<SprintOf>,
+    comment: Option<CommentOf>,
+}
+
+#[derive(Deserialize)]
+struct CommentOf {
+    /// A number, in quotes or without them.
+    id: Value,
 }
 
 #[derive(Deserialize)]
@@ -102,16 +111,34 @@ pub fn take(webhook: &Webhook, config: &Config) -> Result<MutateResult> {
         return Ok(MutateResult::new().response(response));
     }
     let result = match (&event.issue, &event.sprint) {
-        (Some(issue), _) => of_issue(config, issue)?,
+        (Some(issue), _) => {
+            let gone = event.comment.as_ref().filter(|_| event.webhook_event == COMMENT_DELETED);
+            said_gone(of_issue(config, issue)?, issue, gone.and_then(|comment| number(&comment.id)))?
+        }
         (None, Some(sprint)) => of_sprint(config, sprint.id)?,
         (None, None) => MutateResult::new(),
     };
     Ok(result.response(response))
 }
 
+/// A number, in quotes or without them.
+fn number(id: &Value) -> Option<u64> {
+    id.as_str().and_then(|id| id.parse().ok()).or_else(|| id.as_u64())
+}
+
+/// The result with a comment on the issue that has gone: nothing that is read now has it any more.
+fn said_gone(result: MutateResult, issue: &IssueOf, comment: Option<u64>) -> Result<MutateResult> {
+    let said = issue.fields.as_ref().and_then(|fields| fields.project.as_ref()).map(|project| project.id.clone());
+    let read = result.mutated.get(Issue::NAME).and_then(|issues| issues[0]["project_id"].as_str().map(str::to_owned));
+    let (Some(comment), Some(issue), Some(project)) = (comment, number(&issue.id), read.or(said)) else {
+        return Ok(result);
+    };
+    let comment = Comment::gone(REF_TYPE, comment.to_string());
+    result.mutated(&IssueComment::of_project(comment, &project, &issue.to_string()))
+}
+
 fn of_issue(config: &Config, issue: &IssueOf) -> Result<MutateResult> {
-    let id = issue.id.as_str().and_then(|id| id.parse().ok()).or_else(|| issue.id.as_u64());
-    let id = id.ok_or_else(|| Error::invalid(format!("issue.id is {}, and no number", issue.id)))?;
+    let id = number(&issue.id).ok_or_else(|| Error::invalid(format!("issue.id is {}, and no number", issue.id)))?;
     let api = Api::open(config).map_err(Stop::into_error)?;
     if let Some(result) = single::issue(&api, config, id)? {
         return Ok(result);

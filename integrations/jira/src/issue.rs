@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use agent_sdk::updated::earlier;
 use integration_model::notes::{self, Notes};
 use integration_model::work::{Attachment, Issue, IssueComment, IssueFields, LinkedIssue, Sprint, Transition};
-use integration_model::{Comment, Stop};
+use integration_model::{Comment, CommentFields, Stop};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -51,6 +51,8 @@ impl<'a> Scope<'a> {
 pub struct Records {
     pub issue: Issue,
     pub comments: Vec<IssueComment>,
+    /// The ids of all comments that there are; none where some of them were not to be had.
+    pub there: Option<Vec<String>>,
     pub sprints: Vec<Sprint>,
     /// Whether comments or changes are missing that could not be had now.
     pub partly: bool,
@@ -248,7 +250,7 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value, epics: &HashMap<String, S
         return Err(Refused::Node(format!("key: it has {} bytes", key.len())));
     }
     scope.partly = false;
-    let said = comments(scope, &mut node, id, &key)?;
+    let (said, there) = comments(scope, &mut node, id, &key)?;
     let histories = histories(scope, &mut node, id, &key)?;
     let rendered = taken(&mut node, "/renderedFields/description");
     let description = taken(&mut node, "/fields/description");
@@ -310,7 +312,7 @@ pub fn records(scope: &mut Scope<'_>, mut node: Value, epics: &HashMap<String, S
     let said = said.into_iter().filter_map(|said| comment(scope, said, &node.key, &issue_id, &project)).collect();
     let sprints = own_parts.into_iter().map(|said| said.record(&mut scope.notes)).collect();
     let issue = Issue::of_project(REF_TYPE, project_id, ref_id, fields);
-    Ok(Records { issue, comments: said, sprints, partly: scope.partly })
+    Ok(Records { issue, comments: said, there, sprints, partly: scope.partly })
 }
 
 /// What is in the server's own fields.
@@ -431,25 +433,24 @@ fn comment(scope: &mut Scope<'_>, said: Said, key: &str, issue: &str, project: &
         scope.api.browse(key),
         id = said.id
     );
-    Some(IssueComment {
-        project_id: project.to_owned(),
-        repo_id: None,
-        issue_ref_id: issue.to_owned(),
-        comment: Comment {
-            ref_id: said.id,
-            ref_type: REF_TYPE,
-            active: true,
-            body: scope.notes.text(html::body(said.rendered.as_deref(), &said.body, &scope.api.server)),
-            url,
-            user_ref_id: user::ref_id(said.author.as_ref()),
-            updated_at: said.updated.as_deref().and_then(|time| earlier(time, 0)).unwrap_or_else(|| created_at.clone()),
-            created_at,
-        },
-    })
+    let fields = CommentFields {
+        body: scope.notes.text(html::body(said.rendered.as_deref(), &said.body, &scope.api.server)),
+        url,
+        user_ref_id: user::ref_id(said.author.as_ref()),
+        updated_at: said.updated.as_deref().and_then(|time| earlier(time, 0)).unwrap_or_else(|| created_at.clone()),
+        created_at,
+    };
+    Some(IssueComment::of_project(Comment::new(REF_TYPE, said.id, fields), project, issue))
 }
 
-/// The comments of an issue: those that came with it, or all of them by themselves where these are not all.
-fn comments(scope: &mut Scope<'_>, node: &mut Value, id: u64, key: &str) -> Result<Vec<Said>, Stop> {
+/// The comments of an issue: those that came with it, or all of them by themselves where these are not all. And the ids of all
+/// that there are, where they were had.
+fn comments(
+    scope: &mut Scope<'_>,
+    node: &mut Value,
+    id: u64,
+    key: &str,
+) -> Result<(Vec<Said>, Option<Vec<String>>), Stop> {
     let total = node.pointer("/fields/comment/total").and_then(Value::as_u64);
     let mut list = taken(node, "/fields/comment/comments");
     let rendered = taken(node, "/renderedFields/comment/comments");
@@ -459,9 +460,12 @@ fn comments(scope: &mut Scope<'_>, node: &mut Value, id: u64, key: &str) -> Resu
         let request = request.query("expand", "renderedBody").query("maxResults", INNER_PAGE);
         // Without them, what is there is better than nothing.
         if let Some(all) = rest(scope, request, "/comments", &format!("comments of issue {key}"))? {
-            return Ok(items(Value::Array(all), "comment", key, &mut scope.notes));
+            let there = ids(&all);
+            return Ok((items(Value::Array(all), "comment", key, &mut scope.notes), there));
         }
     }
+    let whole = list.as_array().filter(|_| total == Some(inline));
+    let there = whole.and_then(|all| ids(all));
     let bodies = rendered.as_array().map(Vec::as_slice).unwrap_or_default();
     let body_of: HashMap<&str, &Value> =
         bodies.iter().filter_map(|comment| Some((comment["id"].as_str()?, &comment["body"]))).collect();
@@ -472,7 +476,12 @@ fn comments(scope: &mut Scope<'_>, node: &mut Value, id: u64, key: &str) -> Resu
             members.insert("renderedBody".to_owned(), (*body).clone());
         }
     }
-    Ok(items(list, "comment", key, &mut scope.notes))
+    Ok((items(list, "comment", key, &mut scope.notes), there))
+}
+
+/// The ids of comments; none where one of them has none.
+fn ids(comments: &[Value]) -> Option<Vec<String>> {
+    comments.iter().map(|comment| comment.get("id")?.as_str().map(str::to_owned)).collect()
 }
 
 /// What was changed in an issue, in the same way.

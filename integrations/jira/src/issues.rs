@@ -8,11 +8,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use agent_sdk::http::Response;
-use agent_sdk::sweep::{self, Ids};
+use agent_sdk::sweep::Ids;
 use agent_sdk::{Result, Session, Tracking, http, log};
+use integration_model::deletions::Accepted;
+use integration_model::known::{IDS_MAX, Known, Named};
 use integration_model::notes;
+use integration_model::remembered::Remembered;
 use integration_model::work::{Issue, IssueComment};
-use integration_model::{SET_BYTES_MAX, Stop};
+use integration_model::{Comment, Stop};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -47,8 +50,8 @@ struct Cursor {
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<Place>,
     /// The ids that were exported.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    known: Option<String>,
+    #[serde(flatten)]
+    known: Named,
     /// The ids that were left out, and are to be asked for again.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     again: BTreeSet<u64>,
@@ -66,8 +69,11 @@ pub struct Reader<'a> {
     issues: Session<Issue>,
     comments: Session<IssueComment>,
     cursor: Cursor,
-    /// Ids that were exported; none where they are too many to remember.
-    known: Option<Ids>,
+    /// Ids that were exported; none where they are too many, or an earlier version did not remember them.
+    known: Option<Known<'a>>,
+    /// The comments that were sent, by their issues.
+    remembered: Remembered,
+    tracking: &'a Session<Tracking>,
     /// The last update of each issue that this run has sent.
     sent: HashMap<u64, String>,
     /// Ids that brought no record.
@@ -78,7 +84,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn open(
-        tracking: &Session<Tracking>,
+        tracking: &'a Session<Tracking>,
         project: &'a Found,
         (wants, transitions): (&str, bool),
         sprints: &'a mut Sprints,
@@ -88,7 +94,8 @@ impl<'a> Reader<'a> {
         // A cursor of another form begins anew; what is known already is left out by the host.
         let mut cursor: Cursor =
             issues.last_processed().and_then(|cursor| serde_json::from_str(&cursor).ok()).unwrap_or_default();
-        let known = cursor.known.as_deref().and_then(Ids::parse).or((cursor == Cursor::default()).then(Ids::new));
+        let known = Known::open(tracking, &cursor.known, cursor == Cursor::default())?;
+        let remembered = Remembered::of_cursor(comments.last_processed().as_deref());
         if cursor.wants != wants {
             (cursor.since, cursor.began, cursor.at) = (None, None, None);
             wants.clone_into(&mut cursor.wants);
@@ -102,6 +109,8 @@ impl<'a> Reader<'a> {
             comments,
             cursor,
             known,
+            remembered,
+            tracking,
             sent: HashMap::new(),
             refused: BTreeSet::new(),
             epics: HashMap::new(),
@@ -213,6 +222,12 @@ impl<'a> Reader<'a> {
         for comment in &found.comments {
             self.comments.send(comment)?;
         }
+        if let Some(there) = found.there {
+            for gone in self.remembered.compare(id, there, |missing| gone_comments(scope.api, id, missing))? {
+                let comment = Comment::gone(REF_TYPE, gone);
+                self.comments.send(&IssueComment::of_project(comment, &found.issue.project_id, &found.issue.ref_id))?;
+            }
+        }
         for sprint in found.sprints {
             self.sprints.meet(sprint)?;
         }
@@ -225,34 +240,48 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Holds what was exported against what is there: what has gone is said, what was missed is exported.
-    pub fn sweep(&mut self, scope: &mut Scope<'_>) -> Result<(), Stop> {
-        if self.known.is_none() {
-            log::info(
-                "the project has more issues than are remembered; those that go are not noticed",
-                &[("project", &self.project.key)],
-            );
-            return Ok(());
-        }
+    /// Holds what was exported against what is there: what has gone is said, what was missed is exported. What is said where so
+    /// much has gone that it is not believed.
+    pub fn sweep(&mut self, scope: &mut Scope<'_>, accepted: &Accepted) -> Result<Option<String>, Stop> {
         let jql = format!("project = {} ORDER BY key ASC", self.project.ref_id());
-        let listed: Ids = match Search::new(scope.api, jql, IDS, "").ids()? {
-            Ok(ids) => ids.into_iter().collect(),
+        let listed: Ids = match Search::new(scope.api, jql, IDS, "").ids(IDS_MAX)? {
+            Ok(Some(ids)) => ids,
+            Ok(None) => {
+                let fields = [("project", self.project.key.as_str()), ("remembered", &IDS_MAX.to_string())];
+                log::warn("the project has more issues than are remembered; those that go are not noticed", &fields);
+                return Ok(None);
+            }
             Err(why) => {
                 scope.notes.left_out(&format!("what has gone: the list of ids is not whole: {why}"));
-                return Ok(());
+                return Ok(None);
             }
         };
-        let known = self.known.clone().unwrap_or_default();
-        match sweep::gone(&known, &listed) {
-            Ok(missing) => self.say_gone(scope, &missing)?,
-            Err(too_many) => scope.notes.left_out(&format!("what has gone: {too_many}")),
-        }
+        let Some(known) = &self.known else {
+            // An earlier version did not remember them.
+            log::info("issues that go are noticed from now on", &[("project", self.project.key.as_str())]);
+            let mut known = Known::empty(self.tracking);
+            known.begin(listed);
+            self.known = Some(known);
+            return Ok(None);
+        };
+        let known = known.ids();
         let missed: Vec<u64> = listed.iter().filter(|id| !known.contains(*id) && !self.refused.contains(id)).collect();
+        let refused = match accepted.gone::<Issue>(&self.project.key, known, &listed)? {
+            Ok(missing) => {
+                self.say_gone(scope, &missing)?;
+                accepted.spend::<Issue>(&self.project.key)?;
+                None
+            }
+            Err(refused) => {
+                scope.notes.refused(refused.clone());
+                Some(refused)
+            }
+        };
         for id in self.fetch(scope, &missed)? {
             scope.notes.left_out(&format!("issue {id}: it is listed, and not to be had"));
             self.refused.insert(id);
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// Says which of these have gone, each after having been asked for by itself.
@@ -263,6 +292,7 @@ impl<'a> Reader<'a> {
                 None => {
                     let project = self.project.ref_id().to_owned();
                     self.issues.send(&Issue::gone_of_project(REF_TYPE, project, id.to_string()))?;
+                    self.remembered.forget(*id);
                     false
                 }
                 // Moved to another project, whose export has it.
@@ -277,7 +307,7 @@ impl<'a> Reader<'a> {
 
     /// How many issues were exported, where that is known.
     pub fn count(&self) -> Option<u64> {
-        self.known.as_ref().map(|known| known.len() as u64)
+        self.known.as_ref().map(|known| known.ids().len() as u64)
     }
 
     /// Notes what was left out, for the next runs. Whether they are to ask for it again.
@@ -296,16 +326,40 @@ impl<'a> Reader<'a> {
     pub fn checkpoint(&mut self, scope: &mut Scope<'_>) -> Result<()> {
         scope.people.checkpoint()?;
         self.sprints.checkpoint()?;
-        let known = self.known.as_ref().map(Ids::to_text).filter(|text| text.len() <= SET_BYTES_MAX);
+        if self.known.as_ref().is_some_and(|known| known.ids().len() > IDS_MAX)
+            && let Some(known) = self.known.take()
+        {
+            known.done()?;
+        }
+        let known = self.known.as_mut().map(Known::named).transpose()?.unwrap_or_default();
         let cursor = json!(Cursor { known, ..self.cursor.clone() }).to_string();
-        self.comments.checkpoint(&cursor)?;
-        self.issues.checkpoint(&cursor)
+        self.comments.checkpoint(&self.remembered.to_cursor())?;
+        self.issues.checkpoint(&cursor)?;
+        self.known.as_mut().map_or(Ok(()), Known::checkpoint)
     }
 
     pub fn done(self) -> Result<()> {
+        if let Some(known) = self.known {
+            known.done()?;
+        }
         self.comments.done(None)?;
         self.issues.done(None).map(drop)
     }
+}
+
+/// Those of these comments of an issue that are not there any more, each asked for by itself.
+fn gone_comments(api: &Api, issue: u64, ids: &[String]) -> Result<Vec<String>, Stop> {
+    let issue = issue.to_string();
+    let request = |id: &String| api.get(&["issue", &issue, "comment", id]);
+    let mut gone = Vec::new();
+    for (id, answer) in ids.iter().zip(http::parallel(ids.iter().map(request), CONFIRM_AT_ONCE)) {
+        let answer = answer?;
+        match answer.status {
+            404 | 410 => gone.push(id.clone()),
+            _ => drop(answer.check()?),
+        }
+    }
+    Ok(gone)
 }
 
 /// Finds out which issues the epics are that these name by their keys, all at once.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use agent_sdk::sweep::Ids;
 use agent_sdk::{Model, Session, Tracking, state};
+use integration_model::deletions::Accepted;
 use integration_model::notes::{self, Notes};
 use integration_model::work::{
     Config, Entry, IssuePriority, IssuePriorityFields, IssueStatus, IssueStatusFields, IssueType, IssueTypeFields,
@@ -169,12 +170,19 @@ fn list<F, T: serde::de::DeserializeOwned>(
 }
 
 /// Sends a list, and says what has gone from it.
-fn send<F: Serialize>(root: &Session<Tracking>, list: List<F>) -> Result<(), Stop>
+fn send<F: Serialize>(
+    root: &Session<Tracking>,
+    list: List<F>,
+    accepted: &Accepted,
+    notes: &mut Notes,
+) -> Result<(), Stop>
 where
     Entry<F>: Model,
 {
     let session = root.model::<Entry<F>>(SITE, "")?;
-    listed::send(session, list.records, &list.listed, |id| Ok(Some(Entry::gone(REF_TYPE, id.to_string()))))
+    let of = listed::Of { place: SITE, accepted };
+    let gone = |id: u64| Ok(Some(Entry::gone(REF_TYPE, id.to_string())));
+    listed::send(session, &of, list.records, &list.listed, notes, gone)
 }
 
 fn statuses(api: &Api, notes: &mut Notes) -> Result<List<IssueStatusFields>, Stop> {
@@ -196,18 +204,21 @@ pub fn note_read(key: &str, every_secs: u32, whole: bool) -> agent_sdk::Result<(
 }
 
 /// Reads the lists, where it is time.
-pub fn read(api: &Api, root: &Session<Tracking>, notes: &mut Notes) -> Result<(), Stop> {
+pub fn read(api: &Api, root: &Session<Tracking>, accepted: &Accepted, notes: &mut Notes) -> Result<(), Stop> {
     let mut session = root.model::<Config>(SITE, "")?;
-    if session.last_processed().is_some() && state::get(READ)?.is_some() {
+    let accepts = accepted.concerns_any(SITE);
+    if session.last_processed().is_some() && state::get(READ)?.is_some() && !accepts {
         session.done(None)?;
         return Ok(());
     }
     let before = notes.count();
     let found = statuses(api, notes)?;
     session.send(&config(api, &found, notes)?)?;
-    send(root, found)?;
-    send(root, list(api, "issuetype", notes, |found, _, notes| issue_type(found, notes))?)?;
-    send(root, list(api, "priority", notes, priority)?)?;
+    send(root, found, accepted, notes)?;
+    let types = list(api, "issuetype", notes, |found, _, notes| issue_type(found, notes))?;
+    send(root, types, accepted, notes)?;
+    let priorities = list(api, "priority", notes, priority)?;
+    send(root, priorities, accepted, notes)?;
     note_read(READ, LISTS_EVERY_SECS, notes.count() == before)?;
     session.done(Some("read"))?;
     Ok(())

@@ -10,6 +10,7 @@
 use std::collections::HashSet;
 
 use agent_sdk::graphql::PageSize;
+use agent_sdk::sweep::Ids;
 use agent_sdk::{Error, log};
 use integration_model::Stop;
 use integration_model::notes::shortened;
@@ -176,19 +177,21 @@ impl<'a> Search<'a> {
         Ok(Some(page))
     }
 
-    /// All ids, where the list can be trusted to be whole.
-    pub fn ids(mut self) -> Result<Result<Vec<u64>, String>, Trouble> {
-        let (mut ids, mut known) = (Vec::new(), HashSet::new());
+    /// All ids, where the list can be trusted to be whole; none where there are more than so many.
+    pub fn ids(mut self, most: usize) -> Result<Result<Option<Ids>, String>, Trouble> {
+        let mut ids = Ids::new();
         while let Some(page) = self.next()? {
             if let Some(why) = page.left_out.into_iter().next() {
                 return Ok(Err(why));
             }
-            let found = page.issues.iter().filter_map(id_of).filter(|id| known.insert(*id));
             let before = ids.len();
-            ids.extend(found);
+            ids.extend(page.issues.iter().filter_map(id_of));
             self.saw_new(ids.len() > before);
+            if ids.len() > most {
+                return Ok(Ok(None));
+            }
         }
-        Ok(Ok(ids))
+        Ok(Ok(Some(ids)))
     }
 
     fn circle(&self, why: &str) -> Trouble {

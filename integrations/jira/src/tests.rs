@@ -191,7 +191,7 @@ fn what_is_missing_at_once_is_not_believed_and_what_is_there_is_not_gone() {
     let run = export(&host).ok();
     assert_eq!(run.of("work.Issue"), Vec::<&Value>::new());
     let errors: Vec<String> = run.result.unwrap().projects.into_iter().filter_map(|project| project.error).collect();
-    assert!(errors[0].contains("30 of 40 are missing"), "{errors:?}");
+    assert!(errors[0].contains("30 of 40 work.Issue of "), "{errors:?}");
     // Two days later three are missing: one has gone, one is in another project, one is there after all.
     server.borrow_mut().time = "2026-12-03T00:00:00.000+0000";
     server.borrow_mut().issues = all(4..=40);

@@ -1,5 +1,5 @@
-//! What was not as it should be, in one repository or project: items that were left out, by name; values that nobody knew; texts that
-//! were cut. Nothing of it ends the export, and all of it is said at the end.
+//! What was not as it should be, in one repository or project: items that were left out, by name; deletions that are too large to be
+//! believed; values that nobody knew; texts that were cut. Nothing of it ends the export, and all of it is said at the end.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,7 @@ pub const TEXT_BYTES_MAX: usize = 1 << 20;
 pub struct Notes {
     left_out: u64,
     named: Vec<String>,
+    refused: Vec<String>,
     odd: BTreeMap<(&'static str, String), u64>,
     cut: u64,
 }
@@ -31,9 +32,14 @@ impl Notes {
         }
     }
 
+    /// Notes a deletion that is not believed, and what would accept it.
+    pub fn refused(&mut self, why: String) {
+        self.refused.push(why);
+    }
+
     /// How many items were left out so far.
     pub fn count(&self) -> u64 {
-        self.left_out
+        self.left_out + self.refused.len() as u64
     }
 
     /// One of the words that a field is known to have; `UNKNOWN`, and noted, where it is none of them.
@@ -64,14 +70,18 @@ impl Notes {
             let fields = [("in", place), ("texts", &self.cut.to_string())];
             log::warn("texts of more than 1 MiB were cut", &fields);
         }
+        for why in &self.refused {
+            log::warn("a deletion is not believed", &[("in", place), ("why", why)]);
+        }
         if self.left_out == 0 {
-            return None;
+            return (!self.refused.is_empty()).then(|| self.refused.join("; "));
         }
         let more = self.left_out - self.named.len() as u64;
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         let all = format!("{} left out: {}{more}", self.left_out, self.named.join("; "));
         log::warn("items were left out", &[("in", place), ("items", &all)]);
-        Some(all)
+        // What somebody can do something about comes first.
+        Some([self.refused, vec![all]].concat().join("; "))
     }
 }
 

@@ -1,6 +1,8 @@
 //! How an export goes on when a part of it fails, and how it ends: an account or a repository that fails leaves the others; a
 //! spent budget pauses, and the next run goes on from there; too many failures in a row are the server's.
 
+use std::collections::BTreeMap;
+
 use agent_sdk::{Error, ErrorKind, ExportResult, Model, Result, Session, Tracking, control, log};
 use serde::Serialize;
 
@@ -83,10 +85,23 @@ impl Run {
         }
     }
 
-    /// Ends the session of a repository of which nothing has moved.
-    pub fn unmoved(&mut self, tracking: Session<Tracking>, repository: &Repository<'_>) -> Result<()> {
+    /// Ends the session of a repository of which nothing has moved. Deletions that an earlier run did not believe are said again.
+    pub fn unmoved(
+        &mut self,
+        tracking: Session<Tracking>,
+        repository: &Repository<'_>,
+        refused: &BTreeMap<String, String>,
+    ) -> Result<()> {
         tracking.done(None)?;
-        self.result.exported(&repository.ref_id, repository.name);
+        let (ref_id, name) = (&repository.ref_id, repository.name);
+        if refused.is_empty() {
+            self.result.exported(ref_id, name);
+            return Ok(());
+        }
+        let mut notes = Notes::default();
+        refused.values().for_each(|why| notes.refused(why.clone()));
+        let all = notes.tell(name).unwrap_or_default();
+        self.result.failed(ref_id, name, &Error::msg(all));
         Ok(())
     }
 

@@ -11,12 +11,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use agent_sdk::sweep::{self, Ids};
+use agent_sdk::sweep::Ids;
 use agent_sdk::updated::{earlier, is_before};
 use agent_sdk::{Error, Model, Result, Session};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::deletions::Accepted;
 use crate::notes::Notes;
 use crate::{SET_BYTES_MAX, Stop};
 
@@ -114,18 +115,20 @@ pub trait Source {
     const NAME: &'static str;
     /// So many are looked up by number at a time.
     const LOOK_UP_PAGE: usize;
-    /// So many are completed and sent at a time. What was sent is not asked for again where a budget ends in the middle of a page,
-    /// so that every run gets on, however small the budget is.
-    const COMPLETED_AT_ONCE: usize;
     /// Whether updates come newest first, so that one which is older than was asked for ends the list.
     const NEWEST_FIRST: bool;
 
     /// Where it is noted what was not as it should be.
     fn notes(&mut self) -> &mut Notes;
+    /// The large deletions that are believed, and what the repository is called in them.
+    fn accepted(&self) -> (&Accepted, &str);
     /// Begins to read a part of the list.
     fn walk(&mut self, part: Part<'_>) -> Self::Walk;
     /// The next page; none after the last.
     fn next(&mut self, walk: &mut Self::Walk) -> Result<Option<Page>, Stop>;
+    /// How many are completed and sent at a time. What was sent is not asked for again where a budget ends in the middle of a page,
+    /// so that every run gets on, however small the budget is.
+    fn completed_at_once(&self) -> usize;
     /// Adds to items that are to be sent what their page did not hold.
     fn complete(&mut self, nodes: &mut [Value]) -> Result<(), Stop>;
     /// Sends the records of an item.
@@ -154,6 +157,8 @@ pub struct Seen {
     newest: Option<String>,
     /// Whether something was left out that the next run is to ask for again.
     again: bool,
+    /// A deletion that is not believed, and what would accept it.
+    pub refused: Option<String>,
 }
 
 impl Seen {
@@ -329,16 +334,18 @@ impl<S: Source> Reader<S> {
                     continue;
                 }
             };
-            if let Some(known) = &mut self.seen.known {
-                known.insert(head.number);
-            }
+            // One that nobody knew is wanted however old it is: it has come back, or from elsewhere.
+            let missed = self.seen.known.as_mut().is_some_and(|known| known.insert(head.number));
             if self.seen.newest.as_deref().is_none_or(|newest| is_before(newest, &head.updated_at)) {
                 self.seen.newest = Some(head.updated_at.clone());
             }
             // The page is looked at to its end all the same: servers sort by what they had a moment ago.
-            if since.is_some_and(|since| is_before(&head.updated_at, since)) {
-                reached = true;
-            } else if self.done.contains(head.number) {
+            let old = since.is_some_and(|since| is_before(&head.updated_at, since));
+            reached |= old;
+            if old && !missed {
+                continue;
+            }
+            if self.done.contains(head.number) {
                 self.sent.insert(head.number, head.updated_at);
             } else if self.sent.get(&head.number) != Some(&head.updated_at) {
                 self.sent.insert(head.number, head.updated_at);
@@ -350,7 +357,10 @@ impl<S: Source> Reader<S> {
 
     /// Completes nodes and sends their records, some at a time.
     fn send_all(&mut self, mut nodes: Vec<Value>) -> Result<(), Stop> {
-        for some in nodes.chunks_mut(S::COMPLETED_AT_ONCE) {
+        let mut rest = nodes.as_mut_slice();
+        while !rest.is_empty() {
+            let (some, more) = rest.split_at_mut(rest.len().min(self.source.completed_at_once().max(1)));
+            rest = more;
             self.source.complete(some)?;
             for node in some {
                 let number = number(node);
@@ -384,29 +394,41 @@ impl<S: Source> Reader<S> {
     fn sweep(&mut self) -> Result<(), Stop> {
         let (Some(known), Some(total)) = (&self.seen.known, self.seen.total) else { return Ok(()) };
         if known.len() as u64 == total {
-            return Ok(());
+            let (accepted, place) = self.source.accepted();
+            return Ok(accepted.spend::<S::Main>(place)?);
         }
         let Some(listed) = self.source.numbers()? else { return Ok(()) };
         let missed: Vec<u64> = listed.iter().filter(|number| !known.contains(*number)).collect();
-        match sweep::gone(known, &listed) {
-            Ok(missing) => {
-                for batch in missing.chunks(S::LOOK_UP_PAGE) {
-                    let looked = self.source.look_up(batch)?;
-                    for (number, _) in batch.iter().zip(looked).filter(|(_, looked)| matches!(looked, Looked::Gone)) {
-                        self.source.gone(&mut self.main, *number)?;
-                        if let Some(known) = &mut self.seen.known {
-                            known.remove(*number);
-                        }
-                    }
-                }
-            }
-            Err(too_many) => {
-                self.source.notes().left_out(&format!("what has gone of {}s: {too_many}", S::NAME));
+        let (accepted, place) = self.source.accepted();
+        match accepted.gone::<S::Main>(place, known, &listed)? {
+            Ok(missing) => self.say_gone(&missing)?,
+            Err(refused) => {
+                self.source.notes().refused(refused.clone());
+                self.seen.refused = Some(refused);
             }
         }
         self.fetch(&missed)?;
         self.checkpoint()?;
         Ok(())
+    }
+
+    /// Says which of these have gone, each after having been asked for by itself. What was said is committed as it goes: a large
+    /// deletion may take more than one run's budget.
+    fn say_gone(&mut self, missing: &[u64]) -> Result<(), Stop> {
+        for batch in missing.chunks(S::LOOK_UP_PAGE) {
+            let looked = self.source.look_up(batch)?;
+            for (number, _) in batch.iter().zip(looked).filter(|(_, looked)| matches!(looked, Looked::Gone)) {
+                self.source.gone(&mut self.main, *number)?;
+                if let Some(known) = &mut self.seen.known {
+                    known.remove(*number);
+                }
+            }
+            if missing.len() > S::LOOK_UP_PAGE {
+                self.checkpoint()?;
+            }
+        }
+        let (accepted, place) = self.source.accepted();
+        Ok(accepted.spend::<S::Main>(place)?)
     }
 
     /// Exports by their numbers what the walk did not see: what has come without an update, as those moved from elsewhere do,

@@ -77,6 +77,24 @@ impl World {
         self.repos[repo].issues.remove(&number).is_some()
     }
 
+    /// Has a pull request be out of sight, as those of an account that is hidden are.
+    pub fn hide_pull(&mut self, repo: usize, number: u64) -> bool {
+        self.now += STEP_SECS;
+        self.repos[repo].pulls.remove(&number).is_some()
+    }
+
+    /// Deletes the first comment on an issue or a pull request: its id. The conversation moves.
+    pub fn delete_comment(&mut self, repo: usize, number: u64) -> Option<u64> {
+        self.now += STEP_SECS;
+        let now = self.now;
+        let thread = self.repos[repo].thread_mut(number)?;
+        if thread.comments.is_empty() {
+            return None;
+        }
+        thread.updated = now;
+        Some(thread.comments.remove(0).id)
+    }
+
     /// Deletes a repository.
     pub fn delete_repo(&mut self, repo: usize) {
         self.now += STEP_SECS;

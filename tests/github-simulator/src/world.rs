@@ -368,6 +368,13 @@ impl World {
         }
     }
 
+    /// A comment of a conversation by its id.
+    pub fn comment_of_id(&self, id: u64) -> Option<&Comment> {
+        let issues = self.repos.iter().flat_map(|repo| repo.issues.values());
+        let pulls = self.repos.iter().flat_map(|repo| repo.pulls.values()).map(|pull| &pull.thread);
+        issues.chain(pulls).flat_map(|thread| &thread.comments).find(|comment| comment.id == id)
+    }
+
     pub fn comment(&mut self, at: i64) -> Comment {
         let (id, author) = (self.id(), self.someone());
         Comment { id, author, body: format!("Comment {id}: I see the same."), created: at, updated: at }

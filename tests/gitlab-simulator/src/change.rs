@@ -87,6 +87,23 @@ impl World {
         self.projects[project].issues.remove(&iid).is_some()
     }
 
+    /// Deletes a merge request, in the same way.
+    pub fn delete_merge_request(&mut self, project: usize, iid: u64) -> bool {
+        self.now += STEP_SECS;
+        self.projects[project].merge_requests.remove(&iid).is_some()
+    }
+
+    /// Deletes the first comment of people on an issue (true) or a merge request, and moves that, which the server itself does not:
+    /// its id.
+    pub fn delete_note(&mut self, project: usize, issue: bool, iid: u64) -> Option<u64> {
+        self.now += STEP_SECS;
+        let now = self.now;
+        let thread = self.projects[project].thread_mut(issue, iid)?;
+        let place = thread.notes.iter().position(|note| !note.system)?;
+        thread.updated = now;
+        Some(thread.notes.remove(place).id)
+    }
+
     /// Deletes a project.
     pub fn delete_project(&mut self, project: usize) {
         self.now += STEP_SECS;

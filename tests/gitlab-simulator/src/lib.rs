@@ -1,10 +1,11 @@
-//! A server that answers as GitLab does, as far as an integration asks: REST v4 below `/api/v4` over an invented group
+//! A server that answers as GitLab does, as far as an integration asks: REST v4 below `/api/v4`, and GraphQL, over an invented group
 //! (`world`), with a rate limit (`limits`), changes while it is read (`change`), lies on demand, and webhooks (`hooks`). What it
 //! is made of is the crate `simulator`'s. It listens on 127.0.0.1 only.
 //!
 //! A test holds a [`Simulator`]; the program of this package runs one alone, with `/_simulator/…` to look inside.
 
 mod change;
+mod graphql;
 mod hooks;
 mod limits;
 mod paging;
@@ -31,6 +32,7 @@ pub use simulator::lies::{Lie, Told};
 pub use world::{GROUP, Note, Project, SUBGROUP, Size, World};
 
 const V4: &str = "/api/v4";
+const GRAPHQL: &str = "/api/graphql";
 /// Seconds to the end of the minute whose requests are spent.
 const RESET_SECS: i64 = 60;
 
@@ -45,12 +47,21 @@ pub struct Options {
     /// Something changes after each so many requests; 0 for never.
     pub change_every: u64,
     pub lies: Vec<Told>,
+    /// Fields that its GraphQL does not have, as that of an older version.
+    pub without: Vec<&'static str>,
 }
 
 impl Default for Options {
     fn default() -> Options {
         // Over loopback a test is quicker than a minute allows.
-        Options { size: Size::default(), token: None, requests: 1_000_000, change_every: 0, lies: Vec::new() }
+        Options {
+            size: Size::default(),
+            token: None,
+            requests: 1_000_000,
+            change_every: 0,
+            lies: Vec::new(),
+            without: Vec::new(),
+        }
     }
 }
 
@@ -151,7 +162,10 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
 /// For people and programs that run the simulator alone.
 fn look(state: &mut State, what: &str, request: &Request) -> Answer {
     let body = match what {
-        "ledger" => json!({ "requests": state.limits.ledger.requests, "refused": state.limits.ledger.refused }),
+        "ledger" => {
+            let Ledger { requests, queries, complexity_max, refused } = state.limits.ledger;
+            json!({ "requests": requests, "queries": queries, "complexity_max": complexity_max, "refused": refused })
+        }
         "truth" => json!(state.world.truth()),
         "change" => {
             let count: u64 = request.parameter("count").and_then(|count| count.parse().ok()).unwrap_or(1);
@@ -183,7 +197,10 @@ impl State {
         if let Some(answer) = lies.iter().find_map(|lie| instead(lie, request)) {
             return self.signed(answer, skew);
         }
-        let answer = self.rest(request, &lies);
+        let answer = match request.path() {
+            GRAPHQL => self.graphql(request, &lies),
+            _ => self.rest(request, &lies),
+        };
         self.signed(spoiled(answer, &lies), skew)
     }
 
@@ -201,6 +218,16 @@ impl State {
         }
         // Plain text, as its gate says it.
         Some(Answer::new(429, "text/plain", "Retry later\n").header("retry-after", RESET_SECS))
+    }
+
+    fn graphql(&mut self, request: &Request, lies: &[Lie]) -> Answer {
+        self.limits.ledger.queries += 1;
+        let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let (mut body, complexity) = graphql::answer(&self.world, &asked, &self.options.without);
+        let ledger = &mut self.limits.ledger;
+        ledger.complexity_max = ledger.complexity_max.max(complexity);
+        lies.iter().for_each(|lie| lie.tell(&mut body));
+        Answer::new(200, "application/json", body.to_string())
     }
 
     fn rest(&mut self, request: &Request, lies: &[Lie]) -> Answer {
@@ -247,7 +274,9 @@ fn instead(lie: &Lie, request: &Request) -> Option<Answer> {
         Lie::Spent => Some(html(429)),
         Lie::Secondary(wait) => Some(html(429).header("retry-after", wait)),
         Lie::TooMuch(most) => {
-            let asked = request.parameter("per_page").and_then(|asked| asked.parse().ok()).unwrap_or(0);
+            let query: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            let asked = request.parameter("per_page").and_then(|asked| asked.parse().ok());
+            let asked = asked.or_else(|| query["variables"]["first"].as_u64()).unwrap_or(0);
             (asked > *most).then(|| html(502))
         }
         other => other.instead(),

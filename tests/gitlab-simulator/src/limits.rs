@@ -8,6 +8,9 @@ pub const REQUESTS_MINUTE: u64 = 2_000;
 pub struct Ledger {
     /// Requests that were answered by the API.
     pub requests: u64,
+    /// Those of them that were queries of GraphQL, and the most complex of these.
+    pub queries: u64,
+    pub complexity_max: u64,
     /// Requests refused for the limit.
     pub refused: u64,
 }

@@ -228,6 +228,10 @@ fn below_thread(world: &World, asked: &Asked<'_>, project: &Project, (kind, iid)
             Rest::or_missing(shown.or(one.map(|one| world.merge_request(project, one))))
         }
         (["notes"], _) => asked.paged(&thread.notes, |note| world.note_shown(note)),
+        (["notes", id], _) => {
+            let found = thread.notes.iter().find(|note| note.id.to_string() == *id);
+            Rest::or_missing(found.map(|note| world.note_shown(note)))
+        }
         (["commits"], Some(one)) => {
             let newest_first: Vec<_> = one.commits.iter().rev().collect();
             asked.paged(&newest_first, |commit| show::commit(commit))

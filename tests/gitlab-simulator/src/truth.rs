@@ -1,6 +1,7 @@
 //! What an export must have brought: for each model the ids, and for each id what tells a fresh record from a stale one.
 
 use simulator::Truth;
+use simulator::clock::rfc3339;
 
 use crate::show::time;
 use crate::world::{MergeRequest, Project, World};
@@ -38,7 +39,7 @@ impl World {
             for issue in project.issues.values() {
                 add("work.Issue", format!("{}/{}", project.id, issue.thread.iid), time(issue.thread.updated));
                 for note in issue.thread.said() {
-                    add("work.IssueComment", note.id.to_string(), time(note.updated));
+                    add("work.IssueComment", note.id.to_string(), rfc3339(note.updated));
                 }
             }
         }
@@ -49,7 +50,7 @@ impl World {
         let id = format!("{}/{}", project.id, one.thread.iid);
         add("sourcecode.PullRequest", id.clone(), time(one.thread.updated));
         for note in one.thread.said() {
-            add("sourcecode.PullRequestComment", note.id.to_string(), time(note.updated));
+            add("sourcecode.PullRequestComment", note.id.to_string(), rfc3339(note.updated));
         }
         for commit in &one.commits {
             add("sourcecode.PullRequestCommit", format!("{id}/{}", commit.sha), String::new());

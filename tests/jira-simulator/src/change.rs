@@ -32,6 +32,18 @@ impl World {
         self.issues.remove(&id).is_some()
     }
 
+    /// Deletes the first comment on an issue: its id. The issue moves.
+    pub fn delete_comment(&mut self, id: u64) -> Option<u64> {
+        self.now += STEP_SECS;
+        let now = self.now;
+        let issue = self.issues.get_mut(&id)?;
+        if issue.comments.is_empty() {
+            return None;
+        }
+        issue.updated = now;
+        Some(issue.comments.remove(0).id)
+    }
+
     /// Moves an issue to another project, where it has another key and the same id.
     pub fn move_issue(&mut self, id: u64, project: usize) {
         self.now += STEP_SECS;

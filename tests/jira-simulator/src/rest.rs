@@ -216,6 +216,10 @@ fn issue(world: &mut World, request: &Request, id: &str, path: &[&str], body: &V
             let all = found.comments.iter().map(|comment| world.show_comment(comment, rendered)).collect();
             ok(page(all, request, PAGE_CLOUD, "comments"))
         }
+        ("GET", ["comment", comment]) => match found.comments.iter().find(|said| said.id.to_string() == *comment) {
+            Some(said) => ok(world.show_comment(said, false)),
+            None => fault(404, "Can not find a comment for the id."),
+        },
         ("GET", ["changelog"]) if world.kind == Kind::Cloud => {
             let all = found.changes.iter().map(|change| world.show_change(change)).collect();
             ok(page(all, request, PAGE_CLOUD, "values"))

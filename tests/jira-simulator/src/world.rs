@@ -30,12 +30,14 @@ pub struct Size {
     /// Of each board with sprints; there is a board for each project, and every third has none.
     pub sprints: u64,
     pub users: u64,
+    /// How far apart ids are.
+    pub id_step: u64,
     pub seed: u64,
 }
 
 impl Default for Size {
     fn default() -> Size {
-        Size { projects: 3, issues: 60, comments: 240, changes: 300, sprints: 4, users: 20, seed: 1 }
+        Size { projects: 3, issues: 60, comments: 240, changes: 300, sprints: 4, users: 20, id_step: 1, seed: 1 }
     }
 }
 
@@ -159,6 +161,7 @@ pub struct World {
     /// Seconds since 1970. It moves when something changes, and not by itself.
     pub now: i64,
     next_id: u64,
+    id_step: u64,
     pub dice: Dice,
 }
 
@@ -179,6 +182,7 @@ impl World {
             hooks: Vec::new(),
             now: BEGINNING_SECS,
             next_id: 10_100,
+            id_step: size.id_step,
             dice: Dice::new(size.seed),
         };
         world.users = (0..size.users.max(1)).map(|place| world.make_user(place)).collect();
@@ -191,7 +195,7 @@ impl World {
     }
 
     pub fn id(&mut self) -> u64 {
-        self.next_id += 1;
+        self.next_id += self.id_step;
         self.next_id
     }
 

@@ -1,6 +1,7 @@
 //! What the simulators of the tests are made of, servers that stand for GitHub, GitLab and others: an HTTP server that can do
 //! what a good one would not (`http`), lies (`lies`), deliveries of webhooks (`delivery`), numbers from a seed (`dice`), times
-//! (`clock`), the shell of one that runs as a program (`alone`), and a client for their own tests (`asking`). What a server knows and how it says that is each simulator's own.
+//! (`clock`), the language of queries (`graphql`), the shell of one that runs as a program (`alone`), and a client for their own
+//! tests (`asking`). What a server knows and how it says that is each simulator's own.
 //! Everything is on 127.0.0.1 only.
 
 // Simulators are no part of the agent, and stand for what lies beyond the agent's one way out.
@@ -11,6 +12,7 @@ pub mod asking;
 pub mod clock;
 pub mod delivery;
 pub mod dice;
+pub mod graphql;
 pub mod http;
 pub mod lies;
 

@@ -7,7 +7,7 @@ mod review;
 mod user;
 
 pub use comment::PullRequestComment;
-pub use pull_request::{PullRequest, PullRequestCommit};
+pub use pull_request::{PullRequest, PullRequestCommit, PullRequestFields};
 pub use repo::{Repo, RepoError, RepoFields, RepoWebhook};
 pub use review::{REVIEW_STATES, Review, ReviewRequest};
 pub use user::{CommitUser, User};

@@ -6,11 +6,20 @@ use serde_json::{Value, json};
 
 use crate::{ref_type, text, texts, time};
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct PullRequest {
     pub ref_id: String,
     pub ref_type: &'static str,
     pub repo_id: String,
+    /// Whether it is there. One that has gone has nothing more than this and its ids.
+    pub active: bool,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<PullRequestFields>,
+}
+
+/// What is known of a pull request that is there.
+#[derive(Debug, Default, Serialize)]
+pub struct PullRequestFields {
     pub number: u64,
     pub identifier: String,
     pub title: String,
@@ -41,17 +50,31 @@ pub struct PullRequest {
     pub merged_at: Option<String>,
 }
 
+impl PullRequest {
+    pub fn new(ref_type: &'static str, repo_id: &str, ref_id: String, fields: PullRequestFields) -> PullRequest {
+        PullRequest { active: true, fields: Some(fields), ..PullRequest::gone(ref_type, repo_id, ref_id) }
+    }
+
+    /// One that is not there any more.
+    pub fn gone(ref_type: &'static str, repo_id: &str, ref_id: String) -> PullRequest {
+        PullRequest { ref_id, ref_type, repo_id: repo_id.to_owned(), active: false, fields: None }
+    }
+}
+
 impl Model for PullRequest {
     const NAME: &'static str = "sourcecode.PullRequest";
 
     fn schema() -> Value {
         json!({
             "type": "object",
-            "required": ["ref_id", "ref_type", "repo_id", "number", "title", "url", "status", "created_at", "updated_at"],
+            "required": ["ref_id", "ref_type", "repo_id", "active"],
+            "if": { "properties": { "active": { "const": true } } },
+            "then": { "required": ["number", "title", "url", "status", "created_at", "updated_at"] },
             "properties": {
                 "ref_id": { "type": "string", "description": "repo_id/number" },
                 "ref_type": ref_type(),
                 "repo_id": text(),
+                "active": { "type": "boolean", "description": "False once it was deleted, or is not to be seen any more" },
                 "number": { "type": "integer" },
                 "identifier": { "type": "string", "description": "As people write it: owner/name#number, group/name!number" },
                 "title": text(),

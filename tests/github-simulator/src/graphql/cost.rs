@@ -2,8 +2,7 @@
 //! filled to its `first` or `last`, over a hundred, rounded, and at least one. And how many nodes it may bring.
 
 use serde_json::{Map, Value};
-
-use super::parse::{Document, Field, Selected, value};
+use simulator::graphql::{Document, Field, Selected, value};
 
 /// Nodes that one query may ask for.
 pub const NODES_MAX: u64 = 500_000;
@@ -86,8 +85,9 @@ fn add(
 
 #[cfg(test)]
 mod tests {
+    use simulator::graphql::parse;
+
     use super::*;
-    use crate::graphql::parse::parse;
 
     fn of(query: &str) -> Result<Cost, String> {
         cost(&parse(query).unwrap(), &Map::new())

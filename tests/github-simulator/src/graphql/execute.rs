@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value, json};
 use simulator::clock::rfc3339;
+use simulator::graphql::{Document, Field, Selected, parse, value};
 
 use super::cost::cost;
-use super::parse::{Document, Field, Selected, parse, value};
 use super::types::{Object, implements};
 use crate::limits::Limits;
 use crate::world::World;

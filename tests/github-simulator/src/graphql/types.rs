@@ -238,6 +238,10 @@ fn thread_connection<'w>(world: &'w World, thread: &'w Thread, name: &str) -> It
 
 fn node<'w>(world: &'w World, id: &str) -> Option<Object<'w>> {
     let (kind, rest) = id.split_once('_')?;
+    if kind == "IC" {
+        let comment = world.comment_of_id(rest.parse().ok()?)?;
+        return Some(Object::Comment(comment, String::new()));
+    }
     let parts: Vec<u64> = rest.split('_').filter_map(|part| part.parse().ok()).collect();
     let repo = world.repos.iter().find(|repo| Some(&repo.id) == parts.first())?;
     let number = parts.get(1).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Reads a GraphQL query: as much of the language as clients of an API write. What a field means is `execute`'s.
+//! Reads a GraphQL query: as much of the language as clients of an API write. What a field means is each simulator's own.
 
 use std::collections::BTreeMap;
 
