@@ -16,6 +16,7 @@ mod gitlab;
 mod integrations;
 mod interrupt;
 mod jira;
+mod keeping;
 mod kill;
 mod languages;
 mod lines;

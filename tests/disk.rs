@@ -13,13 +13,13 @@ use tests::{Bench, files_below, mock};
 const DISK: &str = "64m";
 
 /// A small file system in memory, unmounted with its owner.
-struct Disk {
-    path: PathBuf,
+pub struct Disk {
+    pub path: PathBuf,
 }
 
 impl Disk {
     /// Mounts one; none where that is not allowed, which is said, and with CI set is a failure.
-    fn mount(path: PathBuf) -> Option<Disk> {
+    pub fn mount(path: PathBuf) -> Option<Disk> {
         std::fs::create_dir(&path).unwrap();
         let mut mount = Command::new("mount");
         let mount = mount.args(["-t", "tmpfs", "-o", &format!("size={DISK},mode=700"), "tmpfs"]).arg(&path);
@@ -35,7 +35,7 @@ impl Disk {
     }
 
     /// Fills it up to so many bytes.
-    fn fill(&self, left: u64) {
+    pub fn fill(&self, left: u64) {
         let mut ballast = File::create(self.ballast()).unwrap();
         let piece = vec![1; 64 << 10];
         while ballast.write_all(&piece).is_ok() {}
@@ -43,7 +43,7 @@ impl Disk {
         ballast.set_len(length.saturating_sub(left)).unwrap();
     }
 
-    fn free(&self) {
+    pub fn free(&self) {
         std::fs::remove_file(self.ballast()).unwrap();
     }
 

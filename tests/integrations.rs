@@ -151,6 +151,11 @@ fn what_cannot_be_added_is_told() {
         (&["add", "text.wasm"][..], 78, "cannot be run here"),
         (&["add", "missing.wasm"], 1, "missing.wasm"),
         (&["add", "it.wasm", "--name", "../it"], 2, "is not a name for an integration"),
+        (&["add", "it.wasm", "--name", ".."], 2, "is not a name for an integration"),
+        (&["add", "it.wasm", "--name=-x"], 2, "is not a name for an integration"),
+        (&["add", "it.wasm", "--name", ""], 2, "is not a name for an integration"),
+        (&["diff", "../it"], 2, "is not a name for an integration"),
+        (&["remove", "../it"], 2, "is not a name for an integration"),
         (&["add", "it.wasm", "--only", "nowhere"], 2, "is not a rule"),
         (&["diff", "it"], 2, "no integration `it` was added"),
         (&["grant", "it", "--asked"], 2, "no integration `it` was added"),
@@ -162,5 +167,32 @@ fn what_cannot_be_added_is_told() {
     // What was agreed to and cannot be read is not taken for nothing.
     bench.run(&["integrations", "add", "it.wasm", "--name", "it", "--yes"]).code(0);
     bench.write("root/integrations/it.json", "{");
-    bench.export().code(78).says("what was agreed to cannot be read");
+    bench.export().code(78).says("what was agreed to as `it` cannot be read").says("integrations add FILE --name it");
+}
+
+/// One consent that is damaged hides no other, and is mended by agreeing again, or forgotten.
+#[test]
+fn a_damaged_consent_is_named_and_mended() {
+    let bench = bench("guest_hello.wasm", "{}", "{}");
+    for name in ["it", "other"] {
+        bench.run(&["integrations", "add", "it.wasm", "--name", name, "--yes"]).code(0);
+    }
+    bench.write("root/integrations/it.json", "{");
+    let listed = bench.run(&["integrations", "list"]).code(0);
+    listed.says("DAMAGED, not run").says("agreed").says("it.json: EOF while parsing").says("2 integrations");
+    let listed = bench.run(&["integrations", "list", "--json"]).code(0).json();
+    fits("integrations-list", &listed);
+    let states: Vec<&str> =
+        listed["integrations"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["damaged", "agreed"]);
+    bench.run(&["integrations", "grant", "it", "--asked"]).code(1).says("integrations add FILE --name it");
+    // As if nothing had been agreed to: somebody has to look.
+    let told = bench.run(&["integrations", "add", "it.wasm", "--name", "it", "--json"]).code(14).json();
+    fits("integrations-add", &told);
+    assert!(told["fault"].as_str().unwrap().contains("it.json") && told["before"].is_null(), "{told}");
+    bench.run(&["integrations", "add", "it.wasm", "--name", "it", "--yes"]).code(0).says("is as good as nothing");
+    bench.run(&["integrations", "list"]).code(0).says("2 integrations");
+    bench.write("root/integrations/it.json", "{");
+    bench.run(&["integrations", "remove", "it"]).code(0);
+    bench.run(&["integrations", "list"]).code(0).says("not added: any file is run");
 }

@@ -225,7 +225,7 @@ fn every_host_call_may_be_the_last() {
 }
 
 /// The shim, or none where it cannot be had: then the test is skipped by name, which is a failure where CI is set.
-fn shim(test: &str) -> Option<Shim> {
+pub fn shim(test: &str) -> Option<Shim> {
     match Shim::build() {
         Ok(shim) => Some(shim),
         Err(missing) => {

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["bindings", "egress", "export", "git", "logs"],
     &["store", "delivery", "secrets", "cassette"],
     &["config", "shutdown"],
+    &["files"],
 ];
 
 /// Arrows within a layer or up: from a module to all paths that begin like this.

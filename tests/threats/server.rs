@@ -73,6 +73,9 @@ impl Server {
     }
 }
 
+/// One client, as a test's server has it.
+pub type Connection = TcpStream;
+
 /// Keeps a connection open for as long as the other side does.
 pub fn until_it_is_closed(stream: &mut TcpStream) {
     while stream.read(&mut [0; 1024]).is_ok_and(|size| size > 0) {}

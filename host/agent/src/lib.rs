@@ -10,6 +10,7 @@ pub mod config;
 pub mod delivery;
 pub mod egress;
 pub mod export;
+mod files;
 pub mod git;
 mod hostcalls;
 pub mod logs;

@@ -55,7 +55,7 @@ mod watch;
 pub use ask::{Heads, Messages};
 pub use checkpoint::{CheckpointError, NextCheckpoint, checkpoint_discard, checkpoint_sum};
 pub use commit::{Moment, Person};
-pub use objects::indexing::{IndexError, index_pack};
+pub use objects::indexing::{IndexError, index_pack, pack_weight};
 pub use objects::{ObjectError, Oid};
 pub use options::{CheckpointUse, Options, RunError, Scope, Summary};
 pub use record::{BlameRecord, Branch, Classes, CommitRecord, FileRecord, Owned, Owners, Record, Run, Status};

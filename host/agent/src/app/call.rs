@@ -189,9 +189,15 @@ fn refusal(request: &Request, integration: &str, manifest: &Manifest) -> Option<
         Request::Webhook { headers, .. } => {
             // Which event it is can be told only where the manifest says by which field.
             let field = manifest.webhook_event_header.as_ref()?;
-            match headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(field)) {
-                Some((_, event)) => not_listed(integration, "webhook event", event, &manifest.webhook_events),
-                None => Some(format!(
+            let mut events =
+                headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(field)).map(|(_, event)| event);
+            match (events.next(), events.next()) {
+                (Some(event), None) => not_listed(integration, "webhook event", event, &manifest.webhook_events),
+                // One would be judged here, and the integration might take the other.
+                (Some(_), Some(_)) => {
+                    Some(format!("the webhook has the header `{field}` twice, and is one event: send it once"))
+                }
+                (None, _) => Some(format!(
                     "the webhook has no header `{field}`, which names its event; give one of {}",
                     manifest.webhook_events.join(", ")
                 )),
@@ -326,4 +332,34 @@ pub(super) async fn prepare(runner: &Runner, config: &Config, integration: &Inte
     let lines: String = faults.iter().map(|fault| format!("\n{fault}")).collect();
     let reason = format!("the configuration does not fit this integration:{lines}");
     Err(NotRun { outcome: Outcome::Failed { kind: "config".to_owned(), reason }, faults })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What names a webhook's event does so once: of two, the integration might take the one that was not judged.
+    #[test]
+    fn a_webhook_is_one_event() {
+        let manifest = json!({
+            "schema": 1, "name": "m", "version": "1.2.3", "ref_type": "m", "config": {"type": "object"},
+            "webhook_events": ["push", "ping"], "webhook_event_header": "x-event",
+        });
+        let manifest = Manifest::parse(&manifest.to_string()).expect("a manifest");
+        let refused = |headers: &[(&str, &str)]| {
+            let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            refusal(&Request::Webhook { headers, body: Vec::new(), vouched: true }, "m", &manifest)
+        };
+        assert_eq!(refused(&[("X-Event", "push"), ("x-other", "1"), ("x-other", "2")]), None);
+        for (headers, said) in [
+            (&[("X-Event", "push"), ("x-event", "ping")][..], "has the header `x-event` twice"),
+            (&[("x-event", "push"), ("x-event", "push")], "has the header `x-event` twice"),
+            (&[("x-event", "pish")], "did you mean `push`?"),
+            (&[], "has no header `x-event`"),
+        ] {
+            assert!(refused(headers).is_some_and(|why| why.contains(said)), "{said}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Joins a run of one component to a cassette: what is played before it, what is written after it, what is struck out of it,
 //! and what is said about it. The tape is `cassette`'s, the run is `run_wasm`'s.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::run_wasm::AuthorCall;
 use super::{AppError, NewFile};
 use crate::cassette::{Cassette, Faults, Mask, Matching, Origin, Tape, Use};
 use crate::command::runner::Prepared;
+use crate::files;
 use crate::sandbox;
 use crate::secrets::strike;
 
@@ -188,16 +189,13 @@ impl Taped {
 /// # Errors
 /// It cannot be read, or is none.
 pub(super) fn read(path: &Path) -> Result<Cassette, AppError> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(CASSETTE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| AppError::Usage(format!("{}: {error}; name a HAR file", path.display())))?;
-    if bytes.len() as u64 > CASSETTE_BYTES_MAX {
-        return Err(AppError::Usage(format!(
-            "{} has more than {CASSETTE_BYTES_MAX} bytes; record fewer requests",
-            path.display()
-        )));
-    }
+    let bytes = files::read(path, CASSETTE_BYTES_MAX).map_err(|error| {
+        let mend = match error.kind() {
+            std::io::ErrorKind::FileTooLarge => "record fewer requests",
+            _ => "name a HAR file",
+        };
+        AppError::Usage(format!("{}: {error}; {mend}", path.display()))
+    })?;
     Cassette::read(&bytes).map_err(|error| AppError::Usage(format!("{}: {error}", path.display())))
 }
 

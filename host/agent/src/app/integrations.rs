@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{AppError, InspectReport, inspect};
 use crate::command::consent::{self, Consent, ConsentError, Difference, Network, Wants};
-use crate::config::{Integration, NetworkRule};
+use crate::config::{Integration, NAME_MEND, NetworkRule, is_integration_name};
 use crate::logs::Logs;
 use crate::sandbox::Sandbox;
 use crate::shutdown::Shutdown;
@@ -25,8 +25,11 @@ pub struct Proposal {
     pub integration_version: String,
     /// What it asks for, in words.
     pub wants: Vec<String>,
-    /// What was agreed to before, if anything was.
+    /// What was agreed to before, if anything was and can be read.
     pub before: Option<Before>,
+    /// Why it cannot be read. Then it counts as if nothing had been agreed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// What is new and what is gone; where nothing was agreed to, all is new.
     #[serde(flatten)]
     pub difference: Difference,
@@ -34,6 +37,9 @@ pub struct Proposal {
     pub unchanged: bool,
     #[serde(skip)]
     consent: Consent,
+    /// What this was held against.
+    #[serde(skip)]
+    was: Result<Option<Consent>, ConsentError>,
 }
 
 /// What was agreed to before.
@@ -57,6 +63,9 @@ pub struct Added {
     pub agreed_at: Option<String>,
     /// What of the network is granted by that, in words.
     pub network: Vec<String>,
+    /// Why what was agreed to cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// How a file stands to what was agreed to.
@@ -71,6 +80,23 @@ pub enum AddedState {
     Missing,
     /// Nothing was agreed to: whatever file is configured is run, with what agent.yaml grants.
     Open,
+    /// Something was agreed to, and nobody knows what: it is not run.
+    Damaged,
+}
+
+impl Added {
+    fn damaged(name: &str, component: Option<&PathBuf>, fault: &ConsentError) -> Added {
+        Added {
+            name: name.to_owned(),
+            state: AddedState::Damaged,
+            component: component.cloned(),
+            digest: None,
+            integration_version: None,
+            agreed_at: None,
+            network: Vec::new(),
+            fault: Some(fault.to_string()),
+        }
+    }
 }
 
 /// The integrations of a root.
@@ -92,8 +118,19 @@ pub struct ConsentReport {
 
 impl From<ConsentError> for AppError {
     fn from(error: ConsentError) -> AppError {
-        AppError::Failed(error.to_string())
+        match error {
+            ConsentError::Name(_) => AppError::Usage(format!("{error}; {NAME_MEND}")),
+            error => AppError::Failed(error.to_string()),
+        }
     }
+}
+
+/// The name, if integrations may have it.
+///
+/// # Errors
+/// They may not.
+pub fn integration_name(name: &str) -> Result<&str, AppError> {
+    if is_integration_name(name) { Ok(name) } else { Err(ConsentError::Name(name.to_owned()).into()) }
 }
 
 /// Where a component's name comes from when it is added.
@@ -108,7 +145,7 @@ pub enum Named {
 /// Looks at a component, and puts it beside what was agreed to. Changes nothing. The inner error is why it cannot be run here.
 ///
 /// # Errors
-/// The file cannot be read, or what was agreed to cannot.
+/// The file cannot be read.
 pub async fn propose(
     file: PathBuf,
     named: Named,
@@ -126,7 +163,12 @@ pub async fn propose(
         Named::ByItself => manifest.name.clone(),
     };
     let folder = consent::folder(root);
-    let before = Consent::read(&folder, &name)?;
+    integration_name(&name)?;
+    let was = Consent::read(&folder, &name);
+    let (before, fault) = match &was {
+        Ok(before) => (before.clone(), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
     let wants = Wants::of(&anatomy, &manifest);
     let agreed = before.as_ref().map(|before| before.wants.clone()).unwrap_or_default();
     // What was narrowed stays narrow.
@@ -143,6 +185,8 @@ pub async fn propose(
             integration_version: before.integration_version,
             agreed_at: before.agreed_at,
         }),
+        fault,
+        was,
         name,
         component: file,
         digest,
@@ -159,13 +203,19 @@ impl Proposal {
     /// Keeps that the operator agrees: to this file, and to what it asks for. `only` narrows what it is granted of the network.
     ///
     /// # Errors
-    /// It cannot be kept.
-    pub fn agree(mut self, root: &Path, only: Option<Vec<NetworkRule>>) -> Result<ConsentReport, AppError> {
-        if let Some(rules) = only {
-            self.consent.network = only_rules(&rules);
-        }
-        self.consent.write(&consent::folder(root))?;
-        Ok(ConsentReport { name: self.name, done: "agreed", network: network_words(&self.consent) })
+    /// It cannot be kept, or something else was agreed to while the operator thought: that is to be looked at first.
+    pub fn agree(self, root: &Path, only: Option<Vec<NetworkRule>>) -> Result<ConsentReport, AppError> {
+        let Proposal { name, consent, was, .. } = self;
+        let consent = Consent::change(&consent::folder(root), &name, |now| {
+            if now != was {
+                let told =
+                    format!("what was agreed to as `{name}` was changed meanwhile: look at it again, and agree then");
+                return Err(AppError::Failed(told));
+            }
+            let network = only.map_or(consent.network.clone(), |rules| only_rules(&rules));
+            Ok(Consent { network, ..consent })
+        })?;
+        Ok(ConsentReport { name, done: "agreed", network: network_words(&consent) })
     }
 }
 
@@ -191,18 +241,18 @@ pub fn agreed_file(root: &Path, name: &str) -> Result<PathBuf, AppError> {
 }
 
 fn agreed(root: &Path, name: &str) -> Result<Consent, AppError> {
+    Consent::read(&consent::folder(root), name)?.ok_or_else(|| not_added(root, name))
+}
+
+fn not_added(root: &Path, name: &str) -> AppError {
     let folder = consent::folder(root);
-    Consent::read(&folder, name)?.ok_or_else(|| {
-        let names: Vec<String> =
-            Consent::all(&folder).unwrap_or_default().into_iter().map(|known| known.name).collect();
-        let there =
-            if names.is_empty() { "none was added".to_owned() } else { format!("there are: {}", names.join(", ")) };
-        AppError::Usage(format!(
-            "no integration `{}` was added in {}; {there} (agent integrations add FILE)",
-            crate::cut(name, 64).escape_debug(),
-            root.display()
-        ))
-    })
+    let names: Vec<String> = Consent::all(&folder).unwrap_or_default().into_iter().map(|(name, _)| name).collect();
+    let there = if names.is_empty() { "none was added".to_owned() } else { format!("there are: {}", names.join(", ")) };
+    AppError::Usage(format!(
+        "no integration `{}` was added in {}; {there} (agent integrations add FILE)",
+        crate::cut(name, 64).escape_debug(),
+        root.display()
+    ))
 }
 
 /// Grants what was agreed to, all of it or only some rules.
@@ -210,9 +260,11 @@ fn agreed(root: &Path, name: &str) -> Result<Consent, AppError> {
 /// # Errors
 /// Nothing was agreed to under that name, or it cannot be kept.
 pub fn integration_grant(root: &Path, name: &str, only: Option<Vec<NetworkRule>>) -> Result<ConsentReport, AppError> {
-    let mut consent = agreed(root, name)?;
-    consent.network = only.map_or(Network::Asked, |rules| only_rules(&rules));
-    consent.write(&consent::folder(root))?;
+    agreed(root, name)?;
+    let network = only.map_or(Network::Asked, |rules| only_rules(&rules));
+    let consent = Consent::change(&consent::folder(root), name, |now| -> Result<Consent, AppError> {
+        Ok(Consent { network, ..now?.ok_or_else(|| not_added(root, name))? })
+    })?;
     Ok(ConsentReport { name: name.to_owned(), done: "granted", network: network_words(&consent) })
 }
 
@@ -221,8 +273,9 @@ pub fn integration_grant(root: &Path, name: &str, only: Option<Vec<NetworkRule>>
 /// # Errors
 /// Nothing was agreed to under that name, or it cannot be removed.
 pub fn integration_remove(root: &Path, name: &str) -> Result<ConsentReport, AppError> {
-    agreed(root, name)?;
-    Consent::remove(&consent::folder(root), name)?;
+    if !Consent::remove(&consent::folder(root), name)? {
+        return Err(not_added(root, name));
+    }
     Ok(ConsentReport { name: name.to_owned(), done: "removed", network: Vec::new() })
 }
 
@@ -232,7 +285,7 @@ pub fn integration_remove(root: &Path, name: &str) -> Result<ConsentReport, AppE
 /// What was agreed to cannot be read.
 pub fn integrations_list(root: &Path, configured: &[Integration]) -> Result<IntegrationsReport, AppError> {
     let consents = Consent::all(&consent::folder(root))?;
-    let open = configured.iter().filter(|one| consents.iter().all(|consent| consent.name != one.name));
+    let open = configured.iter().filter(|one| consents.iter().all(|(name, _)| *name != one.name));
     let open = open.map(|one| Added {
         name: one.name.clone(),
         state: if one.component.is_file() { AddedState::Open } else { AddedState::Missing },
@@ -241,11 +294,16 @@ pub fn integrations_list(root: &Path, configured: &[Integration]) -> Result<Inte
         integration_version: None,
         agreed_at: None,
         network: one.grants.network.iter().map(ToString::to_string).collect(),
+        fault: None,
     });
-    let added = consents.iter().map(|consent| {
+    let added = consents.iter().map(|(name, consent)| {
         // What would be run is the configured file.
-        let file =
-            configured.iter().find(|one| one.name == consent.name).map_or(&consent.component, |one| &one.component);
+        let component = configured.iter().find(|one| one.name == *name).map(|one| &one.component);
+        let consent = match consent {
+            Ok(consent) => consent,
+            Err(fault) => return Added::damaged(name, component, fault),
+        };
+        let file = component.unwrap_or(&consent.component);
         Added {
             name: consent.name.clone(),
             state: match Sandbox::look(file) {
@@ -258,6 +316,7 @@ pub fn integrations_list(root: &Path, configured: &[Integration]) -> Result<Inte
             integration_version: Some(consent.integration_version.clone()),
             agreed_at: Some(consent.agreed_at.clone()),
             network: network_words(consent),
+            fault: None,
         }
     });
     let mut integrations: Vec<Added> = added.chain(open).collect();

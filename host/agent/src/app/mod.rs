@@ -44,7 +44,7 @@ pub use history::{
 pub use inspect::{InspectReport, inspect};
 pub use integrations::{
     Added, AddedState, Before, ConsentReport, IntegrationsReport, Named, Proposal, agreed_file, integration_grant,
-    integration_remove, integrations_list, propose,
+    integration_name, integration_remove, integrations_list, propose,
 };
 pub use new::{NewOptions, NewReport, TEMPLATES, Template, new_project};
 pub use new_file::{Leftover, NewFile};

@@ -11,10 +11,13 @@ use tokio::task::JoinHandle;
 
 use super::AppError;
 use crate::egress::{Egress, Pause};
+use crate::files;
 use crate::shutdown::Shutdown;
 
 /// The file, in the root.
 const FILE: &str = "pauses.json";
+/// Its bytes. A pause has some hundred, and there is one for each budget of a server.
+const BYTES_MAX: u64 = 16 << 20;
 
 /// Keeps the file as long as a run lasts.
 pub(super) struct Keeper {
@@ -76,7 +79,7 @@ fn write(file: &Path, pauses: &[Pause]) -> io::Result<()> {
 /// The pauses that last now.
 pub(super) fn lasting(root: &Path) -> Result<Vec<Pause>, AppError> {
     let file = root.join(FILE);
-    let bytes = match fs::read(&file) {
+    let bytes = match files::read(&file, BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(fault) => return Err(AppError::Failed(format!("{}: {fault}", file.display()))),

@@ -12,6 +12,9 @@ use super::{Asked, Came, Cassette, Exchange, Mask, Matching, Note, STEP, World};
 /// Requests named of those without a match, and of those left.
 const NAMED_MAX: usize = 20;
 
+/// Bytes of a URL that are told: those that a request may have.
+const NAME_BYTES_MAX: usize = 8 << 10;
+
 /// What notes of repositories begin with: the call, and the repository behind it. Of these none may be left, as of requests.
 const REPOSITORY: &str = "git.export-repo ";
 
@@ -251,7 +254,7 @@ fn tidy(url: &str) -> String {
 /// A request for a person. Secrets have been struck out of it.
 fn named(asked: &Asked) -> String {
     let body = asked.body.as_ref().map(|body| format!(" with {} bytes", body.len())).unwrap_or_default();
-    format!("{} {}{body}", asked.method, asked.url)
+    format!("{} {}{body}", crate::cut(&asked.method, NAME_BYTES_MAX), crate::cut(&asked.url, NAME_BYTES_MAX))
 }
 
 impl Came {

@@ -158,7 +158,7 @@ fn add(
 ) -> Result<Exit, CommandError> {
     let only = if narrowed.only.is_empty() { None } else { Some(rules(&narrowed.only)?) };
     let named = match name {
-        Some(name) => Named::As(checked(name)?.to_owned()),
+        Some(name) => Named::As(app::integration_name(name)?.to_owned()),
         None => Named::ByItself,
     };
     let proposal = match proposal(file.to_owned(), named, global)? {
@@ -183,16 +183,6 @@ fn add(
         ),
         None => format!("\n{}: nothing is changed; to agree, run this again with --yes.\n", escape(&shown)),
     })
-}
-
-/// Names are those of integrations: files are named after them.
-fn checked(name: &str) -> Result<&str, AppError> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || name.len() > 64 || !name.chars().all(good) || name.starts_with('.') {
-        let mend = "use 1 to 64 of a-z A-Z 0-9 - _ . and do not begin with a dot";
-        return Err(AppError::Usage(format!("`{}` is not a name for an integration; {mend}", name.escape_debug())));
-    }
-    Ok(name)
 }
 
 /// Asks the operator, where there is one to ask.
@@ -230,6 +220,9 @@ fn proposal_text(proposal: &Proposal) -> String {
     let own = format!("{} {}", escape(&proposal.integration), escape(&proposal.integration_version));
     let mut out = format!("{}: {own}, {}\n", escape(&proposal.name), escape(&proposal.component.display().to_string()));
     out.push_str(&format!("sha256 {}\n", proposal.digest));
+    if let Some(fault) = &proposal.fault {
+        out.push_str(&format!("What you agreed to before is as good as nothing: {}\n", escape(fault)));
+    }
     let Some(before) = &proposal.before else {
         if proposal.wants.is_empty() {
             out.push_str("It asks for nothing.\n");
@@ -278,6 +271,7 @@ fn list_text(report: &IntegrationsReport) -> String {
                 AddedState::Changed => "CHANGED, not run",
                 AddedState::Missing => "file is missing",
                 AddedState::Open => "not added: any file is run",
+                AddedState::Damaged => "DAMAGED, not run",
             };
             let digest = one.digest.as_deref().map_or("", |digest| &digest[..12.min(digest.len())]);
             vec![
@@ -291,5 +285,16 @@ fn list_text(report: &IntegrationsReport) -> String {
         })
         .collect();
     let columns = ["integration", "version", "state", "sha256", "since", "granted"].map(|name| (name, Align::Left));
-    format!("{}\n{} in {}.\n", table(&columns, &rows), counted(rows.len() as u64, "integration"), report.root.display())
+    let faults: String = report
+        .integrations
+        .iter()
+        .filter_map(|one| one.fault.as_ref())
+        .map(|fault| format!("{}\n", escape(fault)))
+        .collect();
+    format!(
+        "{}\n{} in {}.\n{faults}",
+        table(&columns, &rows),
+        counted(rows.len() as u64, "integration"),
+        report.root.display()
+    )
 }

@@ -1,25 +1,33 @@
 //! What an operator agreed to when an integration was added: its file, by digest, and what it asks for. Kept in the root, a file
 //! for each integration; what it asks for now is compared here with what was agreed to then. Who asks the operator is `app`.
+//!
+//! **Guarantees.** A consent is there whole or not at all: it is written beside its place, synced, and renamed. Whoever changes
+//! one holds the lock of the folder from reading to writing, so that of two operators none undoes what the other did unseen.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::grants::{Granted, how_much};
 use super::manifest::{AskedCredential, AskedPlace, AskedRule, Asks, Manifest};
-use crate::config::NetworkRule;
+use crate::config::{NetworkRule, is_integration_name};
+use crate::files;
 use crate::sandbox::{Anatomy, Link};
 use crate::secrets::AskedSignature;
 
 /// The version of the form in which consents are kept.
 const VERSION: u32 = 1;
 /// Bytes of one consent: a manifest's worth.
-const CONSENT_BYTES_MAX: u64 = 4 << 20;
+const CONSENT_BYTES_MAX: usize = 4 << 20;
 /// Consents in one root, as integrations in one configuration.
 const CONSENTS_MAX: usize = 1_000;
+/// How long another process may take to change one: it writes one small file.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// What an operator agreed to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +89,9 @@ pub struct Difference {
     pub less: Vec<String>,
 }
 
+/// A consent as it was read.
+pub type Read = Result<Consent, ConsentError>;
+
 /// Why an integration is not run as it was agreed to, or why that cannot be told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConsentError {
@@ -88,8 +99,18 @@ pub enum ConsentError {
         "{} is not the file that was agreed to as `{name}` (sha256 {} then, {} now): see what changed with `agent integrations diff {name}`, and agree with `agent integrations add FILE --name {name}`, or put the old file back", file.display(), &.agreed[..12.min(.agreed.len())], &.found[..12.min(.found.len())]
     )]
     Changed { name: String, file: PathBuf, agreed: String, found: String },
-    #[error("what was agreed to cannot be read or written: {}: {why}", path.display())]
-    Unreadable { path: PathBuf, why: String },
+    #[error("what was agreed to as `{name}` cannot be read: {}: {why}; agree again with `agent integrations add FILE --name {name}`, or put that file back from a backup", path.display())]
+    Unreadable { name: String, path: PathBuf, why: String },
+    #[error("what was agreed to cannot be kept: {}: {why}", path.display())]
+    Unwritable { path: PathBuf, why: String },
+    #[error("another process keeps {} locked; wait until it ends, and try again", .0.display())]
+    Busy(PathBuf),
+    #[error(
+        "`{}` asks for too much to be agreed to: that takes {bytes} bytes, and {CONSENT_BYTES_MAX} are kept; its author has to ask for less", .name.escape_debug()
+    )]
+    TooLarge { name: String, bytes: usize },
+    #[error("`{}` is not a name for an integration", crate::cut(.0, 64).escape_debug())]
+    Name(String),
 }
 
 impl Wants {
@@ -102,7 +123,8 @@ impl Wants {
         imports.dedup();
         let guards = Guards {
             webhook_signature: manifest.webhook_signature.clone(),
-            secrets: super::marked::all(&manifest.config),
+            // A manifest whose secrets cannot all be told was refused.
+            secrets: super::marked::all(&manifest.config).unwrap_or_default(),
         };
         Wants { imports, asks: manifest.asks.clone(), guards }
     }
@@ -225,8 +247,30 @@ fn file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.json"))
 }
 
-fn unreadable(path: &Path, why: impl ToString) -> ConsentError {
-    ConsentError::Unreadable { path: path.to_owned(), why: why.to_string() }
+fn unwritable(path: &Path, fault: &std::io::Error) -> ConsentError {
+    ConsentError::Unwritable { path: path.to_owned(), why: format!("{fault}; {}", files::mend_of(fault)) }
+}
+
+/// Files are named after integrations: what is no name of one never becomes a path.
+fn checked(name: &str) -> Result<(), ConsentError> {
+    if is_integration_name(name) { Ok(()) } else { Err(ConsentError::Name(name.to_owned())) }
+}
+
+/// Makes the folder where it is not there, and waits until nobody else may change what is in it. Blocks.
+fn lock(folder: &Path) -> Result<File, ConsentError> {
+    let failed = |error: std::io::Error| unwritable(folder, &error);
+    files::make_folder(folder).map_err(failed)?;
+    let file = folder.join(".lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(file).map_err(failed)?;
+    let deadline = Instant::now() + LOCK_WAIT_MAX;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => return Err(ConsentError::Busy(folder.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
 }
 
 impl Consent {
@@ -269,68 +313,82 @@ impl Consent {
     /// # Errors
     /// It cannot be read, or is none: then nobody knows what was agreed to, and nothing is run.
     pub fn read(folder: &Path, name: &str) -> Result<Option<Consent>, ConsentError> {
+        checked(name)?;
         let path = file(folder, name);
-        let mut text = String::new();
-        match File::open(&path).and_then(|file| file.take(CONSENT_BYTES_MAX).read_to_string(&mut text)) {
-            Ok(_) => {}
+        let unreadable = |why: String| ConsentError::Unreadable { name: name.to_owned(), path: path.clone(), why };
+        let bytes = match files::read(&path, CONSENT_BYTES_MAX as u64) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unreadable(&path, error)),
-        }
-        let consent: Consent = serde_json::from_str(&text).map_err(|error| unreadable(&path, error))?;
+            Err(error) => return Err(unreadable(error.to_string())),
+        };
+        let consent: Consent = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
         if consent.version != VERSION || consent.name != name {
-            return Err(unreadable(
-                &path,
-                "it is of another version, or of another integration; add the integration again",
-            ));
+            return Err(unreadable("it is of another version of the agent, or of another integration".to_owned()));
         }
         Ok(Some(consent))
     }
 
-    /// All consents, by name.
+    /// All consents by name, those that cannot be read among them.
     ///
     /// # Errors
-    /// The folder or one of them cannot be read.
-    pub fn all(folder: &Path) -> Result<Vec<Consent>, ConsentError> {
+    /// The folder cannot be read.
+    pub fn all(folder: &Path) -> Result<Vec<(String, Read)>, ConsentError> {
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(unreadable(folder, error)),
+            Err(error) => return Err(unwritable(folder, &error)),
         };
         let name = |entry: std::fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".json").map(str::to_owned);
-        let mut names: Vec<String> = entries.filter_map(|entry| name(entry.ok()?)).take(CONSENTS_MAX).collect();
+        let named = entries.filter_map(|entry| name(entry.ok()?)).filter(|name| is_integration_name(name));
+        let mut names: Vec<String> = named.take(CONSENTS_MAX).collect();
         names.sort();
-        names.iter().filter_map(|name| Consent::read(folder, name).transpose()).collect()
+        Ok(names
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), Consent::read(folder, &name).transpose()?)))
+            .collect())
     }
 
-    /// Keeps it, in the place of what was there, synced.
+    /// Keeps what `change` makes of the consent of this name, in the place of what was there, synced. It is told what is there
+    /// now, or why that cannot be read; nobody else changes it meanwhile.
     ///
     /// # Errors
-    /// The folder cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<(), ConsentError> {
-        let (path, new) = (file(folder, &self.name), folder.join(format!(".{}.new", self.name)));
-        let text = serde_json::to_string_pretty(self).map_err(|error| unreadable(&path, error))?;
-        let put = || {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&new, &path)?;
-            File::open(folder)?.sync_all()
-        };
-        put().map_err(|error| unreadable(&path, error))
+    /// `change` refuses, or the folder cannot be written. Then everything is as it was.
+    pub fn change<E: From<ConsentError>>(
+        folder: &Path,
+        name: &str,
+        change: impl FnOnce(Result<Option<Consent>, ConsentError>) -> Result<Consent, E>,
+    ) -> Result<Consent, E> {
+        checked(name)?;
+        let _locked = lock(folder)?;
+        let consent = change(Consent::read(folder, name))?;
+        consent.write(folder)?;
+        Ok(consent)
     }
 
-    /// Takes it back. Says whether there was one.
+    /// The folder is locked.
+    fn write(&self, folder: &Path) -> Result<(), ConsentError> {
+        checked(&self.name)?;
+        // Nobody else writes it now; what a process that was killed has left there is written over.
+        let (path, new) = (file(folder, &self.name), folder.join(format!(".{}.new", self.name)));
+        let text = serde_json::to_string_pretty(self).map_err(|error| unwritable(&path, &error.into()))?;
+        if text.len() > CONSENT_BYTES_MAX {
+            return Err(ConsentError::TooLarge { name: self.name.clone(), bytes: text.len() });
+        }
+        files::replace(&path, &new, &[text.as_bytes()]).map_err(|error| unwritable(&path, &error))
+    }
+
+    /// Takes it back, readable or not. Says whether there was one.
     ///
     /// # Errors
     /// It cannot be removed.
     pub fn remove(folder: &Path, name: &str) -> Result<bool, ConsentError> {
+        checked(name)?;
         let path = file(folder, name);
-        match std::fs::remove_file(&path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(unreadable(&path, error)),
+        if !path.exists() {
+            return Ok(false);
         }
+        let _locked = lock(folder)?;
+        files::remove(&path).map_err(|error| unwritable(&path, &error))
     }
 }
 
@@ -446,26 +504,115 @@ mod tests {
         assert!(inert.words().is_empty());
     }
 
+    fn consent(name: &str, network: Network) -> Consent {
+        let manifest =
+            json!({"schema": 1, "name": "m", "version": "1.2.3", "ref_type": "m", "config": {"type": "object"}});
+        let manifest = Manifest::parse(&manifest.to_string()).expect("a manifest");
+        Consent::new(name, Path::new("/a.wasm"), "d1", &manifest, Wants::default(), network)
+    }
+
+    fn keep(folder: &Path, consent: &Consent) -> Result<Consent, ConsentError> {
+        Consent::change(folder, &consent.name.clone(), |_| Ok(consent.clone()))
+    }
+
     #[test]
     fn a_consent_is_kept_and_holds_a_file_to_its_digest() {
         let root = tempfile::tempdir().expect("a folder");
         let folder = folder(root.path());
-        let manifest =
-            json!({"schema": 1, "name": "m", "version": "1.2.3", "ref_type": "m", "config": {"type": "object"}});
-        let manifest = Manifest::parse(&manifest.to_string()).expect("a manifest");
         assert_eq!(check(&folder, "a", Path::new("a.wasm"), "d1"), Ok(None));
-        let rules = vec!["https://api.example.com GET".to_owned()];
-        let consent = Consent::new("a", Path::new("/a.wasm"), "d1", &manifest, Wants::default(), Network::Only(rules));
-        consent.write(&folder).expect("it is kept");
+        let consent = consent("a", Network::Only(vec!["https://api.example.com GET".to_owned()]));
+        keep(&folder, &consent).expect("it is kept");
         assert_eq!(check(&folder, "a", Path::new("a.wasm"), "d1"), Ok(Some(consent.clone())));
         let changed = check(&folder, "a", Path::new("a.wasm"), "d2").expect_err("another file").to_string();
         assert!(changed.contains("`agent integrations diff a`") && changed.contains("d2 now"), "{changed}");
         assert_eq!(consent.rules(&[])[0].to_string(), "https://api.example.com GET");
         assert_eq!(Consent::all(&folder).expect("one").len(), 1);
-        // What cannot be read is not taken for nothing.
-        std::fs::write(file(&folder, "a"), "{").expect("it can be written");
-        assert!(matches!(check(&folder, "a", Path::new("a.wasm"), "d1"), Err(ConsentError::Unreadable { .. })));
         assert_eq!(Consent::remove(&folder, "a"), Ok(true));
         assert_eq!(Consent::remove(&folder, "a"), Ok(false));
+    }
+
+    /// What cannot be read is not taken for nothing, and others are read all the same.
+    #[test]
+    fn what_is_no_consent_is_named_and_mended() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = folder(root.path());
+        keep(&folder, &consent("b", Network::Asked)).expect("it is kept");
+        let path = file(&folder, "a");
+        let large = vec![b' '; CONSENT_BYTES_MAX + 1];
+        let damages: [(&dyn Fn(), &str); 5] = [
+            (&|| std::fs::write(&path, "{").expect("it can be written"), "EOF while parsing"),
+            (&|| std::fs::write(&path, &large).expect("it can be written"), "it has more than 4194304 bytes"),
+            (&|| assert!(std::fs::copy(file(&folder, "b"), &path).is_ok()), "of another integration"),
+            (&|| crate::files::tests::pipe(&path), "it is a pipe, and is to be a file"),
+            (&|| std::fs::create_dir(&path).expect("it can be made"), "it is a folder, and is to be a file"),
+        ];
+        for (damage, said) in damages {
+            damage();
+            let told = check(&folder, "a", Path::new("a.wasm"), "d1").expect_err(said).to_string();
+            assert!(
+                told.contains(said) && told.contains("agree again with `agent integrations add FILE --name a`"),
+                "{told}"
+            );
+            let all = Consent::all(&folder).expect("the folder can be read");
+            let read: Vec<(&str, bool)> = all.iter().map(|(name, read)| (name.as_str(), read.is_ok())).collect();
+            assert_eq!(read, [("a", false), ("b", true)]);
+            let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path));
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_no_path() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = folder(root.path());
+        for name in ["", ".", "..", ".a", "-x", "a/b", "../a", "a\0", "a b", &"x".repeat(65)] {
+            let refused = ConsentError::Name(name.to_owned());
+            assert_eq!(keep(&folder, &consent(name, Network::Asked)), Err(refused.clone()));
+            assert_eq!(Consent::read(&folder, name), Err(refused.clone()));
+            assert_eq!(Consent::remove(&folder, name), Err(refused));
+        }
+        assert!(!folder.exists(), "nothing is made for it");
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_kept() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = folder(root.path());
+        keep(&folder, &consent("a", Network::Asked)).expect("it is kept");
+        let large = consent("a", Network::Only(vec!["x".repeat(CONSENT_BYTES_MAX)]));
+        let told = keep(&folder, &large).expect_err("it is too large").to_string();
+        assert!(told.contains("asks for too much to be agreed to"), "{told}");
+        assert_eq!(Consent::read(&folder, "a").expect("it is whole").expect("it is there").network, Network::Asked);
+    }
+
+    /// Each adds one rule to what is there: none is lost, and nobody ever reads half a consent.
+    #[test]
+    fn writers_take_turns() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = folder(root.path());
+        keep(&folder, &consent("a", Network::Only(Vec::new()))).expect("it is kept");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let folder = &folder;
+                scope.spawn(move || {
+                    for _ in 0..5 {
+                        let changed = Consent::change(folder, "a", |now| -> Result<Consent, ConsentError> {
+                            let mut now = now?.expect("it is there");
+                            let Network::Only(rules) = &mut now.network else { panic!("it was narrowed") };
+                            rules.push(format!("https://{number}.test"));
+                            Ok(now)
+                        });
+                        changed.map(drop).unwrap_or_else(|why| panic!("{why}"));
+                        assert!(Consent::read(folder, "a").expect("it is whole").is_some());
+                    }
+                });
+            }
+        });
+        let Network::Only(rules) = Consent::read(&folder, "a").expect("whole").expect("there").network else {
+            panic!("it was narrowed")
+        };
+        assert_eq!(rules.len(), 40);
+        let left: Vec<_> =
+            std::fs::read_dir(&folder).expect("ours").map(|entry| entry.expect("ours").file_name()).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
     }
 }

@@ -23,7 +23,7 @@ pub const MANIFEST_BYTES_MAX: usize = 1 << 20;
 const PUBLISHED: &str = include_str!("../../../../wit/schemas/manifest.json");
 
 /// Changes when what is judged here beyond the published form changes: notes of earlier judges then count no more.
-const JUDGE: &[u8] = b"schemas, settings, signature";
+const JUDGE: &[u8] = b"schemas, settings, signature, number of secrets";
 
 /// What an integration is, has and asks for. Members that are not named here are passed over.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -191,6 +191,7 @@ impl Manifest {
         let models = self.models.iter().map(|model| model.name.to_lowercase());
         faults.extend(repeated("/models", "name", models));
         faults.extend(self.faults_of_schemas());
+        faults.extend(super::marked::all(&self.config).err().map(|why| Fault::new("/config", why)));
         faults.extend(self.faults_of_settings());
         faults.extend(repeated("/asks/credentials", "name", self.asks.credentials.iter().map(|c| c.name.clone())));
         faults

@@ -2,6 +2,7 @@
 //! placeholder standing where each stood. What becomes of them is `policy`'s; where their values come from is `crate::secrets`'.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use serde_json::Value;
 
@@ -16,6 +17,13 @@ const LEVELS_MAX: usize = 64;
 /// Schemas looked at for one configuration, or for one setting of a manifest. Real ones have hundreds; a malicious one has as
 /// many as it likes, for each value.
 const STEPS_MAX: usize = 1_000_000;
+/// The same, to list all settings of a schema.
+const LIST_STEPS_MAX: usize = 100_000;
+
+/// Settings that one schema may mark as secrets, and bytes of their JSON Pointers together: all of them are agreed to, and kept.
+/// Real schemas mark one to five.
+const MARKED_MAX: usize = 1_000;
+const POINTERS_BYTES_MAX: usize = 256 << 10;
 
 /// A secret that was taken out.
 #[derive(Debug, Clone)]
@@ -95,7 +103,10 @@ impl<'a> Taking<'a> {
         if schemas.iter().any(|schema| is_write_only(schema)) {
             return self.take(value, pointer);
         }
-        if levels == 0 {
+        if levels == 0 && (value.is_object() || value.is_array()) {
+            let why =
+                format!("it lies more than {LEVELS_MAX} values deep, where nobody looks for secrets: make it flatter");
+            self.faults.push(Fault::new(pointer.clone(), why));
             return;
         }
         let before = pointer.len();
@@ -158,9 +169,14 @@ fn below<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
     member.into_iter().chain(patterns).chain(item).chain(others).filter(|schema| schema.is_object()).collect()
 }
 
-/// The settings that the schema marks, as JSON Pointers in their order; `*` stands for each item of a list.
-pub(super) fn all(schema: &Value) -> Vec<String> {
-    settings(schema, |_, schemas| schemas.iter().any(|schema| is_write_only(schema)))
+/// The settings that the schema marks, as JSON Pointers in their order; `*` stands for each item of a list. The error is why they
+/// cannot all be told.
+pub(super) fn all(schema: &Value) -> Result<Vec<String>, String> {
+    let settings = settings(schema, |_, schemas| schemas.iter().any(|schema| is_write_only(schema)));
+    match settings.left_out {
+        None => Ok(settings.pointers),
+        Some(why) => Err(why),
+    }
 }
 
 /// Words that say of a setting that it is a secret, at the end of its name.
@@ -172,37 +188,87 @@ const KEY_WORDS: [&str; 6] = ["api", "private", "access", "secret", "signing", "
 /// Settings that are called like secrets, take a text, and are not marked: JSON Pointers, `*` for each item of a list.
 #[must_use]
 pub fn unmarked(schema: &Value) -> Vec<String> {
-    settings(schema, |name, schemas| {
+    let settings = settings(schema, |name, schemas| {
         let is_marked = schemas.iter().any(|schema| is_write_only(schema));
         is_called_secret(name) && !is_marked && schemas.iter().any(|schema| takes_text(schema))
-    })
+    });
+    settings.pointers
+}
+
+/// Settings of a schema.
+struct Settings {
+    /// In their order.
+    pointers: Vec<String>,
+    /// Why these are not all.
+    left_out: Option<String>,
+}
+
+/// Schemas that judge one setting, and those of the settings around it.
+struct Around {
+    schemas: Vec<*const Value>,
+    outer: Option<Rc<Around>>,
+}
+
+impl Around {
+    /// Those of one setting more; none if a setting around it is judged by the same: what is in it was found there.
+    fn more(outer: Option<&Rc<Around>>, schemas: &[&Value]) -> Option<Rc<Around>> {
+        // Those that only lead to others say nothing of what is in it.
+        let holds = |schema: &&&Value| schema.get("properties").is_some() || schema.get("items").is_some();
+        let mut schemas: Vec<*const Value> =
+            schemas.iter().filter(holds).map(|schema| std::ptr::from_ref(*schema)).collect();
+        schemas.sort_unstable();
+        let mut at = outer;
+        while let Some(around) = at {
+            if around.schemas == schemas {
+                return None;
+            }
+            at = around.outer.as_ref();
+        }
+        Some(Rc::new(Around { schemas, outer: outer.cloned() }))
+    }
 }
 
 /// The settings that a schema names and that are `wanted`, by their name and the schemas that judge them; below one that is
-/// marked nothing is looked at. As JSON Pointers in their order, `*` for each item of a list.
-fn settings<'a>(schema: &'a Value, wanted: impl Fn(&str, &[&'a Value]) -> bool) -> Vec<String> {
-    let mut looking = Looking { root: schema, left: STEPS_MAX };
-    let mut found = Vec::new();
-    let mut open = vec![(looking.all(vec![schema]), String::new(), "", LEVELS_MAX)];
-    while let Some((schemas, pointer, name, levels)) = open.pop() {
-        if wanted(name, &schemas) {
+/// marked nothing is looked at, and one that is within itself is looked at once. As JSON Pointers in their order, `*` for each
+/// item of a list.
+fn settings<'a>(schema: &'a Value, wanted: impl Fn(&str, &[&'a Value]) -> bool) -> Settings {
+    let mut looking = Looking { root: schema, left: LIST_STEPS_MAX };
+    let (mut found, mut bytes, mut left_out) = (Vec::new(), 0, None);
+    let mut open = vec![(looking.all(vec![schema]), String::new(), "", None)];
+    while let Some((schemas, pointer, name, outer)) = open.pop() {
+        if looking.left == 0 {
+            left_out = Some("it has too many parts to tell which of its settings are secrets".to_owned());
+            break;
+        }
+        let is_wanted = wanted(name, &schemas);
+        if pointer.len() > POINTERS_BYTES_MAX || is_wanted && bytes + pointer.len() > POINTERS_BYTES_MAX {
+            left_out = Some(format!("its settings have names of more than {POINTERS_BYTES_MAX} bytes"));
+            break;
+        }
+        if is_wanted && found.len() >= MARKED_MAX {
+            left_out = Some(format!("it has more than {MARKED_MAX} settings that are secrets (`writeOnly`)"));
+            break;
+        }
+        if is_wanted {
+            bytes += pointer.len();
             found.push(pointer.clone());
         }
-        if levels == 0 || schemas.iter().any(|schema| is_write_only(schema)) {
+        if schemas.is_empty() || schemas.iter().any(|schema| is_write_only(schema)) {
             continue;
         }
+        let Some(around) = Around::more(outer.as_ref(), &schemas) else { continue };
         let members = schemas.iter().filter_map(|schema| schema.get("properties")?.as_object());
         let names: HashSet<&'a str> = members.flat_map(|members| members.keys().map(String::as_str)).collect();
         for name in names {
             let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-            open.push((looking.below(&schemas, name), pointer, name, levels - 1));
+            open.push((looking.below(&schemas, name), pointer, name, Some(Rc::clone(&around))));
         }
         if schemas.iter().any(|schema| schema.get("items").is_some()) {
-            open.push((looking.below(&schemas, "0"), format!("{pointer}/*"), "", levels - 1));
+            open.push((looking.below(&schemas, "0"), format!("{pointer}/*"), "", Some(around)));
         }
     }
     found.sort();
-    found
+    Settings { pointers: found, left_out }
 }
 
 /// Whether a name says that a secret stands there: `api_token`, `webhookSecret`, `private-key`.
@@ -339,10 +405,40 @@ mod tests {
 
     #[test]
     fn all_that_is_marked_is_listed() {
-        assert_eq!(all(&schema()), ["/auth/password", "/servers/*/pass~1word", "/token"]);
-        assert!(all(&json!({"type": "object"})).is_empty());
-        let round = json!({"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}});
-        assert!(all(&round).is_empty());
+        let told = ["/auth/password", "/servers/*/pass~1word", "/token"].map(str::to_owned);
+        assert_eq!(all(&schema()), Ok(told.to_vec()));
+        assert_eq!(all(&json!({"type": "object"})), Ok(Vec::new()));
+    }
+
+    /// A schema that marks more than anybody can agree to, in few bytes.
+    #[test]
+    fn what_is_marked_has_a_limit() {
+        // One that is within itself is no such, and has each of its secrets once.
+        let round = json!({"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}, "c": {"writeOnly": true}}});
+        assert_eq!(all(&round), Ok(vec!["/c".to_owned()]));
+        // Each of twenty refers to all of them.
+        let names = 0..20;
+        let all_of = |marked: bool| -> serde_json::Map<String, Value> {
+            let member = |number| (format!("s{number}"), json!({"$ref": format!("#/$defs/d{number}")}));
+            names.clone().map(member).chain(marked.then(|| ("key".to_owned(), json!({"writeOnly": true})))).collect()
+        };
+        let mesh = |marked: bool| {
+            let defs: serde_json::Map<String, Value> =
+                names.clone().map(|number| (format!("d{number}"), json!({"properties": all_of(marked)}))).collect();
+            all(&json!({"properties": all_of(false), "$defs": defs})).unwrap_err()
+        };
+        assert!(mesh(false).contains("too many parts"));
+        assert!(mesh(true).contains("more than 1000 settings that are secrets"));
+        let name = "x".repeat(200_000);
+        let long = json!({"properties": {&name: {"properties": {&name: {"writeOnly": true}}}}});
+        assert!(all(&long).unwrap_err().contains("names of more than 262144 bytes"));
+        let many = |count: usize| {
+            let settings: serde_json::Map<String, Value> =
+                (0..count).map(|number| (format!("s{number}"), json!({"writeOnly": true}))).collect();
+            all(&json!({ "properties": settings }))
+        };
+        assert_eq!(many(MARKED_MAX).map(|all| all.len()), Ok(MARKED_MAX));
+        assert!(many(MARKED_MAX + 1).is_err());
     }
 
     #[test]
@@ -352,6 +448,7 @@ mod tests {
         for _ in 0..200 {
             config = json!({"a": config});
         }
-        assert!(take(&round, "a", &mut config).expect("nothing is marked").is_empty());
+        let faults = take(&round, "a", &mut config).expect_err("it is too deep");
+        assert!(faults.len() == 1 && faults[0].why.contains("more than 64 values deep"), "{faults:?}");
     }
 }

@@ -270,6 +270,16 @@ pub(super) fn present(found: Result<PathBuf, Vec<ConfigFault>>) -> (PathBuf, Vec
     }
 }
 
+/// What a name of an integration may be, for people.
+pub const NAME_MEND: &str = "use 1 to 64 of a-z A-Z 0-9 - _ . and begin with a letter, a digit or _";
+
+/// Whether an integration may have this name: files are named after it, and it is typed behind commands.
+#[must_use]
+pub fn is_integration_name(name: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !name.is_empty() && name.len() <= 64 && name.chars().all(good) && !name.starts_with(['.', '-'])
+}
+
 /// The names taken so far.
 #[derive(Default)]
 pub(super) struct Names {
@@ -282,14 +292,13 @@ impl Names {
     /// Whether this is no name for an integration.
     #[allow(clippy::unused_self, reason = "it belongs to the judging of names")]
     pub fn would_refuse(&self, name: &str) -> bool {
-        let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        name.is_empty() || name.len() > 64 || !name.chars().all(good) || name.starts_with('.')
+        !is_integration_name(name)
     }
 
     /// Judges a name and takes it.
     pub fn take(&mut self, at: Place, path: &str, name: &str, faults: &mut Faults) -> Option<String> {
         if self.would_refuse(name) {
-            let mend = "use 1 to 64 of a-z A-Z 0-9 - _ . and do not begin with a dot";
+            let mend = NAME_MEND;
             faults.add(at, path, format!("{} is not a name for an integration", quoted(name)), mend);
             return None;
         }

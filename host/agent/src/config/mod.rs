@@ -25,7 +25,7 @@ pub use alone::{GrantFlags, grants_of_flags, limits_of_flag, own_configuration};
 pub use components::{Found, all as all_components, find_one as find_component};
 pub use fault::{ConfigError, ConfigFault, nearest};
 pub use grants::marked_source;
-pub use lift::tidy as tidy_path;
+pub use lift::{NAME_MEND, is_integration_name, tidy as tidy_path};
 pub use load::{Document, FolderOrigin, Loaded, Source, Surroundings, load, root_of};
 pub use rule::{RuleFault, parse_host};
 pub use schema::AGENT_CONFIG as AGENT_CONFIG_SCHEMA;

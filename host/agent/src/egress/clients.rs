@@ -11,6 +11,7 @@ use url::Url;
 use super::resolve::{self, Checked, Lookup};
 use super::{EgressError, Policy, policy};
 use crate::config::EgressSettings;
+use crate::files;
 
 /// A name that resolves to a host that does not answer is given up after this; a healthy one needs a fraction.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -143,11 +144,7 @@ impl Clients {
 
 /// The certificates of a file.
 fn certificates(file: &Path) -> Result<Vec<reqwest::Certificate>, String> {
-    let size = std::fs::metadata(file).map_err(|fault| fault.to_string())?.len();
-    if size > CA_BYTES_MAX {
-        return Err(format!("it has {size} bytes; at most {CA_BYTES_MAX} are read"));
-    }
-    let bytes = std::fs::read(file).map_err(|fault| fault.to_string())?;
+    let bytes = files::read(file, CA_BYTES_MAX).map_err(|fault| fault.to_string())?;
     let found =
         reqwest::Certificate::from_pem_bundle(&bytes).map_err(|_| "it is not a file of PEM certificates".to_owned())?;
     if found.is_empty() {

@@ -50,8 +50,15 @@ pub(super) fn next(request: &Request, answer: &Response) -> Result<Option<Reques
         next.manner.idempotent = false;
     }
     if from.origin() != next.url.origin() {
+        // Its placeholder would be taken for the secret there, and kept.
+        if let Some(name) = &next.fill {
+            return Err(EgressError::Denied(format!(
+                "{} redirects to {}, and wants the body there: that is not followed, because the credential `{name}` is in it",
+                shown(&from),
+                shown(&next.url)
+            )));
+        }
         next.credential = None;
-        next.fill = None;
         next.headers.retain(|(name, _)| CARRIED.contains(&name.to_ascii_lowercase().as_str()));
     }
     Ok(Some(next))
@@ -122,9 +129,18 @@ mod tests {
         assert_eq!((same.url.as_str(), same.credential.as_deref()), ("https://a.test/two?y=2", Some("token")));
         assert_eq!(names(&same).len(), 5);
         for elsewhere in ["https://b.test/", "//b.test/one", "https://a.test:8443/one", "https://sub.a.test/"] {
-            let next = followed("GET", 302, elsewhere);
-            assert_eq!(names(&next), ["Accept", "Content-Type"], "{elsewhere}");
-            assert_eq!((next.credential, next.fill), (None, None), "{elsewhere}");
+            // What has no body has nothing to be filled in.
+            let bare = Request { fill: None, ..request("GET") };
+            let other = next(&bare, &answer(302, "https://a.test/one?x=1", elsewhere)).unwrap().unwrap();
+            assert_eq!(names(&other), ["Accept", "Content-Type"], "{elsewhere}");
+            assert_eq!(other.credential, None, "{elsewhere}");
+            let post = Request { body: Some(vec![1].into()), ..request("POST") };
+            let made_get = next(&post, &answer(303, "https://a.test/one", elsewhere)).unwrap().unwrap();
+            assert_eq!((made_get.body, made_get.fill), (None, None), "{elsewhere}");
+            for status in [307, 308] {
+                let refused = next(&post, &answer(status, "https://a.test/one", elsewhere));
+                assert!(matches!(&refused, Err(EgressError::Denied(why)) if why.contains("`kept`")), "{refused:?}");
+            }
         }
     }
 

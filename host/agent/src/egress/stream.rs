@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use super::client::{Got, Head, Want, classify};
 use super::unpack::Unpack;
 use super::{Egress, EgressError, Policy, Request};
+use crate::shutdown::Shutdown;
 
 /// Deadlines and sizes of a streamed answer, beside the request's own `timeout` (of the whole exchange).
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,7 @@ pub(crate) struct Stream {
     piece: Piece,
     ended: bool,
     tokio: Handle,
+    shutdown: Shutdown,
     limits: StreamLimits,
     deadline: Instant,
     timeout: Duration,
@@ -66,8 +68,14 @@ impl Piece {
     }
 }
 
+/// Said to who reads when the end is asked for.
+fn ended() -> EgressError {
+    EgressError::Other("the run has been asked to end".to_owned())
+}
+
 impl Egress {
-    /// Sends a request and waits for the head of its answer. Blocks; not for the runtime's own threads.
+    /// Sends a request and waits for the head of its answer, or until the end is asked for. Blocks; not for the runtime's own
+    /// threads.
     pub(crate) fn stream(
         &self,
         tokio: &Handle,
@@ -78,7 +86,13 @@ impl Egress {
         let timeout = request.timeout;
         let deadline = Instant::now() + timeout;
         let mut request = request;
-        let got = tokio.block_on(self.tried(policy, &mut request, Want::Head(limits.first_byte)))?;
+        let shutdown = self.shutdown().clone();
+        let got = tokio.block_on(async {
+            tokio::select! {
+                got = self.tried(policy, &mut request, Want::Head(limits.first_byte)) => got,
+                () = shutdown.wait() => Err(ended()),
+            }
+        })?;
         let Got::Head(head) = got else {
             return Err(EgressError::Other("a whole answer came where its head was asked for".to_owned()));
         };
@@ -92,6 +106,7 @@ impl Egress {
             piece: Piece::default(),
             ended: false,
             tokio: tokio.clone(),
+            shutdown,
             limits,
             deadline,
             timeout,
@@ -110,9 +125,15 @@ impl Stream {
     fn next_chunk(&mut self) -> Result<Option<Bytes>, EgressError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let wait = self.limits.between_bytes.min(left);
-        let answer = &mut self.answer;
-        match self.tokio.block_on(async { tokio::time::timeout(wait, answer.chunk()).await }) {
-            Ok(chunk) => chunk.map_err(classify),
+        let (answer, shutdown) = (&mut self.answer, &self.shutdown);
+        let next = async {
+            tokio::select! {
+                chunk = tokio::time::timeout(wait, answer.chunk()) => chunk.map(|chunk| chunk.map_err(classify)),
+                () = shutdown.wait() => Ok(Err(ended())),
+            }
+        };
+        match self.tokio.block_on(next) {
+            Ok(chunk) => chunk,
             Err(_) if wait < self.limits.between_bytes => Err(EgressError::Timeout(self.timeout)),
             Err(_) => Err(EgressError::Timeout(wait)),
         }

@@ -14,6 +14,7 @@ use super::*;
 use crate::config::{EgressSettings, Placement, SecretSource};
 use crate::shutdown::Shutdown;
 
+mod filled;
 mod good_client;
 mod hops;
 mod trust;

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, Oid, RemoteCallbacks, Repository};
+use git2::{ErrorClass, Oid, Repository};
 use ripsrc::{OpenError, Watch};
 use sha2::{Digest, Sha256};
 
-use super::first::{self, First};
+use super::fetch;
+use super::memory::GitMemory;
+use super::refs::{self, Refs};
 use super::transport::{self, Advertised, Door};
 
 /// Each fetch adds a pack and nothing is ever repacked; with more than this, looking objects up costs more than a new
@@ -59,15 +61,22 @@ impl Mirror {
 
 /// Brings the mirror clone of a repository up to date, or makes it. `heads` are commits (of pull requests) that are
 /// wanted beside branches and tags; what the server does not offer by a ref is left out.
-pub(super) fn mirror(cache: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop: &Watch) -> Result<Mirror, CloneError> {
+pub(super) fn mirror(
+    cache: &Path,
+    door: &Door,
+    heads: &HashSet<Oid>,
+    memory: &Arc<GitMemory>,
+    stop: &Watch,
+) -> Result<Mirror, CloneError> {
     transport::prepare()?;
     let folder = cache;
+    let origin = Origin { door, heads, memory, stop };
     fs::create_dir_all(folder).map_err(|fault| format!("{}: {fault}", folder.display()))?;
     let name: String = Sha256::digest(door.url.as_str().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     let path = folder.join(format!("{name}.git"));
     let in_use = InUse::wait(&path, stop)?;
     if path.exists() {
-        match update(&path, door, heads, stop) {
+        match origin.update(&path) {
             Ok(()) => return Ok(Mirror { path, _in_use: in_use }),
             Err(Fault::Final(error)) => return Err(error),
             Err(Fault::Damaged(why)) => {
@@ -76,7 +85,7 @@ pub(super) fn mirror(cache: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop:
             }
         }
     }
-    clone_anew(&folder.join(format!("{name}.new")), &path, door, heads, stop)?;
+    origin.clone_anew(&folder.join(format!("{name}.new")), &path)?;
     Ok(Mirror { path, _in_use: in_use })
 }
 
@@ -93,7 +102,7 @@ pub(super) fn in_place(path: &Path, granted: &[PathBuf]) -> Result<ripsrc::Repos
     })
 }
 
-/// What went wrong with a clone that was there.
+/// What went wrong with a clone.
 enum Fault {
     /// It is the clone's: making it anew may help.
     Damaged(String),
@@ -101,29 +110,86 @@ enum Fault {
     Final(CloneError),
 }
 
-fn clone_anew(
-    temporary: &Path,
-    path: &Path,
-    door: &Arc<Door>,
-    heads: &HashSet<Oid>,
-    stop: &Watch,
-) -> Result<(), CloneError> {
-    let at = |place: &Path, fault: io::Error| CloneError::Failed(format!("{}: {fault}", place.display()));
-    // Left by a run that was killed; it is nobody's, since we hold the place.
-    remove_if_there(temporary).map_err(|fault| at(temporary, fault))?;
-    let made = Repository::init_bare(temporary)
-        .map_err(|fault| Fault::Damaged(fault.message().to_owned()))
-        .and_then(|repository| fetch(&repository, true, door, heads, stop));
-    if let Err(fault) = made {
-        if let Err(left) = remove_if_there(temporary) {
-            tracing::warn!(path = %temporary.display(), error = %left, "an unfinished clone cannot be removed");
-        }
-        return Err(match fault {
-            Fault::Damaged(why) => CloneError::Failed(format!("{}: {why}", door.url)),
-            Fault::Final(error) => error,
-        });
+impl From<CloneError> for Fault {
+    fn from(error: CloneError) -> Fault {
+        Fault::Final(error)
     }
-    fs::rename(temporary, path).map_err(|fault| at(path, fault))
+}
+
+/// Where a mirror comes from, and what it is to have.
+struct Origin<'a> {
+    door: &'a Door,
+    heads: &'a HashSet<Oid>,
+    memory: &'a Arc<GitMemory>,
+    stop: &'a Watch,
+}
+
+impl Origin<'_> {
+    fn clone_anew(&self, temporary: &Path, path: &Path) -> Result<(), CloneError> {
+        let at = |place: &Path, fault: io::Error| CloneError::Failed(format!("{}: {fault}", place.display()));
+        // Left by a run that was killed; it is nobody's, since we hold the place.
+        remove_if_there(temporary).map_err(|fault| at(temporary, fault))?;
+        let made = Repository::init_bare(temporary)
+            .map_err(|fault| self.judged(&fault))
+            .and_then(|repository| self.fetch(&repository));
+        if let Err(fault) = made {
+            if let Err(left) = remove_if_there(temporary) {
+                tracing::warn!(path = %temporary.display(), error = %left, "an unfinished clone cannot be removed");
+            }
+            return Err(match fault {
+                Fault::Damaged(why) => CloneError::Failed(format!("{}: {why}", self.door.url)),
+                Fault::Final(error) => error,
+            });
+        }
+        fs::rename(temporary, path).map_err(|fault| at(path, fault))
+    }
+
+    fn update(&self, path: &Path) -> Result<(), Fault> {
+        let repository = Repository::open_bare(path).map_err(|fault| self.judged(&fault))?;
+        let packs =
+            tidy_packs(&path.join("objects").join("pack")).map_err(|fault| Fault::Damaged(fault.to_string()))?;
+        if packs > PACKS_MAX {
+            return Err(Fault::Damaged(format!("it has {packs} packs, more than {PACKS_MAX}")));
+        }
+        self.fetch(&repository)
+    }
+
+    /// Makes branches, tags and the refs of wanted heads the same as the server's.
+    fn fetch(&self, repository: &Repository) -> Result<(), Fault> {
+        let judged = |fault: git2::Error| self.judged(&fault);
+        let advertised = self.door.refs().map_err(|why| self.ended(why))?;
+        let refs = Refs::of(&advertised, self.heads);
+        refs.tell(&self.door.url);
+        let odb = repository.odb().map_err(judged)?;
+        let missing: HashSet<Oid> = refs.kept.values().filter(|oid| !odb.exists(**oid)).copied().collect();
+        if !missing.is_empty() {
+            fetch::fetch(repository, self.door, &advertised, &missing, self.memory, self.stop).map_err(Fault::Final)?;
+            odb.refresh().map_err(judged)?;
+        }
+        if let Some((name, oid)) = refs.kept.iter().find(|(_, oid)| missing.contains(*oid) && !odb.exists(**oid)) {
+            return Err(Fault::Final(CloneError::Failed(format!(
+                "{}: the server lists {} at {oid}, and does not send that object: its repository is damaged, which `git fsck` there shows",
+                self.door.url,
+                refs::shown(name)
+            ))));
+        }
+        refs.write(repository.path())
+            .map_err(|fault| CloneError::Failed(format!("{}: {fault}", repository.path().display())))?;
+        set_head(repository, &advertised, &refs).map_err(judged)
+    }
+
+    fn ended(&self, why: String) -> Fault {
+        Fault::Final(if self.stop.stopped() { CloneError::Stopped } else { CloneError::Failed(why) })
+    }
+
+    /// What a fault of libgit2's stands for.
+    fn judged(&self, fault: &git2::Error) -> Fault {
+        // The machine's faults – a full disk, say – are not the clone's.
+        match fault.class() {
+            ErrorClass::Os | ErrorClass::NoMemory => self.ended(format!("{}: {}", self.door.url, fault.message())),
+            _ => Fault::Damaged(fault.message().to_owned()),
+        }
+    }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -133,15 +199,6 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-fn update(path: &Path, door: &Arc<Door>, heads: &HashSet<Oid>, stop: &Watch) -> Result<(), Fault> {
-    let repository = Repository::open_bare(path).map_err(|fault| Fault::Damaged(fault.message().to_owned()))?;
-    let packs = tidy_packs(&path.join("objects").join("pack")).map_err(|fault| Fault::Damaged(fault.to_string()))?;
-    if packs > PACKS_MAX {
-        return Err(Fault::Damaged(format!("it has {packs} packs, more than {PACKS_MAX}")));
-    }
-    fetch(&repository, false, door, heads, stop)
-}
-
 /// Removes what an interrupted fetch left, and counts packs.
 fn tidy_packs(folder: &Path) -> io::Result<usize> {
     let mut packs = 0;
@@ -149,7 +206,7 @@ fn tidy_packs(folder: &Path) -> io::Result<usize> {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with("pack_git2_") {
+        if name.starts_with("pack_git2_") || name.ends_with(".part") {
             fs::remove_file(entry.path())?;
         } else if name.ends_with(".pack") {
             packs += 1;
@@ -158,136 +215,23 @@ fn tidy_packs(folder: &Path) -> io::Result<usize> {
     Ok(packs)
 }
 
-/// Makes branches, tags and the refs of wanted heads the same as the server's. In a new clone there is nothing yet.
-fn fetch(
-    repository: &Repository,
-    is_new: bool,
-    door: &Arc<Door>,
-    heads: &HashSet<Oid>,
-    stop: &Watch,
-) -> Result<(), Fault> {
-    let judged = |fault: git2::Error| judged(fault, door, stop);
-    transport::through(door, || {
-        let mut remote = repository.remote_anonymous(door.url.as_str()).map_err(judged)?;
-        let mut connection = remote.connect_auth(Direction::Fetch, None, None).map_err(judged)?;
-        let advertised = door.advertised().unwrap_or_default();
-        let wanted = wanted_refs(&advertised, heads);
-        // First, because a branch `a` that is gone is in the way of a new branch `a/b`.
-        prune(repository, &wanted).map_err(judged)?;
-        let is_there = wanted.is_empty() || (is_new && first_fetch(repository, door, &advertised, &wanted, stop)?);
-        if !is_there {
-            let mut specs = vec!["+refs/heads/*:refs/heads/*".to_owned(), "+refs/tags/*:refs/tags/*".to_owned()];
-            specs.extend(other_refs(&wanted).map(|name| format!("+{name}:{name}")));
-            let mut callbacks = RemoteCallbacks::new();
-            callbacks.transfer_progress(|_| !stop.stopped());
-            let mut options = FetchOptions::new();
-            options.remote_callbacks(callbacks).download_tags(AutotagOption::None).update_fetchhead(false);
-            connection.remote().fetch(&specs, Some(&mut options), None).map_err(judged)?;
-        }
-        set_head(repository, &advertised).map_err(judged)?;
-        verify(repository, &wanted).map_err(Fault::Damaged)
-    })
-}
-
-/// What a fault of libgit2's stands for.
-fn judged(fault: git2::Error, door: &Door, stop: &Watch) -> Fault {
-    match door.take_fault() {
-        _ if stop.stopped() => Fault::Final(CloneError::Stopped),
-        Some(text) => Fault::Final(CloneError::Failed(text)),
-        // The machine's faults – a full disk, say – are not the clone's.
-        None if matches!(fault.class(), ErrorClass::Os | ErrorClass::NoMemory) => {
-            Fault::Final(CloneError::Failed(format!("{}: {}", door.url, fault.message())))
-        }
-        None => Fault::Damaged(fault.message().to_owned()),
-    }
-}
-
-/// Fetches into a new clone by the short way. False if that is not for this repository.
-fn first_fetch(
-    repository: &Repository,
-    door: &Door,
-    advertised: &Advertised,
-    wanted: &[(&[u8], Oid)],
-    stop: &Watch,
-) -> Result<bool, Fault> {
-    let names: Option<Vec<(&str, Oid)>> =
-        wanted.iter().map(|(name, oid)| Some((std::str::from_utf8(name).ok()?, *oid))).collect();
-    let Some(names) = names else { return Ok(false) };
-    let oids = wanted.iter().map(|(_, oid)| *oid).collect();
-    match first::fetch(repository.path(), door, advertised, &oids, stop) {
-        Ok(First::Done) => {}
-        Ok(First::Stopped) => return Err(Fault::Final(CloneError::Stopped)),
-        Ok(First::Odd(why)) => {
-            tracing::info!(url = %door.url, %why, "the repository is fetched the long way");
-            return Ok(false);
-        }
-        Err(why) => return Err(Fault::Final(CloneError::Failed(why))),
-    }
-    for (name, oid) in names {
-        if !git2::Reference::is_valid_name(name) {
-            tracing::warn!(url = %door.url, ?name, "this ref is left out: git allows no such name");
-            continue;
-        }
-        repository.reference(name, oid, true, "").map_err(|fault| judged(fault, door, stop))?;
-    }
-    Ok(true)
-}
-
-/// The advertised refs that a mirror holds: branches, tags, and one for each wanted head.
-fn wanted_refs<'a>(advertised: &'a Advertised, heads: &HashSet<Oid>) -> Vec<(&'a [u8], Oid)> {
-    let plain = |name: &[u8]| name.starts_with(b"refs/heads/") || name.starts_with(b"refs/tags/");
-    let mut found: HashSet<Oid> =
-        advertised.refs.iter().filter(|(name, _)| name.starts_with(b"refs/heads/")).map(|(_, oid)| *oid).collect();
-    let mut wanted = Vec::new();
-    for (name, oid) in &advertised.refs {
-        let other = name.starts_with(b"refs/") && heads.contains(oid) && !found.contains(oid);
-        if plain(name) || other {
-            wanted.push((name.as_slice(), *oid));
-            found.insert(*oid);
-        }
-    }
-    wanted
-}
-
-fn other_refs<'a>(wanted: &'a [(&'a [u8], Oid)]) -> impl Iterator<Item = &'a str> {
-    wanted
-        .iter()
-        .filter(|(name, _)| !name.starts_with(b"refs/heads/") && !name.starts_with(b"refs/tags/"))
-        .filter_map(|(name, _)| std::str::from_utf8(name).ok())
-}
-
-fn prune(repository: &Repository, wanted: &[(&[u8], Oid)]) -> Result<(), git2::Error> {
-    let names: HashSet<&[u8]> = wanted.iter().map(|(name, _)| *name).collect();
-    for reference in repository.references()? {
-        let mut reference = reference?;
-        if !names.contains(reference.name_bytes()) {
-            reference.delete()?;
-        }
-    }
-    Ok(())
-}
-
 /// Makes `HEAD` stand for what the server's stands for: it tells which branch is the default.
-fn set_head(repository: &Repository, advertised: &Advertised) -> Result<(), git2::Error> {
+fn set_head(repository: &Repository, advertised: &Advertised, refs: &Refs) -> Result<(), git2::Error> {
     let detached = || advertised.refs.iter().find(|(name, _)| name == b"HEAD").map(|(_, oid)| *oid);
-    let same = |name: &[u8]| advertised.refs.iter().any(|(known, oid)| known == name && Some(*oid) == detached());
+    let same = |name: &[u8]| refs.kept.get(name).is_some_and(|oid| Some(*oid) == detached());
     let usual = || {
         [b"refs/heads/main".as_slice(), b"refs/heads/master"].into_iter().find(|name| same(name)).map(<[u8]>::to_vec)
     };
-    match advertised.head.clone().or_else(usual) {
+    // A name that git does not allow is no branch's here either.
+    let named = advertised.head.clone().filter(|name| refs::fault_of(name).is_none());
+    match named.or_else(usual) {
         Some(name) => repository.set_head_bytes(&name),
-        None => detached().map_or(Ok(()), |oid| repository.set_head_detached(oid)),
+        // What no branch has is not here, and need not be.
+        None => match detached().filter(|oid| repository.odb().is_ok_and(|odb| odb.exists(*oid))) {
+            Some(oid) => repository.set_head_detached(oid),
+            None => Ok(()),
+        },
     }
-}
-
-/// Whether every ref is there and points to an object that is. What lies below is found out by reading it.
-fn verify(repository: &Repository, wanted: &[(&[u8], Oid)]) -> Result<(), String> {
-    let odb = repository.odb().map_err(|fault| fault.message().to_owned())?;
-    for (name, oid) in wanted {
-        odb.read_header(*oid)
-            .map_err(|fault| format!("{} points to {oid}: {}", String::from_utf8_lossy(name), fault.message()))?;
-    }
-    Ok(())
 }
 
 static PLACES: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
@@ -333,7 +277,10 @@ mod tests {
         let tokio = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
         let url = url::Url::parse("https://a.test/x.git").expect("a URL");
         let door = Door::new(Egress::new(), Policy::default(), tokio.handle().clone(), url, None, Caller::default());
-        let of = |class| judged(Error::new(ErrorCode::GenericError, class, "no space left"), &door, &Watch::default());
+        let (heads, memory) = (HashSet::new(), GitMemory::new(1 << 26, 1));
+        let judged =
+            |fault: &Error, stop: &Watch| Origin { door: &door, heads: &heads, memory: &memory, stop }.judged(fault);
+        let of = |class| judged(&Error::new(ErrorCode::GenericError, class, "no space left"), &Watch::default());
         for class in [ErrorClass::Os, ErrorClass::NoMemory] {
             assert!(matches!(of(class), Fault::Final(CloneError::Failed(why)) if why.contains("no space left")));
         }
@@ -342,7 +289,7 @@ mod tests {
         }
         let stopped = Watch::default();
         stopped.stop();
-        let fault = Error::new(ErrorCode::User, ErrorClass::Callback, "stopped");
-        assert!(matches!(judged(fault, &door, &stopped), Fault::Final(CloneError::Stopped)));
+        let fault = Error::new(ErrorCode::GenericError, ErrorClass::Os, "interrupted");
+        assert!(matches!(judged(&fault, &stopped), Fault::Final(CloneError::Stopped)));
     }
 }

@@ -153,12 +153,12 @@ impl<'a> Work<'a> {
                 let class = if self.run.is_first() { Class::Backfill } else { Class::Incremental };
                 let caller = Caller { integration: self.ctx.integration.as_str().into(), class };
                 let (egress, credential) = (self.ctx.egress.clone(), self.document.credential.clone());
-                let door = Arc::new(Door::new(egress, policy, self.tokio.clone(), url, credential, caller));
+                let door = Door::new(egress, policy, self.tokio.clone(), url, credential, caller);
                 let requests = &self.document.pull_requests;
                 let heads =
                     requests.iter().filter_map(|request| git2::Oid::from_str(&request.last_commit_sha).ok()).collect();
-                let mirror =
-                    clone::mirror(&self.ctx.cache, &door, &heads, &ripsrc::Watch::stopped_by(self.run.stop_flag()))?;
+                let watch = ripsrc::Watch::stopped_by(self.run.stop_flag());
+                let mirror = clone::mirror(&self.ctx.cache, &door, &heads, &self.ctx.memory, &watch)?;
                 // A clone that lacks something is made anew, once; if that does not help, the server lacks it too.
                 let complete = self.job.attempts == 0;
                 let result = mirror

@@ -15,6 +15,7 @@ const STOP_CHECKED_EVERY: Duration = Duration::from_millis(200);
 
 /// Shared by all integrations that run at the same time.
 pub struct GitMemory {
+    places: usize,
     bytes_each: u64,
     threads_each: usize,
     free: Mutex<usize>,
@@ -32,6 +33,7 @@ impl GitMemory {
     pub fn new(bytes_max: u64, integrations: usize) -> Arc<GitMemory> {
         let places = integrations.clamp(1, PLACES_MAX);
         Arc::new(GitMemory {
+            places,
             bytes_each: bytes_max / places as u64,
             threads_each: (processors() / places).max(1),
             free: Mutex::new(places),
@@ -58,6 +60,11 @@ impl GitMemory {
 impl Place {
     pub(super) fn bytes(&self) -> u64 {
         self.of.bytes_each
+    }
+
+    /// What all places together must have for one to have so much.
+    pub(super) fn all_for(&self, bytes: u64) -> u64 {
+        bytes.saturating_mul(self.of.places as u64)
     }
 
     pub(super) fn threads(&self) -> usize {
@@ -90,5 +97,6 @@ mod tests {
         let many = GitMemory::new(1000, 50);
         let places: Vec<Place> = (0..PLACES_MAX).filter_map(|_| many.place(&|| false)).collect();
         assert_eq!(places.iter().map(Place::bytes).sum::<u64>(), 1000);
+        assert_eq!(places[0].all_for(places[0].bytes()), 1000);
     }
 }

@@ -1,4 +1,4 @@
-//! Git repositories: where they may come from (`url`), how they get here (`transport`, `clone`, the first time by `first`), and
+//! Git repositories: where they may come from (`url`), how they get here (`transport`, `clone`, `fetch`, `refs`), and
 //! the road of one queued repository from first to last (`job`): what is in it tells `ripsrc`, `records` makes records of that, `feed` sends them,
 //! `cursor` says how far it got, and `memory` how many are read at a time.
 //! Nothing of a repository is ever run: no hooks, no filters, no submodules, no checkout.
@@ -17,10 +17,11 @@ use crate::export::{ExportRun, GitJob, Model};
 mod clone;
 mod cursor;
 mod feed;
-mod first;
+mod fetch;
 mod job;
 mod memory;
 mod records;
+mod refs;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -91,8 +92,9 @@ pub fn fetch_mirror(
 ) -> Result<PathBuf, String> {
     let Source::Remote(url) = url::judge(url, &[])? else { return Err("it is a folder of this machine".to_owned()) };
     let policy = policy.for_repository(&url).map_err(|fault| fault.to_string())?;
-    let door = Arc::new(Door::new(egress.clone(), policy, tokio.clone(), url, None, Caller::default()));
-    match clone::mirror(cache, &door, &HashSet::new(), &ripsrc::Watch::default()) {
+    let door = Door::new(egress.clone(), policy, tokio.clone(), url, None, Caller::default());
+    let memory = GitMemory::new(crate::config::GIT_MEMORY_BYTES_DEFAULT, 1);
+    match clone::mirror(cache, &door, &HashSet::new(), &memory, &ripsrc::Watch::default()) {
         Ok(mirror) => Ok(mirror.path),
         Err(CloneError::Failed(why)) => Err(why),
         Err(CloneError::Stopped) => Err("the run has been asked to end".to_owned()),

@@ -16,7 +16,7 @@ use git2::{Oid, Repository, Signature, Time};
 use serde_json::{Value, json};
 
 use super::clone::{self, CloneError};
-use super::first::{self, First};
+use super::fetch;
 use super::transport::{self, Door};
 use super::{GitContext, GitMemory, RepoOutcome};
 use crate::config::{Compression, Credential, Grants, NetworkRule, Placement, SecretSource, Sink};
@@ -406,16 +406,32 @@ impl Client {
         Ok(Door::new(Egress::new(), policy, tokio, url.clone(), credential, Caller::default()))
     }
 
+    /// A door that closes when the end is asked for.
+    fn door_until(&self, url: &Url, shutdown: &Shutdown) -> Door {
+        let (sources, settings) =
+            (crate::secrets::Sources::new(None, shutdown), crate::config::EgressSettings::default());
+        let egress = Egress::open(&settings, sources, shutdown).expect("there is nothing to open");
+        let policy = self.policy.for_repository(url).expect("it is granted");
+        Door::new(egress, policy, self.runtime.handle().clone(), url.clone(), None, Caller::default())
+    }
+
     fn mirror(&self, url: &Url, credential: Option<&str>, heads: &[Oid]) -> Result<clone::Mirror, String> {
         self.mirror_by(self.door(url, credential)?, heads)
     }
 
     fn mirror_by(&self, door: Door, heads: &[Oid]) -> Result<clone::Mirror, String> {
-        clone::mirror(self.cache.path(), &Arc::new(door), &heads.iter().copied().collect(), &ripsrc::Watch::default())
-            .map_err(|error| match error {
+        self.mirror_within(1 << 28, &door, heads)
+    }
+
+    /// With so many bytes of memory.
+    fn mirror_within(&self, bytes: u64, door: &Door, heads: &[Oid]) -> Result<clone::Mirror, String> {
+        let (heads, memory) = (heads.iter().copied().collect(), GitMemory::new(bytes, 1));
+        clone::mirror(self.cache.path(), door, &heads, &memory, &ripsrc::Watch::default()).map_err(
+            |error| match error {
                 CloneError::Failed(text) => text,
                 CloneError::Stopped => "stopped".to_owned(),
-            })
+            },
+        )
     }
 }
 
@@ -434,44 +450,76 @@ fn ref_names(repository: &Repository) -> Vec<String> {
     names
 }
 
-/// The short way leaves what git itself finds whole; what a server cannot do, or an end that was asked for, leaves nothing.
+/// Whatever a server can do, what is left is what git itself finds whole; an end that was asked for leaves nothing.
 #[test]
-fn a_first_fetch_is_one_exchange() {
-    if !git_is_here("a_first_fetch_is_one_exchange") {
+fn a_fetch_is_one_exchange() {
+    if !git_is_here("a_fetch_is_one_exchange") {
         return;
     }
     let (fixture, commits) = one_of_everything();
     let server = HttpServer::start(fixture.folder.path().to_owned());
     let (client, url) = (Client::new(&server), server.url("/source.git"));
     let door = client.door(&url, None).expect("it is granted");
-    door.refs().expect("there are some");
-    let advertised = door.advertised().expect("they were listed");
-    let into = client.cache.path().join("into.git");
-    let repository = Repository::init_bare(&into).expect("there is room");
+    let advertised = door.refs().expect("there are some");
     let wanted = std::collections::HashSet::from([*commits.last().expect("there are some")]);
-    let fetch = |advertised: &transport::Advertised, watch: &ripsrc::Watch| {
-        first::fetch(&into, &door, advertised, &wanted, watch).expect("the server is honest")
-    };
-    let left = || std::fs::read_dir(into.join("objects/pack")).expect("it is there").count();
     let able = |names: &[&str]| transport::Advertised {
         capabilities: names.iter().map(|name| name.as_bytes().to_vec()).collect(),
         ..transport::Advertised::default()
     };
-    let told = fetch(&able(&["side-band-64k"]), &ripsrc::Watch::default());
-    assert!(matches!(told, First::Odd(why) if why.contains("ofs-delta")));
-    let stopped = ripsrc::Watch::default();
-    stopped.stop();
-    assert!(matches!(fetch(&advertised, &stopped), First::Stopped));
-    assert_eq!(left(), 0);
-    assert!(matches!(fetch(&advertised, &ripsrc::Watch::default()), First::Done));
-    assert_eq!(left(), 2);
-    for (at, commit) in wanted.iter().enumerate() {
-        repository.reference(&format!("refs/heads/b{at}"), *commit, true, "").expect("the commit is there");
+    let known = ["ofs-delta", "side-band-64k", "no-progress"];
+    assert!(known.iter().all(|name| advertised.can(name)), "git's own server can do all of it");
+    for (at, able) in [able(&[]), able(&known[..1]), able(&known[1..2]), able(&known)].iter().enumerate() {
+        let into = client.cache.path().join(format!("into-{at}.git"));
+        let repository = Repository::init_bare(&into).expect("there is room");
+        let left = || {
+            let entries = std::fs::read_dir(into.join("objects/pack")).map(Iterator::count);
+            entries.unwrap_or_default()
+        };
+        let memory = GitMemory::new(1 << 28, 1);
+        let fetch = |watch: &ripsrc::Watch| fetch::fetch(&repository, &door, able, &wanted, &memory, watch);
+        let stopped = ripsrc::Watch::default();
+        stopped.stop();
+        assert!(matches!(fetch(&stopped), Err(CloneError::Stopped)));
+        assert_eq!(left(), 0);
+        let before = server.requests.load(Ordering::SeqCst);
+        fetch(&ripsrc::Watch::default()).expect("the server is honest");
+        assert_eq!((left(), server.requests.load(Ordering::SeqCst)), (2, before + 1));
+        repository.reference("refs/heads/b", commits[5], true, "").expect("the commit is there");
+        let checked = git(&into, &["fsck", "--full", "--strict"]);
+        assert!(!lossy(&checked).contains("missing"), "{}", lossy(&checked));
+        let packs = lossy(&git(&into, &["verify-pack", "-v", &format!("objects/pack/{}", index_of(&into))]));
+        assert!(packs.contains(&commits[0].to_string()), "{packs}");
     }
-    let checked = git(&into, &["fsck", "--full", "--strict"]);
-    assert!(!lossy(&checked).contains("missing"), "{}", lossy(&checked));
-    let packs = lossy(&git(&into, &["verify-pack", "-v", &format!("objects/pack/{}", index_of(&into))]));
-    assert!(packs.contains(&commits[0].to_string()), "{packs}");
+}
+
+/// What is there is said, so that a night brings what is new and nothing else; also after a branch was rewritten.
+#[test]
+fn a_later_fetch_brings_what_is_new() {
+    if !git_is_here("a_later_fetch_brings_what_is_new") {
+        return;
+    }
+    let (mut fixture, commits) = one_of_everything();
+    let server = HttpServer::start(fixture.folder.path().to_owned());
+    let (client, url) = (Client::new(&server), server.url("/source.git"));
+    let path = client.mirror(&url, None, &[]).expect("it can be cloned").path.clone();
+    let packs = || -> BTreeSet<PathBuf> {
+        let entries = std::fs::read_dir(path.join("objects/pack")).expect("it is there");
+        entries
+            .map(|entry| entry.expect("it is ours").path())
+            .filter(|path| path.extension() == Some("idx".as_ref()))
+            .collect()
+    };
+    let first = packs();
+    let rewritten = fixture.commit("main", &[commits[4]], &[(b"only", TEXT, b"another\n")]);
+    drop(client.mirror(&url, None, &[]).expect("it can be fetched"));
+    let new: Vec<PathBuf> = packs().difference(&first).cloned().collect();
+    assert_eq!(new.len(), 1);
+    let listed = lossy(&git(&path, &["verify-pack", "-v", new[0].to_str().expect("plain")]));
+    let objects = listed.lines().filter(|line| line.split(' ').next().is_some_and(|word| word.len() == 40)).count();
+    assert_eq!(objects, 3, "a commit, its tree and its file: {listed}");
+    let tip = lossy(&git(&path, &["rev-parse", "main"]));
+    assert_eq!(tip.trim(), rewritten.to_string());
+    assert_eq!(lossy(&git(&path, &["fsck", "--full", "--no-dangling"])), "");
 }
 
 fn index_of(repository: &Path) -> String {
@@ -620,16 +668,6 @@ fn a_private_repository_takes_its_credential_and_faults_are_told() {
     assert!(said.contains("grants.network") && said.ends_with("/source.git GET,POST"), "{said}");
     // A failed first clone leaves nothing behind.
     assert_eq!(std::fs::read_dir(client.cache.path()).expect("it is ours").count(), 1);
-}
-
-#[test]
-fn nothing_is_fetched_outside_of_a_job() {
-    transport::prepare().expect("libgit2 can be set up");
-    let folder = tempfile::tempdir().expect("there is room for a folder");
-    let repository = Repository::init_bare(folder.path()).expect("there is room for a repository");
-    let mut remote = repository.remote_anonymous("https://127.0.0.1:1/a").expect("it is a URL");
-    let fault = remote.connect(git2::Direction::Fetch).expect_err("there is no door");
-    assert!(fault.message().contains("outside of a job"), "{fault}");
 }
 
 /// A run over a store of its own, as the runner makes it, with one queued repository, and a folder as its sink.

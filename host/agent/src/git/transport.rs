@@ -1,17 +1,13 @@
-//! Git's smart HTTP protocol over the agent's own door. libgit2 is built without a network of its own; it asks for
-//! two exchanges – what refs are there, and these objects please – and here they become requests through `egress`.
+//! Git's smart HTTP protocol over the agent's own door: what refs are there, and these objects please. And libgit2's
+//! process-wide options; it has no network of its own here, and is given none.
 //!
-//! libgit2 keeps one table of transports for the whole process and gives a transport no place for data of ours, but it
-//! calls back on the thread that fetches. So what a fetch may use lies in a thread-local for as long as it runs;
-//! outside of one, the transport refuses.
+//! What a server says is not believed and not repeated unseen: its words are struck, cut and escaped.
 
-use std::cell::RefCell;
-use std::io::{self, Cursor, Read, Write};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::io::{self, Read};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use ::url::Url;
-use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream, Transport};
 use git2::{Oid, opts};
 use tokio::runtime::Handle;
 
@@ -32,7 +28,14 @@ const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(12 * 60 * 60);
 /// Hosts answer git's protocol only to who calls itself git.
 const USER_AGENT: &str = concat!("git/2.0 (agent ", env!("CARGO_PKG_VERSION"), ")");
 
-/// What a fetch of one repository may use, and what it found.
+/// Characters of a server's words that are repeated.
+const WORDS_MAX: usize = 500;
+/// Of the name of an object, which is a SHA-1.
+const OID_DIGITS: usize = 40;
+/// Repositories whose names of objects are SHA-256 say so.
+const SHA_256: &str = "object-format=sha256";
+
+/// What a fetch of one repository may use.
 pub(super) struct Door {
     pub egress: Egress,
     /// Of this repository alone (`Policy::for_repository`).
@@ -44,13 +47,6 @@ pub(super) struct Door {
     pub caller: Caller,
     /// [`PACK_BYTES_MAX`]; tests have less.
     pub pack_bytes_max: u64,
-    found: Mutex<Found>,
-}
-
-#[derive(Default)]
-struct Found {
-    advertised: Option<Arc<Advertised>>,
-    fault: Option<String>,
 }
 
 /// The refs that a server says it has.
@@ -65,6 +61,13 @@ pub(super) struct Advertised {
 }
 
 impl Advertised {
+    /// Takes in what the server can do, which stands beside its first ref.
+    fn learn(&mut self, capabilities: &[u8]) {
+        let words: Vec<&[u8]> = capabilities.split(|byte| *byte == b' ').map(<[u8]>::trim_ascii).collect();
+        self.head = words.iter().find_map(|word| word.strip_prefix(b"symref=HEAD:")).map(<[u8]>::to_vec);
+        self.capabilities = words.into_iter().map(<[u8]>::to_vec).collect();
+    }
+
     /// Whether the server can do this.
     pub(super) fn can(&self, capability: &str) -> bool {
         self.capabilities.iter().any(|known| known == capability.as_bytes())
@@ -85,33 +88,10 @@ impl Door {
         credential: Option<String>,
         caller: Caller,
     ) -> Door {
-        let pack_bytes_max = PACK_BYTES_MAX;
-        Door { egress, policy, tokio, url, credential, caller, pack_bytes_max, found: Mutex::default() }
+        Door { egress, policy, tokio, url, credential, caller, pack_bytes_max: PACK_BYTES_MAX }
     }
 
-    /// The refs of the last connection.
-    pub(super) fn advertised(&self) -> Option<Arc<Advertised>> {
-        self.found().advertised.clone()
-    }
-
-    /// Why the last exchange failed, if it did: better than what libgit2 makes of it.
-    pub(super) fn take_fault(&self) -> Option<String> {
-        self.found().fault.take()
-    }
-
-    fn found(&self) -> std::sync::MutexGuard<'_, Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps a fault for who started the fetch, and gives it to libgit2, which cannot take a NUL in it.
-    fn fail(&self, text: String) -> git2::Error {
-        let text = text.replace('\0', "?");
-        let error = git2::Error::from_str(&text);
-        self.found().fault = Some(text);
-        error
-    }
-
-    fn open(&self, service: &str, body: Option<Vec<u8>>, bytes_max: u64) -> Result<Stream, git2::Error> {
+    fn open(&self, service: &str, body: Option<Vec<u8>>, bytes_max: u64) -> Result<Stream, String> {
         let base = self.url.as_str().trim_end_matches('/');
         let (method, url, answer_type) = match body {
             None => ("GET", format!("{base}/info/refs?service=git-{service}"), "advertisement"),
@@ -125,7 +105,7 @@ impl Door {
             // A pack is packed already.
             headers.push(("accept-encoding".to_owned(), "identity".to_owned()));
         }
-        let target = Target::parse(&url).map_err(|fault| self.fail(format!("{}: {fault}", self.url)))?;
+        let target = Target::parse(&url).map_err(|fault| format!("{}: {fault}", self.url))?;
         let request = Request {
             method: method.to_owned(),
             url: target,
@@ -143,11 +123,11 @@ impl Door {
         let stream = self
             .egress
             .stream(&self.tokio, &self.policy, request, limits)
-            .map_err(|fault| self.fail(format!("{}: {fault}", self.url)))?;
+            .map_err(|fault| format!("{}: {fault}", self.url))?;
         self.check_answer(&stream, &expected).map_err(|text| {
             let mut text = format!("{}: {text}", self.url);
             crate::secrets::strike(&mut text);
-            self.fail(text)
+            text
         })?;
         Ok(stream)
     }
@@ -200,7 +180,10 @@ impl Door {
     }
 
     /// Asks for objects; the answer is still to come.
-    pub(super) fn ask(&self, question: Vec<u8>) -> Result<Stream, git2::Error> {
+    pub(super) fn ask(&self, question: Vec<u8>) -> Result<Stream, String> {
+        if question.len() > ASK_BYTES_MAX {
+            return Err(format!("{}: asking for all of its refs takes more than {ASK_BYTES_MAX} bytes", self.url));
+        }
         self.open("upload-pack", Some(question), self.pack_bytes_max)
     }
 
@@ -211,16 +194,23 @@ impl Door {
         text
     }
 
-    /// The list of refs as it comes; what is in it is kept.
-    pub(super) fn refs(&self) -> Result<Vec<u8>, git2::Error> {
+    /// The refs that the server says it has.
+    pub(super) fn refs(&self) -> Result<Advertised, String> {
         let mut stream = self.open("upload-pack", None, REFS_BYTES_MAX)?;
         let mut body = Vec::new();
-        stream.read_to_end(&mut body).map_err(|fault| self.fail(format!("{}: {}", self.url, door_fault(fault))))?;
-        let advertised = parse_advertisement(&body)
-            .ok_or_else(|| self.fail(format!("{}: the server's list of refs is damaged", self.url)))?;
-        self.found().advertised = Some(Arc::new(advertised));
-        Ok(body)
+        let told = |what: String| format!("{}: {what}", self.url);
+        stream.read_to_end(&mut body).map_err(|fault| told(self.words_of(fault)))?;
+        parse_advertisement(&body).map_err(told)
     }
+}
+
+/// A server's words, for a person.
+pub(super) fn words(bytes: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(bytes.strip_prefix(b"ERR ").unwrap_or(bytes)).into_owned();
+    // Whole, before it is cut: of a secret at the cut a part would be left.
+    crate::secrets::strike(&mut text);
+    let cut: String = text.trim().chars().take(WORDS_MAX).collect();
+    cut.escape_debug().to_string()
 }
 
 fn door_fault(fault: io::Error) -> String {
@@ -230,65 +220,57 @@ fn door_fault(fault: io::Error) -> String {
     }
 }
 
-/// Reads the answer to `info/refs`. libgit2 reads it too; but its list panics on names that are not UTF-8, and does not
-/// tell what `HEAD` stands for before everything is fetched.
-fn parse_advertisement(body: &[u8]) -> Option<Advertised> {
+/// Reads the answer to `info/refs`. The error is for a person.
+fn parse_advertisement(body: &[u8]) -> Result<Advertised, String> {
+    let damaged = || "the server's list of refs is damaged: does something between change it?".to_owned();
     let mut found = Advertised::default();
     let mut rest = body;
     while !rest.is_empty() {
-        let length = usize::from_str_radix(std::str::from_utf8(rest.get(..4)?).ok()?, 16).ok()?;
+        let length = length_of(rest).ok_or_else(damaged)?;
         if length < 4 {
             // A flush packet: after the service's name, and at the end.
             rest = &rest[4..];
             continue;
         }
-        let line = rest.get(4..length)?;
+        let line = rest.get(4..length).ok_or_else(damaged)?;
         rest = &rest[length..];
         if line.starts_with(b"#") || line.starts_with(b"version ") || line.starts_with(b"shallow ") {
             continue;
         }
         if line.starts_with(b"ERR ") {
-            return None;
+            return Err(format!("the server says: {}", words(line)));
         }
         let (reference, capabilities) = match line.iter().position(|byte| *byte == 0) {
             Some(at) => (&line[..at], &line[at + 1..]),
             None => (line, &[][..]),
         };
-        found.capabilities.extend(capabilities.split(|byte| *byte == b' ').map(|word| word.trim_ascii().to_vec()));
-        if let Some(head) =
-            capabilities.split(|byte| *byte == b' ').find_map(|word| word.trim_ascii().strip_prefix(b"symref=HEAD:"))
-        {
-            found.head = Some(head.to_vec());
+        if found.capabilities.is_empty() && !capabilities.is_empty() {
+            found.learn(capabilities);
         }
-        let space = reference.iter().position(|byte| *byte == b' ')?;
-        let oid = Oid::from_str(std::str::from_utf8(&reference[..space]).ok()?).ok()?;
-        let name = reference[space + 1..].trim_ascii_end();
+        if found.can(SHA_256) {
+            return Err("its objects have SHA-256 names, which cannot be fetched yet: clone it with git, and grant the clone's folder".to_owned());
+        }
+        let (oid, name) = ref_of(reference).ok_or_else(damaged)?;
         // An empty repository has one line for its capabilities; `^{}` repeats what a tag points to.
         if !name.ends_with(b"^{}") {
             found.refs.push((name.to_vec(), oid));
         }
     }
-    Some(found)
+    Ok(found)
 }
 
-thread_local! {
-    static CURRENT: RefCell<Option<Arc<Door>>> = const { RefCell::new(None) };
+/// The length of the packet that these bytes begin with.
+fn length_of(bytes: &[u8]) -> Option<usize> {
+    usize::from_str_radix(std::str::from_utf8(bytes.get(..4)?).ok()?, 16).ok()
 }
 
-/// Runs a fetch whose exchanges go through this door.
-pub(super) fn through<T>(door: &Arc<Door>, fetch: impl FnOnce() -> T) -> T {
-    struct Leave;
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            CURRENT.with(|current| current.borrow_mut().take());
-        }
-    }
-    CURRENT.with(|current| *current.borrow_mut() = Some(door.clone()));
-    let _leave = Leave;
-    fetch()
+fn ref_of(line: &[u8]) -> Option<(Oid, &[u8])> {
+    let (digits, name) = line.split_at_checked(OID_DIGITS)?;
+    let oid = Oid::from_str(std::str::from_utf8(digits).ok()?).ok()?;
+    Some((oid, name.strip_prefix(b" ")?.trim_ascii_end()))
 }
 
-/// Registers the transport and sets libgit2's process-wide options, once.
+/// Sets libgit2's process-wide options, once.
 pub(super) fn prepare() -> Result<(), String> {
     static DONE: OnceLock<Result<(), String>> = OnceLock::new();
     DONE.get_or_init(|| configure().map_err(|fault| format!("libgit2 cannot be set up: {}", fault.message()))).clone()
@@ -296,28 +278,16 @@ pub(super) fn prepare() -> Result<(), String> {
 
 /// Bytes of objects that libgit2 keeps in memory, over all repositories; its default is 256 MiB.
 const OBJECT_CACHE_BYTES: isize = 64 << 20;
-
-/// Objects of one pack. The largest public repositories have some twenty million; each takes a hundred bytes or so of memory
-/// while the pack is indexed.
-const PACK_OBJECTS_MAX: usize = 50_000_000;
-/// Bytes of an object that a pack describes by its difference to another: forty bytes can describe gigabytes, and it is
-/// whole in memory once. git describes nothing so that is larger than this (`core.bigFileThreshold`).
+/// Bytes of an object that a pack describes by its difference to another: git describes nothing so that is larger
+/// (`core.bigFileThreshold`).
 const DELTA_OBJECT_BYTES_MAX: usize = 512 << 20;
 
-/// Sets the limits that `git2` has no words for.
+/// Sets the limit that `git2` has no word for. What a pack takes is judged before libgit2 sees it (`fetch`); this is beside that.
 unsafe fn limit_packs() -> Result<(), git2::Error> {
-    let limits = [
-        (libgit2_sys::GIT_OPT_SET_PACK_MAX_OBJECTS, PACK_OBJECTS_MAX),
-        (libgit2_sys::GIT_OPT_SET_PACK_MAX_OBJECT_SIZE, DELTA_OBJECT_BYTES_MAX),
-    ];
-    for (option, limit) in limits {
-        // SAFETY: each of them takes one `size_t`; for the rest, as in `configure`.
-        let code = unsafe { libgit2_sys::git_libgit2_opts(option as std::ffi::c_int, limit) };
-        if code < 0 {
-            return Err(git2::Error::last_error(code));
-        }
-    }
-    Ok(())
+    let option = libgit2_sys::GIT_OPT_SET_PACK_MAX_OBJECT_SIZE as std::ffi::c_int;
+    // SAFETY: it takes one `size_t`; for the rest, as in `configure`.
+    let code = unsafe { libgit2_sys::git_libgit2_opts(option, DELTA_OBJECT_BYTES_MAX) };
+    if code < 0 { Err(git2::Error::last_error(code)) } else { Ok(()) }
 }
 
 fn configure() -> Result<(), git2::Error> {
@@ -338,90 +308,11 @@ fn configure() -> Result<(), git2::Error> {
         opts::set_verify_owner_validation(false)?;
         opts::set_cache_max_size(OBJECT_CACHE_BYTES)?;
         limit_packs()?;
-        for scheme in ["http", "https"] {
-            git2::transport::register(scheme, |remote| Transport::smart(remote, true, Subtransport))?;
-        }
     }
     // What comes over the network is hashed when it is indexed; hashing each object again at each read costs more than
     // reading it.
     opts::strict_hash_verification(false);
     Ok(())
-}
-
-/// What libgit2 calls. Holds nothing: all is in the thread's door.
-struct Subtransport;
-
-impl SmartSubtransport for Subtransport {
-    fn action(&self, _url: &str, service: Service) -> Result<Box<dyn SmartSubtransportStream>, git2::Error> {
-        let door = CURRENT
-            .with(|current| current.borrow().clone())
-            .ok_or_else(|| git2::Error::from_str("a repository is fetched outside of a job"))?;
-        match service {
-            Service::UploadPackLs => Ok(Box::new(Listing(Cursor::new(door.refs()?)))),
-            Service::UploadPack => Ok(Box::new(Exchange { door, asked: Vec::new(), answer: None })),
-            Service::ReceivePackLs | Service::ReceivePack => Err(door.fail("repositories are only read".to_owned())),
-        }
-    }
-
-    fn close(&self) -> Result<(), git2::Error> {
-        Ok(())
-    }
-}
-
-/// The list of refs, which is here already.
-struct Listing(Cursor<Vec<u8>>);
-
-impl Read for Listing {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.read(into)
-    }
-}
-
-impl Write for Listing {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::Error::other("nothing is sent while refs are listed"))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// One question and its answer: what is written is sent when the answer is first read.
-struct Exchange {
-    door: Arc<Door>,
-    asked: Vec<u8>,
-    answer: Option<Stream>,
-}
-
-impl Read for Exchange {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.answer.is_none() {
-            let asked = std::mem::take(&mut self.asked);
-            let opened = self.door.ask(asked);
-            self.answer = Some(opened.map_err(|fault| io::Error::other(fault.message().to_owned()))?);
-        }
-        let Some(answer) = self.answer.as_mut() else { return Ok(0) };
-        answer.read(into).map_err(|fault| {
-            let fault = self.door.fail(format!("{}: {}", self.door.url, door_fault(fault)));
-            io::Error::other(fault.message().to_owned())
-        })
-    }
-}
-
-impl Write for Exchange {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.answer.is_some() || self.asked.len() + bytes.len() > ASK_BYTES_MAX {
-            let fault = self.door.fail(format!("{}: the negotiation is out of order or too long", self.door.url));
-            return Err(io::Error::other(fault.message().to_owned()));
-        }
-        self.asked.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -453,8 +344,21 @@ mod tests {
         for cut in 1..body.len() {
             // Never a panic; and a list that breaks off within a packet is no list.
             let whole = parse_advertisement(&body.as_bytes()[..cut]);
-            assert!(whole.is_none() || body[cut..].len() >= 4, "{cut}");
+            assert!(whole.is_err() || body[cut..].len() >= 4, "{cut}");
         }
-        assert_eq!(parse_advertisement(b"<html>"), None);
+        for damaged in ["<html>", "003e11 refs/heads/short-of-digits-and-so-no-name-of-an-object\n", "0005x"] {
+            let told = parse_advertisement(damaged.as_bytes()).expect_err(damaged);
+            assert!(told.contains("is damaged"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_servers_own_words_are_told_as_its_words() {
+        let said = packet(&format!("ERR access denied\u{1b}[2J\n{}", "x".repeat(2_000)));
+        let told = parse_advertisement(said.as_bytes()).expect_err("it is none");
+        assert!(told.starts_with("the server says: access denied\\u{1b}[2J\\nxxx"), "{told}");
+        assert!(told.len() < 600 && !told.contains("damaged"), "{told}");
+        let other = packet(&format!("{} HEAD\0object-format=sha256\n", "1".repeat(64)));
+        assert!(parse_advertisement(other.as_bytes()).expect_err("it is none").contains("SHA-256"));
     }
 }

@@ -16,6 +16,8 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::files;
+
 /// Compiled components kept; the oldest go first. Each update of a component leaves its old form behind.
 const ENTRIES_MAX: usize = 64;
 
@@ -85,7 +87,7 @@ impl Cache {
     /// The compiled form of a component of this digest, if it is here and whole.
     pub(super) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let path = self.path(digest);
-        let file = File::open(&path).ok()?;
+        let file = files::open(&path).ok()?;
         match deserialize(engine, &path, &file) {
             Ok(component) => {
                 touch(&file);
@@ -140,7 +142,7 @@ impl Cache {
 
     /// A text about a component, if it is here and whole.
     pub(super) fn recall(&self, digest: &str, name: &str) -> Option<String> {
-        let file = File::open(self.note_path(digest, name)).ok()?;
+        let file = files::open(&self.note_path(digest, name)).ok()?;
         if file.metadata().ok().is_none_or(|metadata| distrust(&metadata).is_some()) {
             return None;
         }

@@ -1,5 +1,5 @@
 //! The forms in which a secret could come back: what servers and programs make of a text when they repeat it. Pure; who looks
-//! for them is `known`. Capitals do not matter there, so that each form is here once.
+//! for them is `known`. Capitals do not matter there, and neither do single letters that are escaped, so that each form is here once.
 
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 
@@ -12,7 +12,6 @@ pub(super) fn of(value: &str) -> Vec<Vec<u8>> {
     let percent = percent_encoded(bytes, is_unreserved);
     let mut forms = vec![
         bytes.to_vec(),
-        hex(bytes),
         // Twice: a URL in a URL.
         percent_encoded(&percent, is_unreserved),
         percent,
@@ -28,9 +27,12 @@ pub(super) fn of(value: &str) -> Vec<Vec<u8>> {
     ];
     let json = json_escaped(value);
     forms.push(json.replace('/', "\\/").into_bytes());
-    forms.push(json.into_bytes());
+    forms.push(json.clone().into_bytes());
     forms.extend(html_escaped(value));
-    for offset in 0..3 {
+    // In a document that is then made one of these: the same for most.
+    let written: Vec<&[u8]> = if json == value { vec![bytes] } else { vec![bytes, json.as_bytes()] };
+    forms.extend(written.iter().map(|bytes| hex(bytes)));
+    for (bytes, offset) in written.iter().flat_map(|bytes| (0..3).map(move |offset| (bytes, offset))) {
         let core = base64_core(bytes, offset);
         forms.push(
             core.iter()

@@ -1,12 +1,14 @@
 //! The key of the safe: where it lies, and how it is made. 32 random bytes, written as 64 hexadecimal digits. What is sealed with
 //! it is `safe`'s.
 
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
+
+use crate::files;
 
 /// Bytes of a key.
 pub(super) const KEY_BYTES: usize = 32;
@@ -76,22 +78,22 @@ fn find_by(folder: &Path, variables: &dyn Fn(&str) -> Option<std::ffi::OsString>
 
 fn read(file: &Path, judged: bool) -> Result<Option<Zeroizing<String>>, String> {
     let shown = file.display();
-    let opened = match std::fs::File::open(file) {
+    let unreadable = |error: std::io::Error| {
+        format!("the key {shown} cannot be read: {error}; put a file of {} hexadecimal digits there", 2 * KEY_BYTES)
+    };
+    let opened = match files::open(file) {
         Ok(opened) => opened,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("the key {shown} cannot be read: {error}")),
+        Err(error) => return Err(unreadable(error)),
     };
-    let mode = opened.metadata().map_err(|error| format!("the key {shown} cannot be read: {error}"))?.mode();
+    let mode = opened.metadata().map_err(unreadable)?.mode();
     if judged && mode & OTHERS != 0 {
         return Err(format!(
             "others than its owner may use the key {shown}: chmod 600 it, and make a new one if they may have read it"
         ));
     }
     let mut text = Zeroizing::new(String::new());
-    opened
-        .take(FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(|error| format!("the key {shown} cannot be read: {error}"))?;
+    opened.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
     Ok(Some(text))
 }
 
@@ -108,20 +110,20 @@ fn parse(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
     Some(bytes)
 }
 
-/// Makes a key in the safe's own folder, its owner's alone. There must be none.
+/// Makes a key in the safe's own folder, its owner's alone. There must be none, and nobody else makes one meanwhile.
 pub(super) fn make(folder: &Path) -> Result<Key, String> {
     let mut bytes = Zeroizing::new([0; KEY_BYTES]);
     SystemRandom::new().fill(bytes.as_mut()).map_err(|_| "the system gives no random numbers".to_owned())?;
     let file = folder.join("key");
     let text: Zeroizing<String> = Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
-    let write = || {
-        let mut made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
-        made.write_all(text.as_bytes())?;
-        made.write_all(b"\n")?;
-        made.sync_all()?;
-        std::fs::File::open(folder)?.sync_all()
+    let failed = |error: std::io::Error| {
+        format!("the key {} cannot be made: {error}; {}", file.display(), files::mend_of(&error))
     };
-    write().map_err(|error| format!("the key {} cannot be made: {error}", file.display()))?;
+    if file.symlink_metadata().is_ok() {
+        return Err(failed(ErrorKind::AlreadyExists.into()));
+    }
+    // Whole or not at all: half a key opens nothing, and stands in the place of one that would.
+    files::replace(&file, &folder.join("key.new"), &[text.as_bytes(), b"\n"]).map_err(failed)?;
     Ok(Key { bytes, place: file.display().to_string() })
 }
 
@@ -171,6 +173,10 @@ mod tests {
             let Err(why) = find_by(folder.path(), &|_| None) else { panic!("{said}") };
             assert!(why.contains(said) && !why.contains("ccc"), "{why}");
         }
+        std::fs::remove_file(&file).expect("it is ours");
+        files::tests::pipe(&file);
+        let Err(why) = find_by(folder.path(), &|_| None) else { panic!("it is a pipe") };
+        assert!(why.contains("it is a pipe, and is to be a file; put"), "{why}");
         let elsewhere = |name: &str| (name == FILE_VARIABLE).then(|| "/nowhere/key".into());
         assert!(find_by(folder.path(), &elsewhere).is_err_and(|why| why.contains("/nowhere/key")));
     }

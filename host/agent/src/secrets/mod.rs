@@ -1,5 +1,5 @@
 //! Secrets: where their values come from (`source`), how they are kept (`safe`, under the key of `key`), and how they are
-//! struck out of whatever leaves (`known`, in the forms of `forms`); what others have signed with one is judged in `signature`.
+//! struck out of whatever leaves (`known`, in the forms of `forms`, and without `escapes`); what others have signed with one is judged in `signature`.
 //! Into which request one is put is `egress`'s.
 //!
 //! **Format of the safe.** `<root>/secrets/safe`: the line `agent-secrets-1`, 12 bytes of nonce, and a JSON document sealed by
@@ -9,6 +9,7 @@
 //! **Guarantees.** A [`Secret`] cannot be printed, and from its making on it is struck out of every text of this process. What
 //! is kept is kept: synced, and put in its place whole. Two agents of one root take turns.
 
+mod escapes;
 mod forms;
 mod key;
 mod known;

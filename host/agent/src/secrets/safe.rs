@@ -2,9 +2,9 @@
 //! in one sealed file of the root. The format stands in `mod.rs`; the key is `key`'s.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::key::{self, Key};
 use super::{SECRET_BYTES_MAX, Secret};
+use crate::files;
 
 /// What the file begins with; authenticated with the rest.
 const MAGIC: &[u8] = b"agent-secrets-1\n";
@@ -41,7 +42,7 @@ pub enum SafeError {
     Sealed { path: PathBuf, key: String },
     #[error("{} is no file of secrets of this version; restore it from a backup, or use the agent that wrote it", .0.display())]
     Form(PathBuf),
-    #[error("{}: {source}; let the agent's user read and write there", path.display())]
+    #[error("{}: {source}; {}", path.display(), files::mend_of(source))]
     Io { path: PathBuf, source: std::io::Error },
     #[error("another process keeps the secrets in {} locked; wait until it ends, and try again", .0.display())]
     Busy(PathBuf),
@@ -162,7 +163,7 @@ impl Safe {
 
     /// Waits until nobody else may change the safe. Blocks.
     pub(super) fn lock(&self) -> Result<Locked<'_>, SafeError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(Safe::io(&self.folder))?;
+        files::make_folder(&self.folder).map_err(Safe::io(&self.folder))?;
         let path = self.folder.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let lock = lock.map_err(Safe::io(&path))?;
@@ -179,15 +180,15 @@ impl Safe {
 
     fn open(&self) -> Result<Contents, SafeError> {
         let path = self.file();
-        let mut bytes = Vec::new();
-        match File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)) {
-            Ok(_) => {}
+        let bytes = match files::read(&path, FILE_BYTES_MAX) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Contents::default()),
+            Err(error) if error.kind() == ErrorKind::FileTooLarge => return Err(SafeError::Form(path)),
             Err(source) => return Err(SafeError::Io { path, source }),
-        }
+        };
         let key = key::find(&self.folder).map_err(SafeError::Key)?.ok_or_else(|| SafeError::NoKey(path.clone()))?;
-        let sealed = bytes.strip_prefix(MAGIC).filter(|_| bytes.len() as u64 <= FILE_BYTES_MAX);
-        let (nonce, sealed) = sealed
+        let (nonce, sealed) = bytes
+            .strip_prefix(MAGIC)
             .and_then(|rest| rest.split_first_chunk::<NONCE_LEN>())
             .ok_or_else(|| SafeError::Form(path.clone()))?;
         let mut plain = Zeroizing::new(sealed.to_vec());
@@ -215,16 +216,7 @@ impl Safe {
             )));
         }
         let (new, path) = (self.folder.join("safe.new"), self.file());
-        let put = || {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(MAGIC)?;
-            file.write_all(&nonce)?;
-            file.write_all(&sealed)?;
-            file.sync_all()?;
-            std::fs::rename(&new, &path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        put().map_err(Safe::io(&path))
+        files::replace(&path, &new, &[MAGIC, &nonce, &sealed]).map_err(Safe::io(&path))
     }
 }
 

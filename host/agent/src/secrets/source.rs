@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use super::key::KEY_VARIABLE;
 use super::safe::Safe;
 use super::{SECRET_BYTES_MAX, Secret};
 use crate::config::SecretSource;
+use crate::files;
 use crate::shutdown::Shutdown;
 
 /// What a program may take to print a secret: one that asks a server over the network takes a second or two.
@@ -24,7 +25,7 @@ const COMMAND_TIME_MAX: Duration = Duration::from_secs(10);
 const COMMAND_FRESH: Duration = Duration::from_secs(60);
 /// How often it is looked whether a program that has closed its output has ended.
 const END_POLL: Duration = Duration::from_millis(5);
-/// Reading anything at all: a file may be a pipe, or lie on a disk that does not answer.
+/// Reading anything at all: a file may lie on a disk that does not answer.
 const READ_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// What programs printed, and when, by program and arguments.
@@ -156,11 +157,10 @@ fn place(source: &SecretSource) -> String {
     }
 }
 
-fn read_file(path: &PathBuf) -> Result<String, String> {
+fn read_file(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    let mut bytes = Vec::new();
-    let read =
-        std::fs::File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
+    let mut bytes = Vec::with_capacity(SECRET_BYTES_MAX + 1);
+    let read = files::open(path).and_then(|file| file.take(SECRET_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
     read.map_err(|fault| format!("{shown} cannot be read: {fault}"))?;
     text(bytes, &shown.to_string())
 }
@@ -296,6 +296,12 @@ mod tests {
         }
         let gone = SecretSource::File(folder.path().join("gone"));
         assert!(read(&sources(None), &gone).is_err_and(|why| why.contains("gone cannot be read")));
+        let pipe = folder.path().join("pipe");
+        files::tests::pipe(&pipe);
+        for (path, what) in [(pipe, "pipe"), (folder.path().to_owned(), "folder"), ("/dev/zero".into(), "device")] {
+            let told = read(&sources(None), &SecretSource::File(path)).expect_err(what);
+            assert!(told.contains(&format!("cannot be read: it is a {what}, and is to be a file")), "{told}");
+        }
     }
 
     #[test]

@@ -366,9 +366,10 @@ fn by_mode_line(content: &[u8]) -> Option<Language> {
     let last = content.rsplit(|byte| *byte == b'\n').take(MODE_LINES + 1);
     let mut lines = first.chain(last);
     lines.find_map(|line| {
-        // A mode is told by a colon or between marks with dashes; most lines have neither.
         let line = &line[..cut(line)];
-        emacs_mode(line).or_else(|| vim_mode(line)).and_then(by_alias)
+        // A mode is told by a colon or between marks with stars; most lines have neither.
+        let marked = memchr::memchr2(b':', b'*', line).is_some();
+        marked.then(|| emacs_mode(line).or_else(|| vim_mode(line)))?.and_then(by_alias)
     })
 }
 

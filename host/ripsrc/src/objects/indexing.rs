@@ -2,13 +2,15 @@
 //! entries are found one behind the other, then all objects are built and named by several threads (`forest`).
 //!
 //! What is odd is refused rather than understood: a pack that names a base instead of telling where it lies, objects that are
-//! larger than the memory granted allows, two of one name. Whoever has such a pack asks a slower indexer.
+//! larger than the memory granted allows, two of one name. Whoever has such a pack asks a slower indexer, after `pack_weight`
+//! has said what that would have to hold: a pack of some kilobytes can stand for gigabytes.
 //!
 //! Format: `Documentation/gitformat-pack.txt` of git.
 
+use super::delta;
 use super::forest::{Forest, Object, Worker};
-use super::pack::{Base, Pack};
-use super::{Kind, ObjId, ObjectError, Odb};
+use super::pack::{Base, Entry, Pack};
+use super::{Inflater, Kind, ObjId, ObjectError, Odb};
 use crate::fence::Fence;
 use crate::memory::Memory;
 use crate::watch::Watch;
@@ -23,6 +25,12 @@ const NAME_LEN: usize = 20;
 const ENTRY_LEN_MIN: u64 = 9;
 /// What an object costs in memory while a pack is indexed, in bytes, all tables together.
 const OBJECT_COST: u64 = 180;
+/// Of the memory granted, the share that what is known of objects may take; the rest is for objects themselves.
+const OBJECTS_SHARE: (u64, u64) = (3, 4);
+/// What an object costs an indexer that keeps it in lists and tables of pointers, in bytes.
+const SLOW_OBJECT_COST: u64 = 320;
+/// Bytes of a delta that hold the two sizes with which it begins, and some more.
+const DELTA_BEGIN_LEN: usize = 512;
 /// Larger offsets stand in a table of their own.
 const OFFSET_MAX: u64 = 1 << 31;
 /// Bytes that are hashed of the pack at a time, before pages are let go.
@@ -64,11 +72,13 @@ pub fn index_pack(
     watch: &Watch,
 ) -> Result<String, IndexError> {
     let data = Pack::unindexed(pack, NAME_LEN, &Fence::default())?;
-    if u64::from(data.told_count()) * OBJECT_COST > memory_max {
+    let tables = count_of(&data)? * OBJECT_COST;
+    if tables > memory_max / OBJECTS_SHARE.1 * OBJECTS_SHARE.0 {
         return Err(IndexError::Odd("it has too many objects for the memory granted"));
     }
+    let memory_max = memory_max - tables;
     let checksum = verified(&data, watch)?;
-    let entries = entries(&data, watch)?;
+    let entries = listed(&data, watch)?;
     let offsets: Vec<u64> = entries.iter().map(|(offset, _)| *offset).collect();
     let provisional = {
         let nameless = vec![([0; NAME_LEN], 0); entries.len()];
@@ -106,25 +116,85 @@ fn verified(pack: &Pack, watch: &Watch) -> Result<[u8; NAME_LEN], IndexError> {
     if sum != told { Err(IndexError::Damaged("its checksum is wrong".to_owned())) } else { Ok(sum) }
 }
 
-/// Where each entry begins, and the CRC-32 of its bytes.
-fn entries(pack: &Pack, watch: &Watch) -> Result<Vec<(u64, u32)>, IndexError> {
-    let damaged = |what: &str| IndexError::Damaged(what.to_owned());
-    let (bytes, _) = pack.bytes_and_checksum();
-    let count = pack.told_count();
-    if u64::from(count).saturating_mul(ENTRY_LEN_MIN) > bytes.len() as u64 {
-        return Err(damaged("it is too short for its number of objects"));
+/// Bytes of memory that indexing a pack takes where a base, a delta and what they make are held at a time, and whole objects
+/// that nothing is built on are not held at all. For who has another indexer at hand, such as libgit2's. Where it is more than
+/// `memory_max`, it may be more than is said.
+///
+/// # Errors
+/// See [`IndexError`]; a pack is never odd here.
+pub fn pack_weight(pack: &Path, memory_max: u64, watch: &Watch) -> Result<u64, IndexError> {
+    let data = Pack::unindexed(pack, NAME_LEN, &Fence::default())?;
+    let tables = count_of(&data)? * SLOW_OBJECT_COST;
+    if tables > memory_max {
+        return Ok(tables);
     }
-    let mut entries = Vec::with_capacity(count as usize);
+    let mut inflater = Inflater::new();
+    let (mut whole, mut delta_max, mut made, mut named) = (vec![], 0, 0, false);
+    let mut bases = vec![];
+    walk(&data, watch, |at, _, entry| {
+        match entry.base {
+            Base::Whole(_) => {
+                whole.push((at, entry.size));
+                return Ok(());
+            }
+            Base::Offset(base) => bases.push(base),
+            Base::Name(_) => named = true,
+        }
+        delta_max = entry.size.max(delta_max);
+        let begin = inflater.begin(data.from(entry.data_at), DELTA_BEGIN_LEN);
+        made = begin.and_then(|begin| delta::result_size(&begin)).map_err(damaged)?.max(made);
+        Ok(())
+    })?;
+    bases.sort_unstable();
+    // What is named may be any.
+    let is_base = |at: &u64| named || bases.binary_search(at).is_ok();
+    let base_max = whole.iter().filter(|(at, _)| is_base(at)).map(|(_, size)| *size).max().unwrap_or_default();
+    let held = base_max.max(made).saturating_add(delta_max).saturating_add(made);
+    Ok(held.saturating_add(tables))
+}
+
+/// The number of objects that it tells, if it can have so many.
+fn count_of(pack: &Pack) -> Result<u64, IndexError> {
+    let count = u64::from(pack.told_count());
+    match count.saturating_mul(ENTRY_LEN_MIN) > pack.size() {
+        true => Err(damaged("it is too short for its number of objects")),
+        false => Ok(count),
+    }
+}
+
+fn damaged(what: &str) -> IndexError {
+    IndexError::Damaged(what.to_owned())
+}
+
+/// Where each entry begins, and the CRC-32 of its bytes.
+fn listed(pack: &Pack, watch: &Watch) -> Result<Vec<(u64, u32)>, IndexError> {
+    let (bytes, _) = pack.bytes_and_checksum();
+    // It was held against the memory granted.
+    let mut entries = Vec::with_capacity(pack.told_count() as usize);
+    walk(pack, watch, |at, end, entry| {
+        if matches!(entry.base, Base::Name(_)) {
+            return Err(IndexError::Odd("an object names its base"));
+        }
+        entries.push((at, crc32fast::hash(&bytes[at as usize..end as usize])));
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+/// Gives out each entry with where it begins and ends, in their order.
+fn walk(
+    pack: &Pack,
+    watch: &Watch,
+    mut take: impl FnMut(u64, u64, &Entry) -> Result<(), IndexError>,
+) -> Result<(), IndexError> {
+    let (bytes, _) = pack.bytes_and_checksum();
     let mut scanner = Scanner::new(Format::Zlib);
-    let mut at = Pack::FIRST_ENTRY;
-    for number in 0..count as usize {
+    let (mut at, mut released) = (Pack::FIRST_ENTRY, 0);
+    for number in 0..pack.told_count() as usize {
         if number % ASKED_EVERY == 0 && watch.stopped() {
             return Err(IndexError::Stopped);
         }
         let entry = pack.entry(at)?;
-        if matches!(entry.base, Base::Name(_)) {
-            return Err(IndexError::Odd("an object names its base"));
-        }
         scanner.reset();
         let length = scanner
             .scan(pack.from(entry.data_at), true)
@@ -134,13 +204,17 @@ fn entries(pack: &Pack, watch: &Watch) -> Result<Vec<(u64, u32)>, IndexError> {
             return Err(damaged("an object's size is not what its header says"));
         }
         let end = entry.data_at + length as u64;
-        entries.push((at, crc32fast::hash(&bytes[at as usize..end as usize])));
+        take(at, end, &entry)?;
         at = end;
+        if at - released > HASHED_AT_ONCE as u64 {
+            pack.release();
+            released = at;
+        }
     }
     if at != bytes.len() as u64 {
         return Err(damaged("there is something behind its last object"));
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// The names of all objects, in the order of their entries.

@@ -160,6 +160,18 @@ impl Inflater {
     }
 }
 
+impl Inflater {
+    /// Inflates the first bytes of the stream that `input` begins with: so many, or fewer if it ends before.
+    pub fn begin(&mut self, input: &[u8], size: usize) -> Result<Vec<u8>, &'static str> {
+        self.decoder.reset();
+        let mut out = vec![0; size];
+        let progress = self.decoder.decompress(input, &mut out, true).map_err(|_| "its compressed bytes are wrong")?;
+        let made = progress.output.len();
+        out.truncate(made);
+        Ok(out)
+    }
+}
+
 /// Objects outside of packs, numbered as they turn up.
 #[derive(Default)]
 struct Extra {

@@ -1,8 +1,8 @@
 //! Indexes of packs: byte by byte git's own, and an error for whatever is damaged.
 
 use super::random::history;
-use super::repo::Repo;
-use ripsrc::{IndexError, Watch, index_pack};
+use super::repo::{Repo, write};
+use ripsrc::{IndexError, Watch, index_pack, pack_weight};
 use std::path::{Path, PathBuf};
 
 fn index(pack: &Path, threads: usize, memory_max: u64) -> Result<Vec<u8>, IndexError> {
@@ -74,6 +74,30 @@ fn what_is_odd_is_left_to_another() {
     let pack = packed(&repo);
     let told = index_pack(&pack, &pack.with_extension("made"), 2, 1_000_000_000, &watch);
     assert!(matches!(told, Err(IndexError::Stopped)), "{told:?}");
+}
+
+/// What another indexer would have to hold: a base, what is built on it, and the difference; not what only lies there.
+#[test]
+fn what_indexing_takes_is_told_before() {
+    let weight = |repo: &Repo, most: u64| pack_weight(&packed(repo), most, &Watch::default()).unwrap();
+    let mut repo = Repo::new();
+    let text = |from: u32| -> String {
+        (from..30_000).map(|number| format!("{}\n", number.wrapping_mul(2_654_435_761))).collect()
+    };
+    let first = repo.commit("main", &[], &[write("a", text(0)), write("b", vec![0; 900_000])]);
+    repo.commit("main", &[first], &[write("a", text(1))]);
+    repo.import();
+    repo.git(&["repack", "-adfq", "--depth=50"]);
+    let most = u64::from(u32::MAX);
+    let told = weight(&repo, most);
+    let size = text(0).len() as u64;
+    assert!((2 * size - 100..2 * size + 10_000).contains(&told), "{told}");
+    // By their names, any whole object may be one that others are built on.
+    repo.git(&["-c", "repack.useDeltaBaseOffset=false", "repack", "-adfq", "--depth=50"]);
+    let told = weight(&repo, most);
+    assert!((900_000 + size - 100..910_000 + size).contains(&told), "{told}");
+    // Beyond what there is, it is enough to know that.
+    assert!(weight(&repo, 1_000) > 1_000);
 }
 
 /// Whatever is changed, cut or added: with its checksum made to fit, so that what is behind is reached too.

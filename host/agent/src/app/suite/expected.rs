@@ -3,7 +3,6 @@
 //! members of an object are in the order of their names, so that it does not matter who wrote it, in which language.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use serde_json::{Value, json};
 
@@ -11,6 +10,7 @@ use super::layout::CassetteFile;
 use super::replay::{Line, Played, RECORD_BYTES_MAX};
 use super::{Finding, OutcomeKind, fault};
 use crate::app::records::{Keys, Records, key_of};
+use crate::files;
 
 /// Characters of a value that is told.
 const VALUE_CHARS_MAX: usize = 80;
@@ -80,16 +80,11 @@ pub(super) fn judge(cassette: &CassetteFile, played: &Played, keys: &Keys, updat
 }
 
 fn read(cassette: &CassetteFile) -> Result<Option<String>, String> {
-    let mut text = String::new();
-    let opened = match std::fs::File::open(&cassette.expected) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(|error| error.to_string())?,
-    };
-    opened.take(RECORD_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > RECORD_BYTES_MAX {
-        return Err(format!("it has more than {RECORD_BYTES_MAX} bytes"));
+    match files::read(&cassette.expected, RECORD_BYTES_MAX) {
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| "it is not UTF-8 text".to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
     }
-    Ok(Some(text))
 }
 
 /// What differs, for a person: whose lines, and at the first of them where.

@@ -114,7 +114,7 @@ fn a_file_without_certificates_is_told_by_its_name() {
             b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
             "not a file of PEM certificates",
         ),
-        ("large.pem", &vec![b'\n'; (1 << 20) + 1], "at most 1048576"),
+        ("large.pem", &vec![b'\n'; (1 << 20) + 1], "more than 1048576 bytes"),
     ] {
         let file = folder.path().join(name);
         std::fs::write(&file, bytes).expect("there is room for a file");
