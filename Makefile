@@ -13,6 +13,8 @@ TEST_GUESTS := $(patsubst tests/guests/%,guest-%,$(wildcard tests/guests/*))
 # What guests are built with, tested on their own.
 LIBRARIES := agent-sdk integration-model
 GUEST_FLAGS := --target $(WASM_TARGET) --profile guest
+# Where CI is set, what is compiled for the tests is linted in one go; by itself, each would compile everything anew.
+LINTED := $(if $(filter-out false,$(CI)),RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/scripts/rustc-linted.sh")
 # The repository that `make run` exports: a path or a URL. `make bench` runs one area.
 REPO ?= .
 AREA ?= all
@@ -30,21 +32,22 @@ run: setup ## Build everything and export REPO (default: this repository) and mo
 	@$(CARGO) build $(GUEST_FLAGS) $(addprefix -p ,$(GUESTS))
 	@scripts/run.sh "$(AGENT)" "$(TARGET_DIR)/$(WASM_TARGET)/guest" "$(REPO)"
 
+# With all targets: without those of the tests, dependencies lack features that these ask for, and are compiled twice.
 .PHONY: test
 test: setup guests ## Run all tests
 	@scripts/test-servers.sh
 	@scripts/test-sdks.sh
-	@$(CARGO) build
-	@$(CARGO) test
-	@$(CARGO) test $(addprefix -p ,$(LIBRARIES) $(GUESTS))
-	@scripts/test-github.sh "$(TARGET_DIR)"
-	@scripts/test-gitlab.sh "$(TARGET_DIR)"
-	@scripts/test-jira.sh "$(TARGET_DIR)"
+	@$(LINTED) $(CARGO) build --all-targets
+	@$(LINTED) $(CARGO) test
+	@$(LINTED) $(CARGO) test $(addprefix -p ,$(LIBRARIES) $(GUESTS))
+	@$(LINTED) scripts/test-github.sh "$(TARGET_DIR)"
+	@$(LINTED) scripts/test-gitlab.sh "$(TARGET_DIR)"
+	@$(LINTED) scripts/test-jira.sh "$(TARGET_DIR)"
 
 .PHONY: kills
 kills: setup guests ## Kill exports at random moments KILLS times, at every host call and at every sync; some minutes
 	@scripts/test-servers.sh
-	@$(CARGO) build
+	@$(CARGO) build --all-targets
 	@AGENT_KILLS=$(KILLS) $(CARGO) test --test all -- kill:: --nocapture
 
 .PHONY: guests
@@ -56,9 +59,9 @@ guests: setup ## Build the integrations, and the guests of the tests
 .PHONY: lint
 lint: setup ## Check formatting, lints, layers and what each package may depend on
 	@$(CARGO) fmt --all --check
-	@$(CARGO) clippy --all-targets -- -D warnings
+	@$(if $(LINTED),$(LINTED) $(CARGO) build --all-targets,$(CARGO) clippy --all-targets -- -D warnings)
 	@$(CARGO) clippy --target $(WASM_TARGET) $(addprefix -p ,$(LIBRARIES) $(GUESTS) $(TEST_GUESTS)) -- -D warnings
-	@scripts/check-layers.sh
+	@$(LINTED) scripts/check-layers.sh
 	@scripts/check-dependencies.sh
 
 .PHONY: bench

@@ -68,11 +68,16 @@ pub fn binary() -> &'static Path {
     BINARY.get_or_init(|| {
         let binary = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("agent");
         let built = fs::metadata(&binary).and_then(|meta| meta.modified());
-        let built = built.unwrap_or_else(|error| panic!("{}: {error}; run `cargo build` first", binary.display()));
+        let built = built
+            .unwrap_or_else(|error| panic!("{}: {error}; run `cargo build --all-targets` first", binary.display()));
         let mut sources = files_below(&repository().join("host/agent/src"));
         sources.extend(files_below(&repository().join("host/ripsrc/src")));
         let changed = sources.iter().map(|file| fs::metadata(file).unwrap().modified().unwrap()).max();
-        assert!(changed < Some(built), "{} is older than its sources; run `cargo build` first", binary.display());
+        assert!(
+            changed < Some(built),
+            "{} is older than its sources; run `cargo build --all-targets` first",
+            binary.display()
+        );
         binary
     })
 }

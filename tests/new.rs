@@ -200,7 +200,10 @@ impl Stranger {
         let path = format!("{}:{}", tests::binary().parent().unwrap().display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("sh");
         command.args(["-c", &line]).current_dir(&self.folder).env("PATH", path).env("CARGO_NET_OFFLINE", "true");
-        command.env("GITHUB_TOKEN", "ghp_of_a_stranger").env_remove("CARGO_TARGET_DIR");
+        command
+            .env("GITHUB_TOKEN", "ghp_of_a_stranger")
+            .env_remove("CARGO_TARGET_DIR")
+            .env_remove("RUSTC_WORKSPACE_WRAPPER");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let output = command.output().unwrap();
         let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("\n");

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use agent::command::outcome::Outcome;
 use agent::command::runner::{Prepared, Runner};
 use agent::config::{Grants, Integration, Limits, NetworkRule};
-use agent::egress::Egress;
+use agent::egress::{Caller, Egress, Manner, Policy, Request, Target};
 use agent::logs::Logs;
 use agent::sandbox::{self, Call, Compiler, Sandbox};
 use agent::shutdown::Shutdown;
@@ -48,28 +48,53 @@ fn main() -> Result<()> {
     }
     let server = Server::start()?;
     let bench = Bench::new(server.port)?;
+    if let Some("--only") = std::env::args().nth(1).as_deref() {
+        return only(&bench, &std::env::args().skip(2).collect::<Vec<_>>());
+    }
     let mut report = Report::default();
     for at_once in [1, 16] {
-        let (mut native, mut own, mut standard) = (vec![], vec![], vec![]);
+        let mut times = ["native", "own", "wasi", "door"].map(|which| (which, vec![]));
         for round in 0..=ROUNDS {
-            let times = [bench.native(at_once)?, bench.guest("own", at_once)?, bench.guest("wasi", at_once)?];
-            // The first connects and warms up.
-            if round > 0 {
-                for (kept, time) in [&mut native, &mut own, &mut standard].into_iter().zip(times) {
-                    kept.push(time.as_secs_f64() * 1e3);
+            for (which, times) in &mut times {
+                let time = bench.pages(which, at_once)?;
+                // The first connects and warms up.
+                if round > 0 {
+                    times.push(time.as_secs_f64() * 1e3);
                 }
             }
         }
-        let (native, own, standard) = (median(&mut native), median(&mut own), median(&mut standard));
+        let [native, own, standard, door] = times.map(|(_, mut times)| median(&mut times));
         let name = |what: &str| format!("{PAGES} pages, {at_once} at once, {what}");
         report.add(Row::ratio(&name("through a guest against native"), own / native, BAR));
         report.add(Row::new(&name("through a guest"), own, "ms").peer("native reqwest", native));
+        report.add(Row::new(&name("through the door, without a guest"), door, "ms").peer("native reqwest", native));
         report.add(Row::new(&name("by wasi:http"), standard, "ms").peer("native reqwest", native));
     }
     replay::rows(&bench, &mut report)?;
     mutation::rows(&bench, &mut report)?;
     cloning::clones(&mut report, &bench.tokio)?;
     report.finish("egress")
+}
+
+/// For a profiler: `--only own,native 16 20` runs these loops in turn, so many at once and as often, and prints the medians of
+/// their wall and CPU time.
+fn only(bench: &Bench, args: &[String]) -> Result<()> {
+    let number = |at: usize, usual: u32| args.get(at).map_or(Ok(usual), |text| text.parse());
+    let (at_once, rounds) = (number(1, 16)?, number(2, 20)?);
+    let which: Vec<&str> = args.first().map_or("own", String::as_str).split(',').collect();
+    let mut times: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); which.len()];
+    for _ in 0..rounds {
+        for (name, (wall, cpu)) in which.iter().zip(&mut times) {
+            let began = replay::cpu();
+            let took = bench.pages(name, at_once)?;
+            wall.push(took.as_secs_f64() * 1e3);
+            cpu.push((replay::cpu() - began).as_secs_f64() * 1e3);
+        }
+    }
+    for (name, (wall, cpu)) in which.iter().zip(&mut times) {
+        println!("{name}, {at_once} at once: {:.2} ms, {:.2} ms of CPU", median(wall), median(cpu));
+    }
+    Ok(())
 }
 
 /// Pages over the loopback, on connections that stay open.
@@ -138,16 +163,42 @@ impl Bench {
         format!("http://127.0.0.1:{}/pages/{page}", self.port)
     }
 
+    /// One loop: natively, through the door alone, or by a guest and this interface of it.
+    fn pages(&self, which: &str, at_once: u32) -> Result<Duration> {
+        match which {
+            "native" => self.native(at_once),
+            "door" => self.door(at_once),
+            interface => self.guest(interface, at_once),
+        }
+    }
+
     fn native(&self, at_once: u32) -> Result<Duration> {
         let began = Instant::now();
         self.tokio
             .block_on(async {
                 // A task, as a guest is one.
                 let (client, url) = (self.client.clone(), self.url("{}"));
-                Shutdown::default()
-                    .spawn(async move { native(&client, &url, at_once).await })
-                    .await?
-                    .map_err(Into::into)
+                let one = move |url: String| one_native(client.clone(), url);
+                Shutdown::default().spawn(async move { pages(&url, at_once, one).await }).await?.map_err(Into::into)
+            })
+            .map(|()| began.elapsed())
+    }
+
+    /// The same loop through the door, without a guest.
+    fn door(&self, at_once: u32) -> Result<Duration> {
+        let rule = self.rule();
+        let policy = Arc::new(Policy {
+            asked: vec![rule.clone()],
+            granted: vec![rule],
+            private_hosts: vec!["127.0.0.1".to_owned()],
+            ..Policy::default()
+        });
+        let (egress, url) = (self.runner.egress.clone(), self.url("{}"));
+        let began = Instant::now();
+        self.tokio
+            .block_on(async {
+                let one = move |url: String| one_through(egress.clone(), Arc::clone(&policy), url);
+                Shutdown::default().spawn(async move { pages(&url, at_once, one).await }).await?.map_err(Into::into)
             })
             .map(|()| began.elapsed())
     }
@@ -168,16 +219,20 @@ impl Bench {
         }
     }
 
-    fn prepared(&self, interface: &str, at_once: u32) -> Result<Prepared> {
-        let config = json!({"url": self.url("{}"), "interface": interface, "pages": PAGES, "at_once": at_once});
-        let rule = NetworkRule {
+    fn rule(&self) -> NetworkRule {
+        NetworkRule {
             scheme: "http".to_owned(),
             host: "127.0.0.1".to_owned(),
             port: self.port,
             methods: Vec::new(),
             path: "/".to_owned(),
-        };
-        let grants = Grants { network: vec![rule], private_hosts: vec!["127.0.0.1".to_owned()], ..Grants::default() };
+        }
+    }
+
+    fn prepared(&self, interface: &str, at_once: u32) -> Result<Prepared> {
+        let config = json!({"url": self.url("{}"), "interface": interface, "pages": PAGES, "at_once": at_once});
+        let grants =
+            Grants { network: vec![self.rule()], private_hosts: vec!["127.0.0.1".to_owned()], ..Grants::default() };
         let component = Path::new("target/wasm32-wasip2/guest/guest_fetch.wasm").to_owned();
         let limits = Limits::default();
         let integration = Integration {
@@ -193,17 +248,38 @@ impl Bench {
     }
 }
 
-/// The same loop without a guest and without a door.
-async fn native(client: &reqwest::Client, url: &str, at_once: u32) -> std::result::Result<(), String> {
-    async fn one(client: reqwest::Client, url: String) -> std::result::Result<usize, String> {
-        let told = |error: reqwest::Error| error.to_string();
-        let answer = client.get(url).send().await.map_err(told)?.error_for_status().map_err(told)?;
-        Ok(answer.bytes().await.map_err(told)?.len())
-    }
+/// A page by reqwest alone, without a guest and without a door.
+async fn one_native(client: reqwest::Client, url: String) -> std::result::Result<usize, String> {
+    let told = |error: reqwest::Error| error.to_string();
+    let answer = client.get(url).send().await.map_err(told)?.error_for_status().map_err(told)?;
+    Ok(answer.bytes().await.map_err(told)?.len())
+}
+
+async fn one_through(egress: Egress, policy: Arc<Policy>, url: String) -> std::result::Result<usize, String> {
+    let request = Request {
+        method: "GET".to_owned(),
+        url: Target::parse(&url).map_err(|error| error.to_string())?,
+        headers: Vec::new(),
+        body: None,
+        credential: None,
+        fill: None,
+        timeout: Duration::from_secs(60),
+        body_bytes_max: 16 << 20,
+        manner: Manner::default(),
+        caller: Caller::default(),
+    };
+    Ok(egress.send(&policy, request).await.map_err(|error| error.to_string())?.body.len())
+}
+
+/// The guest's loop.
+async fn pages<F>(url: &str, at_once: u32, one: impl Fn(String) -> F) -> std::result::Result<(), String>
+where
+    F: Future<Output = std::result::Result<usize, String>> + Send + 'static,
+{
     let page = |number: u32| url.replace("{}", &number.to_string());
     if at_once == 1 {
         for number in 0..PAGES {
-            one(client.clone(), page(number)).await?;
+            one(page(number)).await?;
         }
         return Ok(());
     }
@@ -213,7 +289,7 @@ async fn native(client: &reqwest::Client, url: &str, at_once: u32) -> std::resul
             let landed = under_way.join_next().await.ok_or("nothing is under way")?;
             landed.map_err(|error| error.to_string())??;
         }
-        under_way.spawn(one(client.clone(), page(number)));
+        under_way.spawn(one(page(number)));
     }
     while let Some(landed) = under_way.join_next().await {
         landed.map_err(|error| error.to_string())??;

@@ -54,7 +54,7 @@ fn run(bench: &Bench, tape: &Tape) -> Result<()> {
 }
 
 /// The CPU time of this process, all its threads together.
-fn cpu() -> Duration {
+pub fn cpu() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the clock is one that the system has, and `time` is ours to write.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };

@@ -22,6 +22,7 @@ use super::pauses::Pause;
 use super::resolve::AddressRefused;
 use super::revalidate::{self, Answers, Key};
 use super::room::{Held, Room};
+use super::target::Target;
 use super::tries::{Next, Tries};
 use super::unpack::Unpack;
 use super::{EgressError, Policy, Request, Response, address, faults, policy, rates, redirect};
@@ -30,8 +31,6 @@ use crate::config::{Credential, EgressSettings};
 use crate::secrets::{self, Sources};
 use crate::shutdown::Shutdown;
 
-/// Bytes of a URL; servers refuse longer ones.
-const URL_BYTES_MAX: usize = 8 << 10;
 /// Header fields of a request, and their bytes in all.
 pub(crate) const HEADERS_MAX: usize = 128;
 pub(crate) const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -101,7 +100,6 @@ impl Got {
 /// A request that may go out.
 struct Judged {
     method: Method,
-    url: Url,
     headers: HeaderMap,
     kind: Kind,
     account: Account,
@@ -276,25 +274,21 @@ impl Egress {
         held: &mut Held,
     ) -> Result<Response, EgressError> {
         let judge = || {
-            let (url, method) = (checked_url(&request.url)?, checked_method(&request.method)?);
-            policy.check(method.as_str(), &url)?;
+            let method = checked_method(&request.method)?;
+            policy.check(method.as_str(), &request.url)?;
             checked_headers(&request.headers).map(drop)
         };
         judge().inspect_err(|fault| self.note_refused(policy, request, fault))?;
         if let Ok(answer) = &came
-            && answer.url != request.url
+            && answer.url != request.url.as_str()
         {
             // Where redirects led is not taken on a file's word.
-            let led = Request { url: answer.url.clone(), ..request.clone() };
-            let judge = || {
-                let url = checked_url(&led.url)?;
-                // Most redirects make a GET of what it was.
-                policy
-                    .check(&led.method, &url)
-                    .or_else(|refused| policy.check("GET", &url).map_err(|_| refused))
-                    .map(drop)
-            };
-            judge().inspect_err(|fault| self.note_refused(policy, &led, fault))?;
+            let led = Request { url: Target::parse(&answer.url)?, ..request.clone() };
+            // Most redirects make a GET of what it was.
+            policy
+                .check(&led.method, &led.url)
+                .or_else(|refused| policy.check("GET", &led.url).map_err(|_| refused))
+                .inspect_err(|fault| self.note_refused(policy, &led, fault))?;
         }
         let entry = self.entry(policy, request);
         let fault = self.shared.faults.as_ref().and_then(|faults| faults.next());
@@ -328,9 +322,13 @@ impl Egress {
         let mut ready = self.ready(policy, request, &judged).await?;
         judged.filled = self.filled(policy, request, &judged).await?;
         let mut renewed = false;
-        let key = self.key(request, &judged, &want);
-        let plain = judged.headers.clone();
-        let kept = key.as_ref().and_then(|key| self.shared.answers.ask(key, &mut judged.headers));
+        let keeps = request.manner.revalidate
+            && matches!(want, Want::Whole(_))
+            && revalidate::fits(&judged.method, &judged.headers);
+        let kept = match keeps && self.shared.answers.any() {
+            true => self.shared.answers.ask(&key(request, &judged), &mut judged.headers),
+            false => None,
+        };
         let mut tries = Tries::new(&judged.method, &judged.headers, &request.manner);
         let timeout = request.timeout;
         loop {
@@ -369,28 +367,31 @@ impl Egress {
                 EgressError::Timeout(_) if matches!(want, Want::Whole(_)) => EgressError::Timeout(timeout),
                 fault => fault,
             })?;
-            return self.known(got, key.as_ref(), kept, &plain, want, request.body_bytes_max);
+            return match (keeps, got, want) {
+                (true, Got::Whole(answer), Want::Whole(held)) => {
+                    self.known(request, judged, answer, kept, held).map(Got::Whole)
+                }
+                (_, got, _) => Ok(got),
+            };
         }
     }
 
     /// Judges a request; the credential is not in it yet.
     fn judge(&self, policy: &Policy, request: &Request) -> Result<Judged, EgressError> {
-        let url = checked_url(&request.url)?;
-        let method = checked_method(&request.method)?;
-        policy.check(method.as_str(), &url)?;
-        check_literal(policy, &url)?;
-        self.shared.clients.check_host(policy, &url)?;
+        let (url, method) = (&request.url, checked_method(&request.method)?);
+        policy.check(method.as_str(), url)?;
+        check_literal(policy, url)?;
+        self.shared.clients.check_host(policy, url)?;
         let headers = checked_headers(&request.headers)?;
-        let host = url.origin().ascii_serialization();
-        let account = Account { host, who: account_of(policy, request, &headers) };
-        Ok(Judged { method, kind: Kind::of(url.path()), url, headers, account, filled: None })
+        let account = Account { host: url.origin_text().into(), who: account_of(policy, request, &headers).into() };
+        Ok(Judged { method, kind: Kind::of(url.path()), headers, account, filled: None })
     }
 
     /// The credential that a request names, with its value.
     async fn ready(&self, policy: &Policy, request: &Request, judged: &Judged) -> Result<Option<Ready>, EgressError> {
         let Some(name) = &request.credential else { return Ok(None) };
         let had = async {
-            let credential = credentials::judge(policy, name, &judged.url, &judged.headers)?;
+            let credential = credentials::judge(policy, name, &request.url, &judged.headers)?;
             credentials::ready(self, policy, request, name, credential).await
         };
         had.await.map(Some).inspect_err(|fault| self.note_refused(policy, request, fault))
@@ -399,7 +400,7 @@ impl Egress {
     /// The body of a request that names a credential for it, with its value.
     async fn filled(&self, policy: &Policy, request: &Request, judged: &Judged) -> Result<Option<Bytes>, EgressError> {
         let Some(name) = &request.fill else { return Ok(None) };
-        let filled = credentials::filled(self, policy, request, name, (&judged.url, &judged.headers)).await;
+        let filled = credentials::filled(self, policy, request, name, (&request.url, &judged.headers)).await;
         filled.map(Some).inspect_err(|fault| self.note_refused(policy, request, fault))
     }
 
@@ -417,19 +418,6 @@ impl Egress {
             Some(credential) => self.refuse(credential, ready.value()).await,
             None => false,
         }
-    }
-
-    /// Under what the answer is kept; none if it is not to be.
-    #[allow(clippy::unused_self, reason = "what is kept belongs to this door")]
-    fn key(&self, request: &Request, judged: &Judged, want: &Want<'_>) -> Option<Key> {
-        let fits = request.manner.revalidate
-            && matches!(want, Want::Whole(_))
-            && revalidate::fits(&judged.method, &judged.headers);
-        fits.then(|| Key {
-            integration: Arc::clone(&request.caller.integration),
-            who: judged.account.who.clone(),
-            url: judged.url.to_string(),
-        })
     }
 
     /// One try: one exchange on the wire.
@@ -465,7 +453,7 @@ impl Egress {
                     // What a try before this one held is not held any more.
                     held.clear();
                     let bytes_max = request.body_bytes_max;
-                    let mut whole = read_answer(answer, unpack, &judged.url, bytes_max, held).await?;
+                    let mut whole = read_answer(answer, unpack, &request.url, bytes_max, held).await?;
                     if strikes {
                         credentials::strike_answer(&mut whole);
                     }
@@ -501,7 +489,7 @@ impl Egress {
         judged: &Judged,
         ready: Option<&Ready>,
     ) -> Result<reqwest::Response, EgressError> {
-        let (mut url, mut headers) = (judged.url.clone(), judged.headers.clone());
+        let (mut url, mut headers) = (Url::clone(&request.url), judged.headers.clone());
         // Last: whatever the guest supplied is fixed by now.
         if let Some(ready) = ready {
             ready.put(&mut url, &mut headers);
@@ -519,11 +507,9 @@ impl Egress {
         match got {
             Ok(got) => {
                 let (status, headers, body) = got.parts();
-                let wall = clock.wall();
-                let limited = rates::limited(status, headers, body, wall);
-                pass.answered(rates::told(headers, wall).as_ref(), limited);
-                let asked = rates::retry_after(headers, wall);
-                (tries.after_answer(status, limited.is_some(), asked, clock), limited)
+                let says = rates::says(status, headers, body, clock.wall());
+                pass.answered(says.told.as_ref(), says.limited);
+                (tries.after_answer(status, says.limited.is_some(), says.asked, clock), says.limited)
             }
             Err(fault) => (tries.after_fault(fault, clock), None),
         }
@@ -532,30 +518,37 @@ impl Egress {
     /// An answer that counts: kept, or known from what is kept.
     fn known(
         &self,
-        got: Got,
-        key: Option<&Key>,
+        request: &Request,
+        judged: Judged,
+        answer: Response,
         kept: Option<Arc<Response>>,
-        request_headers: &HeaderMap,
-        want: Want<'_>,
-        bytes_max: usize,
-    ) -> Result<Got, EgressError> {
-        let (Some(key), Got::Whole(answer), Want::Whole(held)) = (key, &got, want) else { return Ok(got) };
+        held: &mut Held,
+    ) -> Result<Response, EgressError> {
         match kept {
             Some(kept) if answer.status == StatusCode::NOT_MODIFIED.as_u16() => {
-                if kept.body.len() > bytes_max {
-                    return Err(EgressError::TooLarge(bytes_max));
+                if kept.body.len() > request.body_bytes_max {
+                    return Err(EgressError::TooLarge(request.body_bytes_max));
                 }
                 held.grow(kept.body.len())?;
-                Ok(match got {
-                    Got::Whole(unchanged) => Got::Whole(revalidate::renewed(&kept, unchanged)),
-                    head @ Got::Head(_) => head,
-                })
+                Ok(revalidate::renewed(&kept, answer))
             }
             _ => {
-                self.shared.answers.keep(key, request_headers, answer);
-                Ok(got)
+                if revalidate::may_be_kept(&answer) {
+                    let key = key(request, &judged);
+                    self.shared.answers.keep(&key, &revalidate::unconditional(judged.headers), &answer);
+                }
+                Ok(answer)
             }
         }
+    }
+}
+
+/// Under what an answer is kept.
+fn key(request: &Request, judged: &Judged) -> Key {
+    Key {
+        integration: Arc::clone(&request.caller.integration),
+        who: Arc::clone(&judged.account.who),
+        url: request.url.to_string(),
     }
 }
 
@@ -581,34 +574,6 @@ fn account_of(policy: &Policy, request: &Request, headers: &HeaderMap) -> String
         return String::new();
     }
     hash.finalize()[..KEY_MARK_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn checked_url(text: &str) -> Result<Url, EgressError> {
-    let invalid = |text: String| Err(EgressError::Invalid(text));
-    if text.len() > URL_BYTES_MAX {
-        return invalid(format!("the URL has {} bytes, at most {URL_BYTES_MAX} are allowed", text.len()));
-    }
-    let mut url = match Url::parse(text) {
-        Ok(url) => url,
-        Err(fault) => return invalid(format!("the URL cannot be read: {fault}")),
-    };
-    if !matches!(url.scheme(), "http" | "https") {
-        return invalid(format!("the URL's scheme is `{}`; only http and https are known", url.scheme()));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return invalid("the URL has user information; name a credential instead".to_owned());
-    }
-    // A final dot makes another `Host` and another certificate name of the same host.
-    if let Some(Host::Domain(name)) = url.host()
-        && let Some(bare) = name.strip_suffix('.')
-    {
-        let bare = bare.to_owned();
-        if url.set_host(Some(&bare)).is_err() {
-            return invalid(format!("the URL's host `{bare}.` is not a host name"));
-        }
-    }
-    url.set_fragment(None);
-    Ok(url)
 }
 
 fn checked_method(text: &str) -> Result<Method, EgressError> {

@@ -67,7 +67,7 @@ impl Clients {
             let fault = |_| "the proxy of `egress.proxy` cannot be used: write it as http://host:port".to_owned();
             let proxy = reqwest::Proxy::all(settings.url.reveal()).map_err(fault)?;
             clients.proxy = Some(proxy.no_proxy(reqwest::NoProxy::from_string(&settings.no_proxy.join(","))));
-            clients.proxy_host = Url::parse(settings.url.reveal()).ok().map(|url| policy::host_of(&url));
+            clients.proxy_host = Url::parse(settings.url.reveal()).ok().map(|url| policy::host_of(&url).into_owned());
         }
         Ok(clients)
     }
@@ -77,7 +77,7 @@ impl Clients {
     pub(super) fn check_host(&self, policy: &Policy, url: &Url) -> Result<(), EgressError> {
         let Some(proxy) = &self.proxy_host else { return Ok(()) };
         let host = policy::host_of(url);
-        let local = host == "localhost" || host.ends_with(".localhost") || host == *proxy;
+        let local = host == "localhost" || host.ends_with(".localhost") || host == proxy.as_str();
         if !local || policy.is_private_host(&host) {
             return Ok(());
         }

@@ -157,7 +157,7 @@ async fn read(
     name: &str,
     credential: &Credential,
 ) -> Result<Secret, EgressError> {
-    egress.value(policy, request, credential).await.map_err(|fault| {
+    egress.value(policy, &request.caller, credential).await.map_err(|fault| {
         let mut text = format!("credential `{name}`: {fault}");
         secrets::strike(&mut text);
         EgressError::Other(text)

@@ -39,9 +39,9 @@ const PAUSE_TOLD_MIN: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Account {
     /// `https://api.github.com:443`
-    pub host: String,
+    pub host: Arc<str>,
     /// What tells credentials apart, and is none; empty without one.
-    pub who: String,
+    pub who: Arc<str>,
 }
 
 /// What of a server's budgets a path is likely to take from.
@@ -142,7 +142,7 @@ impl Budgets {
     }
 
     fn budget(&mut self, resource: &str) -> Option<&mut Budget> {
-        if !self.by_resource.contains_key(resource) && self.by_resource.len() >= BUDGETS_MAX {
+        if self.by_resource.len() >= BUDGETS_MAX && !self.by_resource.contains_key(resource) {
             return None;
         }
         Some(self.by_resource.entry(resource.to_owned()).or_default())
@@ -169,7 +169,7 @@ struct Waiter {
 #[derive(Default)]
 struct State {
     numbers: u64,
-    hosts: HashMap<String, Host>,
+    hosts: HashMap<Arc<str>, Host>,
     accounts: HashMap<Account, Budgets>,
     pauses: Pauses,
 }
@@ -220,6 +220,9 @@ impl Gate {
 
     /// Waits for leave to go. Dropping the future gives the place up.
     pub(super) async fn enter(&self, caller: &Caller, account: &Account, kind: Kind) -> Result<Pass, EgressError> {
+        if let Some(pass) = self.shared.at_once(caller, account, kind) {
+            return Ok(pass);
+        }
         let (tell, mut told) = oneshot::channel();
         let number = self.shared.queue(caller, account, kind, tell);
         let _leaving = Leaving { shared: &self.shared, host: &account.host, number };
@@ -294,6 +297,21 @@ impl Shared {
         number
     }
 
+    /// Leave for one before whom nobody waits, and that has nothing to wait for.
+    fn at_once(self: &Arc<Self>, caller: &Caller, account: &Account, kind: Kind) -> Option<Pass> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let free = |host: &Host| host.waiting.is_empty() && host.under_way < self.per_host_max;
+        let ready = |budgets: &Budgets| budgets.ready(kind, caller.class, now) == Ready::Now;
+        if !state.hosts.get(&account.host).is_none_or(free) || !state.accounts.get(account).is_none_or(ready) {
+            return None;
+        }
+        state.numbers += 1;
+        let resource = state.goes(caller, account, kind);
+        drop(state);
+        Some(self.pass((account.clone(), kind), resource))
+    }
+
     fn ready(&self, caller: &Caller, account: &Account, kind: Kind) -> Ready {
         let now = self.clock.now();
         self.lock().accounts.get(account).map_or(Ready::Now, |budgets| budgets.ready(kind, caller.class, now))
@@ -324,7 +342,7 @@ impl Shared {
         let until = self.clock.wall_at(until);
         let mut state = self.lock();
         let resource = state.accounts.get(account).map_or("", |budgets| budgets.resource(kind)).to_owned();
-        let (integration, host) = (&*caller.integration, &account.host);
+        let (integration, host) = (&*caller.integration, &*account.host);
         let news = state.pauses.note(host, &resource, until, integration);
         drop(state);
         if !news {
@@ -360,23 +378,30 @@ impl State {
         let number = place.waiting.iter().filter(could).min_by_key(order)?.number;
         let at = place.waiting.iter().position(|waiter| waiter.number == number)?;
         let waiter = place.waiting.remove(at);
+        let resource = self.goes(&waiter.caller, &waiter.account, waiter.kind);
+        Some(((waiter.account, waiter.kind), waiter.tell, resource))
+    }
+
+    /// One goes out; gives the budget that it takes from.
+    fn goes(&mut self, caller: &Caller, account: &Account, kind: Kind) -> String {
+        let place = self.hosts.entry(Arc::clone(&account.host)).or_default();
         place.under_way += 1;
         // One that comes anew is placed beside the one that had least, and cannot have saved up.
         let least = place.served.values().copied().min().unwrap_or(0);
-        *place.served.entry(waiter.caller.integration.clone()).or_insert(least) += 1;
+        *place.served.entry(Arc::clone(&caller.integration)).or_insert(least) += 1;
         let numbers = self.numbers;
-        let budgets = self.account(&waiter.account);
+        let budgets = self.account(account);
         budgets.used = numbers;
-        let resource = budgets.resource(waiter.kind).to_owned();
+        let resource = budgets.resource(kind).to_owned();
         if let Some(budget) = budgets.budget(&resource) {
             budget.under_way += 1;
         }
-        Some(((waiter.account, waiter.kind), waiter.tell, resource))
+        resource
     }
 
     /// The budgets of an account; where there are too many, those go that have been used least lately.
     fn account(&mut self, account: &Account) -> &mut Budgets {
-        if !self.accounts.contains_key(account) && self.accounts.len() >= ACCOUNTS_MAX {
+        if self.accounts.len() >= ACCOUNTS_MAX && !self.accounts.contains_key(account) {
             let idle = |budgets: &Budgets| budgets.by_resource.values().all(|budget| budget.under_way == 0);
             let oldest = self.accounts.iter().filter(|(_, budgets)| idle(budgets)).min_by_key(|(_, b)| b.used);
             if let Some(oldest) = oldest.map(|(account, _)| account.clone()) {
@@ -411,8 +436,7 @@ impl Pass {
         if budgets.ready(self.kind, Class::Backfill, now) != Ready::Now {
             return;
         }
-        let at = rfc3339(self.shared.clock.wall());
-        let ended = state.pauses.end(&self.account.host, &self.resource, &at);
+        let ended = state.pauses.end(&self.account.host, &self.resource, self.shared.clock.wall());
         drop(state);
         if let Some(pause) = ended {
             self.shared.pauses_changed.tell();
@@ -430,14 +454,18 @@ impl Drop for Pass {
         {
             budget.under_way = budget.under_way.saturating_sub(1);
         }
+        let mut awaited = false;
         if let Some(host) = state.hosts.get_mut(&self.account.host) {
             host.under_way = host.under_way.saturating_sub(1);
-            if host.under_way == 0 && host.waiting.is_empty() {
+            awaited = !host.waiting.is_empty();
+            if host.under_way == 0 && !awaited {
                 state.hosts.remove(&self.account.host);
             }
         }
         drop(state);
-        self.shared.dispatch(&self.account.host);
+        if awaited {
+            self.shared.dispatch(&self.account.host);
+        }
     }
 }
 
@@ -481,7 +509,7 @@ mod tests {
     }
 
     fn account(host: &str) -> Account {
-        Account { host: host.to_owned(), who: String::new() }
+        Account { host: Arc::from(host), who: Arc::from("") }
     }
 
     fn run(test: impl Future<Output = ()>) {

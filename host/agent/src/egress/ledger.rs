@@ -106,23 +106,18 @@ impl Ledger {
 
     /// A request begins.
     pub(super) fn begin(self: &Arc<Self>, policy: &Policy, request: &Request) -> Entry {
-        let url = Url::parse(&request.url).ok();
+        let url = &request.url;
         let mut account = self.lock();
-        if let Some(url) = &url {
-            account.uses(policy.asked.iter().filter(|rule| covers(rule, &request.method, url)));
-        }
+        account.uses(policy.asked.iter().filter(|rule| covers(rule, &request.method, url)));
         let credentials = || request.credential.iter().chain(&request.fill);
         account.credentials_used.extend(credentials().cloned());
-        let lacks = match &url {
-            Some(url) => lacks(policy, &request.method, url, credentials()),
-            None => Vec::new(),
-        };
+        let lacks = lacks(policy, &request.method, url, credentials());
         Entry {
             ledger: Arc::clone(self),
-            host: url.as_ref().map(host_of).unwrap_or_default(),
+            host: host_of(url).into_owned(),
             exchange: Exchange {
                 method: request.method.clone(),
-                url: url.as_ref().map_or_else(|| "(not a URL)".to_owned(), shown),
+                url: shown(url),
                 status: None,
                 error: Some("cancelled before the answer was there".to_owned()),
                 ms: 0,
@@ -272,7 +267,7 @@ fn lacks<'a>(policy: &Policy, method: &str, url: &Url, credentials: impl Iterato
     let is_private = private.is_some() || policy.is_private_host(&host_of(url));
     lacks.extend(private);
     for name in credentials {
-        let (name, host) = (name.to_owned(), host_of(url));
+        let (name, host) = (name.to_owned(), host_of(url).into_owned());
         match policy.credentials.get(&name) {
             None => lacks.push(Lack::Credential { name, host }),
             Some(known) if !known.hosts.iter().any(|pattern| host_matches(pattern, &host)) => {
@@ -295,7 +290,7 @@ fn private(policy: &Policy, url: &Url) -> Option<Lack> {
         Host::Ipv6(address) => matches!(address::reach(address.into()), address::Reach::Private),
         Host::Domain(_) => host == "localhost" || host.ends_with(".localhost"),
     };
-    (private && !policy.is_private_host(&host)).then_some(Lack::PrivateHost(host))
+    (private && !policy.is_private_host(&host)).then(|| Lack::PrivateHost(host.into_owned()))
 }
 
 /// A URL for a report: the names of its query stay, their values do not.
@@ -314,7 +309,7 @@ mod tests {
     fn request(url: &str, credential: Option<&str>) -> Request {
         Request {
             method: "GET".to_owned(),
-            url: url.to_owned(),
+            url: super::super::Target::parse(url).unwrap(),
             headers: Vec::new(),
             body: Some(vec![0; 3].into()),
             credential: credential.map(str::to_owned),

@@ -26,7 +26,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::client::{Got, Want};
 use super::room::Room;
-use super::{Caller, Egress, EgressError, Manner, Policy, Request};
+use super::{Caller, Egress, EgressError, Manner, Policy, Request, Target};
 use crate::config::{Credential, Exchange, GitHubApp, NetworkRule, OAuth2, OAuth2Flow};
 use crate::secrets::{Secret, base64_url};
 
@@ -119,7 +119,7 @@ impl Egress {
     pub(super) async fn value(
         &self,
         policy: &Policy,
-        request: &Request,
+        caller: &Caller,
         credential: &Credential,
     ) -> Result<Secret, String> {
         let Some(exchange) = &credential.exchange else { return self.sources().read(&credential.source).await };
@@ -134,10 +134,10 @@ impl Egress {
         }
         let had = match exchange {
             Exchange::OAuth2(oauth2) if oauth2.flow == OAuth2Flow::RefreshToken => {
-                self.refreshed(policy, &request.caller, credential, oauth2, &place).await
+                self.refreshed(policy, caller, credential, oauth2, &place).await
             }
-            Exchange::OAuth2(oauth2) => self.granted_to_client(policy, &request.caller, credential, oauth2).await,
-            Exchange::GitHubApp(app) => self.installation_token(policy, &request.caller, credential, app).await,
+            Exchange::OAuth2(oauth2) => self.granted_to_client(policy, caller, credential, oauth2).await,
+            Exchange::GitHubApp(app) => self.installation_token(policy, caller, credential, app).await,
         };
         match had {
             Ok(token) => {
@@ -192,8 +192,7 @@ impl Egress {
                 place.refused = Some(token.value);
             }
         }
-        let request = Request { caller, ..Request::blank() };
-        let had = self.value(policy, &request, credential).await;
+        let had = self.value(policy, &caller, credential).await;
         had.map(drop).map_err(|why| EgressError::Other(format!("credential `{name}`: {why}")))
     }
 
@@ -356,9 +355,9 @@ impl Egress {
         mut headers: Vec<(String, String)>,
         body: Option<Vec<u8>>,
     ) -> Result<Value, String> {
-        let parsed = Url::parse(url).map_err(|_| "the URL of its exchange is none".to_owned())?;
+        let parsed = Target::parse(url).map_err(|_| "the URL of its exchange is none".to_owned())?;
         let own = Policy { private_hosts: policy.private_hosts.clone(), ..only(&parsed) };
-        let host = super::policy::host_of(&parsed);
+        let host = super::policy::host_of(&parsed).into_owned();
         if parsed.scheme() != "https" && !own.is_private_host(&host) {
             return Err(format!(
                 "it is not exchanged at {host} in clear text: use https, or list the host in `grants.private_hosts`"
@@ -367,7 +366,6 @@ impl Egress {
         headers.push(("accept".to_owned(), "application/json".to_owned()));
         let mut request = Request {
             method: "POST".to_owned(),
-            url: url.to_owned(),
             headers,
             body: body.map(Into::into),
             timeout: EXCHANGE_TIME_MAX,
@@ -375,7 +373,7 @@ impl Egress {
             // Twice might be once too often: a refresh token that was used serves nobody a second time.
             manner: Manner { retries_max: 0, revalidate: false, ..Manner::default() },
             caller,
-            ..Request::blank()
+            ..Request::plain(parsed)
         };
         let mut held = Room::new(ANSWER_BYTES_MAX * 2).part();
         let got = self
@@ -414,7 +412,7 @@ impl State {
 fn only(url: &Url) -> Policy {
     let rule = NetworkRule {
         scheme: url.scheme().to_owned(),
-        host: super::policy::host_of(url),
+        host: super::policy::host_of(url).into_owned(),
         port: url.port_or_known_default().unwrap_or(0),
         methods: vec!["POST".to_owned()],
         path: url.path().to_owned(),

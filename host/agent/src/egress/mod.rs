@@ -29,6 +29,7 @@ mod resolve;
 mod revalidate;
 mod room;
 mod stream;
+mod target;
 mod tries;
 mod unpack;
 
@@ -39,6 +40,7 @@ pub use pauses::Pause;
 pub(crate) use redirect::REDIRECTS_MAX;
 pub(crate) use room::{Held, Room, fields_bytes};
 pub(crate) use stream::{Stream, StreamLimits};
+pub use target::Target;
 pub(crate) use tries::RETRIES_MAX;
 
 /// What one integration may reach: asked ∩ granted, worked out before it runs.
@@ -60,7 +62,7 @@ pub struct Policy {
 #[derive(Debug, Clone)]
 pub struct Request {
     pub method: String,
-    pub url: String,
+    pub url: Target,
     pub headers: Vec<(String, String)>,
     pub body: Option<bytes::Bytes>,
     /// The name of a credential to put in.
@@ -89,11 +91,11 @@ pub struct Manner {
 }
 
 impl Request {
-    /// A request that asks for nothing yet: what the host's own have of all the others' settings.
-    fn blank() -> Request {
+    /// A request of the host's own, which has these settings and no others.
+    fn plain(url: Target) -> Request {
         Request {
             method: "GET".to_owned(),
-            url: String::new(),
+            url,
             headers: Vec::new(),
             body: None,
             credential: None,

@@ -87,9 +87,9 @@ impl Pauses {
     }
 
     /// The server answers again: ends the pause, if there was one.
-    pub(super) fn end(&mut self, host: &str, resource: &str, at: &str) -> Option<Pause> {
+    pub(super) fn end(&mut self, host: &str, resource: &str, at: OffsetDateTime) -> Option<Pause> {
         let (pause, _) = self.open(host, resource)?;
-        pause.resumed = Some(at.to_owned());
+        pause.resumed = Some(rfc3339(at));
         Some(pause.clone())
     }
 }
@@ -129,9 +129,9 @@ mod tests {
         let (kept, _) = pauses.list();
         assert_eq!((kept.len(), kept[0].until.as_str()), (2, "2026-11-21T11:00:00Z"));
         assert_eq!(kept[0].integrations, ["a", "b"]);
-        assert!(pauses.end("other", "core", "now").is_none());
-        assert_eq!(pauses.end("h", "core", "now").unwrap().resumed.as_deref(), Some("now"));
-        assert!(pauses.end("h", "core", "now").is_none(), "it is over");
+        assert!(pauses.end("other", "core", end).is_none());
+        assert_eq!(pauses.end("h", "core", end).unwrap().resumed.as_deref(), Some("2026-11-21T10:00:00Z"));
+        assert!(pauses.end("h", "core", end).is_none(), "it is over");
         assert!(pauses.note("h", "core", end, "a"), "the next one");
         assert_eq!(pauses.list().0.len(), 3);
     }

@@ -1,9 +1,10 @@
 //! Whether a request is within what an integration asks for and what the operator grants: scheme, host, port, method
 //! and path. Says what to add where it is not. Addresses are `address`, secrets are `secrets`.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
-use url::{Host, Url};
+use url::Url;
 
 use super::{EgressError, Policy};
 use crate::config::NetworkRule;
@@ -60,13 +61,14 @@ impl Policy {
 }
 
 /// The host of a URL as rules name it: lower case, without brackets and without a final dot.
-pub(super) fn host_of(url: &Url) -> String {
-    match url.host() {
-        Some(Host::Domain(name)) => name.trim_end_matches('.').to_ascii_lowercase(),
-        Some(Host::Ipv4(address)) => address.to_string(),
-        Some(Host::Ipv6(address)) => address.to_string(),
-        None => String::new(),
+pub(super) fn host_of(url: &Url) -> Cow<'_, str> {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).trim_end_matches('.');
+    // The parser has done so where it knows the scheme.
+    if bare.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return bare.to_ascii_lowercase().into();
     }
+    bare.into()
 }
 
 /// Whether a host pattern (a name, a literal address, or `*.` and a name) stands for this host.
@@ -133,7 +135,7 @@ pub(super) fn rule_of(method: &str, url: &Url) -> NetworkRule {
     let plain = first.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%' && byte != b'\\');
     NetworkRule {
         scheme: url.scheme().to_owned(),
-        host: host_of(url),
+        host: host_of(url).into_owned(),
         port: url.port_or_known_default().unwrap_or(0),
         methods: vec![method.to_owned()],
         path: if plain { format!("/{first}") } else { "/".to_owned() },
@@ -144,7 +146,7 @@ pub(super) fn rule_of(method: &str, url: &Url) -> NetworkRule {
 pub(super) fn repository_rule(url: &Url) -> NetworkRule {
     NetworkRule {
         scheme: url.scheme().to_owned(),
-        host: host_of(url),
+        host: host_of(url).into_owned(),
         port: url.port_or_known_default().unwrap_or(0),
         methods: vec!["GET".to_owned(), "POST".to_owned()],
         path: url.path().trim_end_matches('/').to_owned(),

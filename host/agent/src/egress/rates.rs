@@ -41,14 +41,37 @@ pub(super) fn header<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
     headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim())
 }
 
+/// All that an answer says about later requests.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Says {
+    pub told: Option<Told>,
+    /// It means "later", and how much later.
+    pub limited: Option<Duration>,
+    /// How long to wait before a next try.
+    pub asked: Option<Duration>,
+}
+
+/// Reads an answer. Most servers say nothing at all, and then nothing is looked for.
+pub(super) fn says(status: u16, headers: &Headers, body: &[u8], now: OffsetDateTime) -> Says {
+    let speaks = |name: &str| name == "retry-after" || name.trim_start_matches("x-").starts_with("ratelimit");
+    if !matches!(status, 403 | 429) && !headers.iter().any(|(name, _)| speaks(name)) {
+        return Says::default();
+    }
+    let (told, limited) = (told(headers, now), limited(status, headers, body, now));
+    Says { told, limited, asked: retry_after(headers, now) }
+}
+
 /// Reads a budget; none if the answer says nothing of one. `now` is our time of day.
-pub(super) fn told(headers: &Headers, now: OffsetDateTime) -> Option<Told> {
+fn told(headers: &Headers, now: OffsetDateTime) -> Option<Told> {
     let now = server_now(headers, now);
     if let Some(told) = structured(headers) {
         return Some(told);
     }
     for prefix in ["x-ratelimit-", "ratelimit-"] {
-        let field = |name: &str| header(headers, &format!("{prefix}{name}"));
+        let field = |name: &str| {
+            let is = |known: &str| known.strip_prefix(prefix) == Some(name);
+            headers.iter().find(|(known, _)| is(known)).map(|(_, value)| value.trim())
+        };
         let told = Told {
             resource: field("resource").filter(|name| name.len() <= RESOURCE_BYTES_MAX).unwrap_or_default().to_owned(),
             limit: field("limit").and_then(first_number),
@@ -103,7 +126,7 @@ fn first_number(text: &str) -> Option<u64> {
 }
 
 /// How long a server asks to wait before the next try, at most `RESET_MAX`.
-pub(super) fn retry_after(headers: &Headers, now: OffsetDateTime) -> Option<Duration> {
+fn retry_after(headers: &Headers, now: OffsetDateTime) -> Option<Duration> {
     until(header(headers, "retry-after")?, server_now(headers, now))
 }
 
@@ -142,7 +165,7 @@ fn date(text: &str) -> Option<OffsetDateTime> {
 
 /// Whether an answer means "later", and how much later if it says so. A 403 is that only where it says that a limit was met:
 /// one that refuses is never tried again.
-pub(super) fn limited(status: u16, headers: &Headers, body: &[u8], now: OffsetDateTime) -> Option<Duration> {
+fn limited(status: u16, headers: &Headers, body: &[u8], now: OffsetDateTime) -> Option<Duration> {
     let reset = || {
         let told = told(headers, now)?;
         (told.remaining == Some(0)).then(|| told.resets_in.unwrap_or(LIMIT_UNTOLD))
@@ -248,6 +271,18 @@ mod tests {
         for (pairs, expected) in table {
             assert_eq!(super::told(&headers(pairs), now()), *expected, "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_is_read_where_it_says_something() {
+        let says = |status, pairs: Pairs| says(status, &headers(pairs), b"", now());
+        assert_eq!(says(200, &[("date", "Sat, 21 Nov 2026 09:31:00 GMT"), ("x-rate", "1")]), Says::default());
+        assert_eq!(says(503, &[("retry-after", "7")]), Says { asked: secs(7), ..Says::default() });
+        assert_eq!(says(429, &[]), Says { limited: Some(LIMIT_UNTOLD), ..Says::default() });
+        for name in ["x-ratelimit-remaining", "ratelimit-remaining"] {
+            assert_eq!(says(200, &[(name, "3")]).told.and_then(|told| told.remaining), Some(3), "{name}");
+        }
+        assert_eq!(says(200, &[("ratelimit", "\"day\";r=5;t=9")]).told.and_then(|told| told.remaining), Some(5));
     }
 
     #[test]

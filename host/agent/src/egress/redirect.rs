@@ -4,7 +4,7 @@
 use url::Url;
 
 use super::rates::header;
-use super::{EgressError, Request, Response};
+use super::{EgressError, Request, Response, Target};
 
 /// Most redirects that a request may have followed; browsers follow twenty, and APIs one.
 pub(crate) const REDIRECTS_MAX: u32 = 10;
@@ -40,7 +40,7 @@ pub(super) fn next(request: &Request, answer: &Response) -> Result<Option<Reques
     }
     let mut next = request.clone();
     next.manner.redirects_max -= 1;
-    next.url = to.to_string();
+    next.url = Target::of(to)?;
     if rewrite {
         next.method = "GET".to_owned();
         next.body = None;
@@ -49,13 +49,13 @@ pub(super) fn next(request: &Request, answer: &Response) -> Result<Option<Reques
         // What may be repeated was said of the first.
         next.manner.idempotent = false;
     }
-    if from.origin() != to.origin() {
+    if from.origin() != next.url.origin() {
         // Its placeholder would be taken for the secret there, and kept.
         if let Some(name) = &next.fill {
             return Err(EgressError::Denied(format!(
                 "{} redirects to {}, and wants the body there: that is not followed, because the credential `{name}` is in it",
                 shown(&from),
-                shown(&to)
+                next.url.origin().ascii_serialization()
             )));
         }
         next.credential = None;

@@ -28,7 +28,7 @@ const NOT_TAKEN_OVER: [&str; 4] = ["content-length", "content-encoding", "transf
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub integration: Arc<str>,
-    pub who: String,
+    pub who: Arc<str>,
     pub url: String,
 }
 
@@ -62,6 +62,11 @@ impl Answers {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether anything is kept.
+    pub(super) fn any(&self) -> bool {
+        !self.lock().kept.is_empty()
+    }
+
     /// Makes a request conditional, where an answer is kept: gives what a 304 then stands for.
     pub(super) fn ask(&self, key: &Key, headers: &mut HeaderMap) -> Option<Arc<Response>> {
         let mut shelf = self.lock();
@@ -81,13 +86,11 @@ impl Answers {
         Some(answer)
     }
 
-    /// Keeps an answer, if it may be and has something to be recognized by. `headers` are the request's.
+    /// Keeps an answer, if it may be. `headers` are the request's, without conditions.
     pub(super) fn keep(&self, key: &Key, headers: &HeaderMap, answer: &Response) {
-        let value = |name| header(&answer.headers, name).and_then(|text| HeaderValue::from_str(text).ok());
-        let (etag, modified) = (value(ETAG.as_str()), value(LAST_MODIFIED.as_str()));
+        let (etag, modified) = validators(answer);
         let bytes = answer.body.len() + fields_bytes(&answer.headers) + key.url.len() + ENTRY_BYTES;
-        let forbidden = header(&answer.headers, CACHE_CONTROL.as_str()).is_some_and(|text| text.contains("no-store"));
-        if answer.status != 200 || (etag.is_none() && modified.is_none()) || forbidden || bytes > ANSWER_BYTES_MAX {
+        if !may_be_kept(answer) || bytes > ANSWER_BYTES_MAX {
             return;
         }
         let Some(varies) = varies(&answer.headers, headers) else { return };
@@ -158,6 +161,26 @@ fn varies(answer: &[(String, String)], request: &HeaderMap) -> Option<Vec<(Strin
     Some(varies)
 }
 
+/// What an answer can be recognized by.
+fn validators(answer: &Response) -> (Option<HeaderValue>, Option<HeaderValue>) {
+    let value = |name| header(&answer.headers, name).and_then(|text| HeaderValue::from_str(text).ok());
+    (value(ETAG.as_str()), value(LAST_MODIFIED.as_str()))
+}
+
+/// Whether an answer has something to be recognized by, and its server does not forbid to keep it.
+pub(super) fn may_be_kept(answer: &Response) -> bool {
+    let forbidden = || header(&answer.headers, CACHE_CONTROL.as_str()).is_some_and(|text| text.contains("no-store"));
+    answer.status == 200 && validators(answer) != (None, None) && !forbidden()
+}
+
+/// A request's header fields as they were before [`Answers::ask`] added to them: one that has such fields of its own is not
+/// asked for ([`fits`]).
+pub(super) fn unconditional(mut headers: HeaderMap) -> HeaderMap {
+    headers.remove(IF_NONE_MATCH);
+    headers.remove(IF_MODIFIED_SINCE);
+    headers
+}
+
 /// Whether a request leaves room for conditions of ours.
 pub(super) fn fits(method: &http::Method, headers: &HeaderMap) -> bool {
     let own = [
@@ -186,7 +209,7 @@ mod tests {
     use super::*;
 
     fn key(url: &str, who: &str) -> Key {
-        Key { integration: Arc::from("one"), who: who.to_owned(), url: url.to_owned() }
+        Key { integration: Arc::from("one"), who: Arc::from(who), url: url.to_owned() }
     }
 
     fn answer(pairs: &[(&str, &str)], body: usize) -> Response {

@@ -86,7 +86,7 @@ fn policy(host: &str, port: u16) -> Policy {
 pub(super) fn get(url: &str) -> Request {
     Request {
         method: "GET".to_owned(),
-        url: url.to_owned(),
+        url: Target::parse(url).expect("a URL"),
         headers: vec![],
         body: None,
         credential: None,
@@ -193,8 +193,8 @@ fn no_spelling_of_a_forbidden_address_connects() {
     for text in
         ["http://a@127.0.0.1/", "http://a:b@example.com/", "ftp://example.com/", "http:///", "/", "file:///etc/passwd"]
     {
-        let result = send(&egress, &policy("example.com", 80), get(text));
-        assert!(matches!(result, Err(EgressError::Invalid(_) | EgressError::Denied(_))), "{text}: {result:?}");
+        // No request can be made of it.
+        assert!(matches!(Target::parse(text), Err(EgressError::Invalid(_))), "{text}");
     }
 }
 
@@ -392,7 +392,7 @@ fn a_credential_goes_nowhere_else() {
     assert!(matches!(refused(&here, taken), EgressError::Invalid(text) if text.contains("`authorization`")));
 
     let (query, _query_file) = with_secret(base.clone(), &["127.0.0.1"], Placement::Query { name: "key".to_owned() });
-    let taken = Request { url: server.url("/?key=mine"), ..named.clone() };
+    let taken = Request { url: Target::parse(&server.url("/?key=mine")).unwrap(), ..named.clone() };
     assert!(matches!(refused(&query, taken), EgressError::Invalid(text) if text.contains("`key`")));
 
     let unknown = Request { credential: Some("other".to_owned()), ..named.clone() };

@@ -11,7 +11,7 @@ use ::url::Url;
 use git2::{Oid, opts};
 use tokio::runtime::Handle;
 
-use crate::egress::{Caller, Egress, EgressError, Manner, Policy, Request, Stream, StreamLimits};
+use crate::egress::{Caller, Egress, EgressError, Manner, Policy, Request, Stream, StreamLimits, Target};
 
 /// Of the list of refs. A repository with half a million refs has 40 MiB of them.
 const REFS_BYTES_MAX: u64 = 64 << 20;
@@ -105,9 +105,10 @@ impl Door {
             // A pack is packed already.
             headers.push(("accept-encoding".to_owned(), "identity".to_owned()));
         }
+        let target = Target::parse(&url).map_err(|fault| format!("{}: {fault}", self.url))?;
         let request = Request {
             method: method.to_owned(),
-            url,
+            url: target,
             headers,
             body: body.map(Into::into),
             credential: self.credential.clone(),

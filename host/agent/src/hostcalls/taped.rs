@@ -87,7 +87,7 @@ pub(super) async fn acted<T: Serialize + DeserializeOwned>(
 pub(super) fn asked(request: &Request) -> Asked {
     Asked {
         method: request.method.clone(),
-        url: request.url.clone(),
+        url: request.url.to_string(),
         headers: request.headers.clone(),
         body: request.body.clone(),
         credential: request.credential.clone(),
