@@ -23,6 +23,13 @@ have=$("${RUSTC:-rustc}" --version | cut -d ' ' -f 2 | cut -d - -f 1)
 command -v "${CC:-cc}" >/dev/null || fail "there is no C compiler (${CC:-cc}): SQLite and libgit2 are built from source." \
     "Debian, Ubuntu: apt install build-essential" "Fedora: dnf install gcc" "macOS: xcode-select --install"
 
+# The allocator's own build takes no such path, and says so in a way that nobody understands.
+folder=${CARGO_TARGET_DIR:-$PWD/target}
+if [[ $folder = *[[:space:]]* ]]; then
+    fail "the folder that is built in has a blank in its path, which the build of jemalloc does not take: $folder" \
+        "Move the checkout, or build elsewhere: export CARGO_TARGET_DIR=\"\$HOME/.cache/agent-target\""
+fi
+
 libraries=$("${RUSTC:-rustc}" --print target-libdir --target "$target" 2>/dev/null || true)
 if [ -n "$libraries" ] && compgen -G "$libraries/libstd-*" >/dev/null; then
     exit 0
