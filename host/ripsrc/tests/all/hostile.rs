@@ -1,7 +1,7 @@
 //! Repositories that are incomplete, damaged or made to hurt. Whatever they hold: a typed error or a truthful answer.
 
 use crate::random::{Random, history};
-use crate::repo::{Repo, lines, write};
+use crate::repo::{Do, Repo, lines, write};
 use ripsrc::{Options, Record, Repository, RunError, Scope, Summary};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -200,6 +200,60 @@ fn a_tree_that_explodes() {
     let options = Options { memory_max: 20_000_000, ..Options::default() };
     let result = Repository::open(repo.path()).unwrap().code(&options, &mut |_| Ok(()));
     assert!(matches!(result, Err(RunError::Tree(ripsrc::TreeError::TooManyPaths(_)))), "{result:?}");
+}
+
+/// A history is cut into windows where it does not fit into memory; a single commit cannot be cut.
+#[test]
+fn a_commit_that_is_too_much_is_named() {
+    let mut repo = Repo::new();
+    // Every second line of many files is another: more hunks than half of 128 MiB holds.
+    let names: Vec<String> = (0..80).map(|at| format!("f{at}")).collect();
+    let text = |name: &str, odd: &str| -> String {
+        let line = |at: u32| if at.is_multiple_of(2) { format!("{at}\n") } else { format!("{odd}{at}\n") };
+        [format!("{name}\n")].into_iter().chain((0..130_000).map(line)).collect()
+    };
+    let files = |odd: &str| names.iter().map(|name| write(name, text(name, odd))).collect::<Vec<_>>();
+    let first = repo.commit("main", &[], &files(""));
+    let large = repo.commit("main", &[first], &files("x"));
+    repo.import();
+    let under = |mib: u64| {
+        let options = Options { memory_max: mib << 20, count: None, ..Options::default() };
+        Repository::open(repo.path()).unwrap().code(&options, &mut |_| Ok(()))
+    };
+    let result = under(128);
+    assert!(matches!(result, Err(RunError::TooMuchInCommit(oid)) if oid == repo.oid(large)), "{result:?}");
+    assert_eq!(under(1024).unwrap().files, 160);
+}
+
+/// Where files are too many or too large to look for renames among, those that were moved as they were are found, and only those
+/// that were edited as well are new; and that is counted.
+#[test]
+fn renames_that_do_not_fit_are_counted() {
+    let mut repo = Repo::new();
+    let old: Vec<String> = (0..40).map(|at| format!("old/{at}")).collect();
+    let new: Vec<String> = (0..40).map(|at| format!("new/{at}")).collect();
+    let text = |at: usize| lines(&format!("file {at} line"), 200);
+    let files: Vec<Do<'_>> = old.iter().enumerate().map(|(at, name)| write(name, text(at))).collect();
+    let first = repo.commit("main", &[], &files);
+    let gone = old.iter().map(|name| Do::Remove(name.as_bytes()));
+    // Every second one was edited as well.
+    let edited = |at: usize| if at.is_multiple_of(2) { text(at) } else { format!("{}one more\n", text(at)) };
+    let came = new.iter().enumerate().map(|(at, name)| write(name, edited(at)));
+    repo.commit("main", &[first], &gone.chain(came).collect::<Vec<_>>());
+    repo.import();
+    let renamed = |memory_max| {
+        let (mut renamed, options) = (0, Options { memory_max, threads: 1, ..Options::default() });
+        let take = &mut |record: Record<'_>| {
+            if let Record::Commit(commit) = record {
+                renamed += commit.files.iter().filter(|file| file.renamed_from.is_some()).count();
+            }
+            Ok(())
+        };
+        let summary = Repository::open(repo.path()).unwrap().code(&options, take).unwrap();
+        (renamed, summary.renames_limited)
+    };
+    assert_eq!(renamed(1_000_000_000), (40, 0));
+    assert_eq!(renamed(100_000), (20, 1));
 }
 
 pub fn clone(repo: &Repo, args: &[&str]) -> tempfile::TempDir {
