@@ -283,7 +283,8 @@ impl Egress {
             && answer.url != request.url.as_str()
         {
             // Where redirects led is not taken on a file's word.
-            let led = Request { url: Target::parse(&answer.url)?, ..request.clone() };
+            let url = Target::parse(&answer.url).inspect_err(|fault| self.note_refused(policy, request, fault))?;
+            let led = Request { url, ..request.clone() };
             // Most redirects make a GET of what it was.
             policy
                 .check(&led.method, &led.url)

@@ -27,10 +27,7 @@ pub(super) fn next(request: &Request, answer: &Response) -> Result<Option<Reques
     };
     let invalid = |why: &str| EgressError::Other(format!("{} redirects to what cannot be followed: {why}", answer.url));
     let from = Url::parse(&answer.url).map_err(|_| invalid("the URL it came from is lost"))?;
-    let mut to = from.join(location).map_err(|_| invalid("its `location` is not a URL"))?;
-    if to.fragment().is_none() {
-        to.set_fragment(from.fragment());
-    }
+    let to = from.join(location).map_err(|_| invalid("its `location` is not a URL"))?;
     if from.scheme() == "https" && to.scheme() != "https" {
         return Err(EgressError::Denied(format!(
             "{} redirects from https to {}: that is not followed, because what was protected would not be any more",
