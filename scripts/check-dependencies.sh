@@ -28,15 +28,15 @@ if ("$cargo" tree --locked --offline -p agent --target "$host" -e features -i wa
     wrong=1
 fi
 # The history reader is a library of its own: synchronous, without a database, and it clones nothing.
-without ripsrc "$host" agent tokio reqwest wasmtime rusqlite git2
+without ripsrc "$host" agent tokio reqwest hyper wasmtime rusqlite git2
 # The simulators are built in seconds, and share nothing with what is tested against them.
 for simulator in $(sed -n 's/^name = "\(.*simulator\)"$/\1/p' tests/*simulator/Cargo.toml | sort -u); do
-    without "$simulator" "$host" agent agent-sdk integration-model tokio reqwest wasmtime rusqlite git2
+    without "$simulator" "$host" agent agent-sdk integration-model tokio reqwest hyper wasmtime rusqlite git2
 done
 # A guest reaches the host through the contract and through nothing else.
 guests=$(sed -n 's/^name = "\(.*\)"$/\1/p' integrations/*/Cargo.toml tests/guests/*/Cargo.toml)
 for guest in agent-sdk $guests; do
-    without "$guest" wasm32-wasip2 agent tokio reqwest wasmtime rusqlite git2
+    without "$guest" wasm32-wasip2 agent tokio reqwest hyper wasmtime rusqlite git2
 done
 
 [ "$wrong" -eq 0 ] && echo "dependencies: nothing reaches what it must not"

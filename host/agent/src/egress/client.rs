@@ -1,30 +1,30 @@
 //! From a request to its answer: judged first, then sent as often as it takes. What a request must be and what an answer
 //! may take is here; who goes when is `gate`'s, which tries there are is `tries`'s, and the wire is `clients`'.
 
-use std::error::Error;
-use std::io;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, RANGE, USER_AGENT};
 use http::{Method, StatusCode};
+use http_body::Body;
 use sha2::{Digest, Sha256};
 use url::{Host, Url};
 
-use super::clients::{CONNECT_TIMEOUT, Clients};
+use super::clients::Clients;
 use super::clock::Clock;
 use super::credentials::{self, Ready};
 use super::gate::{Account, Gate, Kind, Pass, rfc3339};
 use super::ledger::{Entry, Ledger};
 use super::minted::Minted;
 use super::pauses::Pause;
-use super::resolve::AddressRefused;
 use super::revalidate::{self, Answers, Key};
 use super::room::{Held, Room};
 use super::target::Target;
 use super::tries::{Next, Tries};
 use super::unpack::Unpack;
+use super::wire::{self, Answer};
 use super::{EgressError, Policy, Request, Response, address, faults, policy, rates, redirect};
 use crate::cassette::Faults;
 use crate::config::{Credential, EgressSettings};
@@ -41,7 +41,7 @@ const BODY_RESERVED_MAX: u64 = 1 << 20;
 const OWN_HEADERS: &[&str] =
     &["host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "content-length", "expect", "upgrade"];
 /// Header fields in which guests send keys of their own, beside `Authorization` and `Cookie`.
-const KEY_HEADERS: [&str; 2] = ["private-token", "x-api-key"];
+static KEY_HEADERS: [HeaderName; 2] = [HeaderName::from_static("private-token"), HeaderName::from_static("x-api-key")];
 /// Bytes of what tells two such keys apart: far more than there are keys.
 const KEY_MARK_BYTES: usize = 12;
 
@@ -83,7 +83,7 @@ pub(super) enum Got {
 pub(super) struct Head {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    pub answer: reqwest::Response,
+    pub answer: Answer,
     pub unpack: Unpack,
 }
 
@@ -489,17 +489,15 @@ impl Egress {
         request: &Request,
         judged: &Judged,
         ready: Option<&Ready>,
-    ) -> Result<reqwest::Response, EgressError> {
-        let (mut url, mut headers) = (Url::clone(&request.url), judged.headers.clone());
+    ) -> Result<Answer, EgressError> {
+        let (mut url, mut headers) = (Cow::Borrowed(&*request.url), judged.headers.clone());
         // Last: whatever the guest supplied is fixed by now.
         if let Some(ready) = ready {
-            ready.put(&mut url, &mut headers);
+            ready.put(url.to_mut(), &mut headers);
         }
-        let client = self.shared.clients.of(policy, url.scheme(), &request.caller.integration)?;
-        let mut outgoing = reqwest::Request::new(judged.method.clone(), url);
-        *outgoing.headers_mut() = headers;
-        *outgoing.body_mut() = judged.filled.clone().or_else(|| request.body.clone()).map(reqwest::Body::from);
-        client.execute(outgoing).await.map_err(classify)
+        let wire = self.shared.clients.of(policy, url.scheme(), &request.caller.integration)?;
+        let body = judged.filled.clone().or_else(|| request.body.clone());
+        wire.send(judged.method.clone(), &url, headers, body).await
     }
 
     /// Takes in what a try says: to the gate its budget, and to the caller what to do next, and how long there is none.
@@ -564,16 +562,12 @@ fn account_of(policy: &Policy, request: &Request, headers: &HeaderMap) -> String
             None => name.clone(),
         };
     }
-    let own = [AUTHORIZATION.as_str(), COOKIE.as_str()].into_iter().chain(KEY_HEADERS);
-    let mut hash = Sha256::new();
-    let mut any = false;
+    let own = [&AUTHORIZATION, &COOKIE].into_iter().chain(&KEY_HEADERS);
+    let mut hash: Option<Sha256> = None;
     for value in own.filter_map(|name| headers.get(name)) {
-        hash.update(value.as_bytes());
-        any = true;
+        hash.get_or_insert_default().update(value.as_bytes());
     }
-    if !any {
-        return String::new();
-    }
+    let Some(hash) = hash else { return String::new() };
     hash.finalize()[..KEY_MARK_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -598,7 +592,8 @@ fn checked_headers(pairs: &[(String, String)]) -> Result<HeaderMap, EgressError>
             pairs.len()
         )));
     }
-    let mut headers = HeaderMap::with_capacity(pairs.len() + 2);
+    // With room for those that are put in below, here and on the wire.
+    let mut headers = HeaderMap::with_capacity(pairs.len() + 6);
     for (name, value) in pairs {
         let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
             EgressError::Invalid(format!("`{}` is not the name of a header field", name.escape_debug()))
@@ -651,7 +646,7 @@ pub(super) fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
 
 /// Reads an answer to its end. `url` is what was asked for, without a credential.
 async fn read_answer(
-    mut answer: reqwest::Response,
+    mut answer: Answer,
     mut unpack: Unpack,
     url: &Url,
     bytes_max: usize,
@@ -661,7 +656,7 @@ async fn read_answer(
     let mut body = Vec::new();
     if !unpack.is_packed() {
         // What is announced and what comes are two things; an announcement that is too large already saves the wait.
-        let announced = answer.content_length().unwrap_or(0);
+        let announced = answer.body().size_hint().exact().unwrap_or(0);
         if announced > bytes_max as u64 {
             return Err(EgressError::TooLarge(bytes_max));
         }
@@ -676,7 +671,7 @@ async fn read_answer(
         body.extend_from_slice(piece);
         Ok(())
     };
-    while let Some(mut chunk) = answer.chunk().await.map_err(classify)? {
+    while let Some(mut chunk) = wire::chunk(&mut answer, url).await? {
         while let Some(piece) = unpack.piece(&mut chunk)? {
             add(piece)?;
         }
@@ -706,58 +701,4 @@ impl EgressError {
         }
         self
     }
-}
-
-/// The next cause of an error. An `io::Error` that wraps another error gives that one, not what is below it.
-fn cause<'a>(fault: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match fault.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(inner) => Some(inner),
-        None => fault.source(),
-    }
-}
-
-pub(super) fn innermost(fault: &(dyn Error + 'static)) -> String {
-    let mut at = fault;
-    while let Some(below) = cause(at) {
-        at = below;
-    }
-    at.to_string()
-}
-
-/// What a client's error means. The texts are of the innermost cause: the outer ones repeat the URL.
-pub(super) fn classify(fault: reqwest::Error) -> EgressError {
-    let mut at: Option<&(dyn Error + 'static)> = Some(&fault);
-    while let Some(current) = at {
-        if let Some(refused) = current.downcast_ref::<AddressRefused>() {
-            return EgressError::Denied(refused.to_string());
-        }
-        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-            return EgressError::Tls(tls.to_string());
-        }
-        at = cause(current);
-    }
-    // Which server it was: a guest talks to several, and without its path and query it gives nothing away.
-    let server = fault.url().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
-    let server = server.map(|(host, port)| format!("{host}:{port}: ")).unwrap_or_default();
-    let text = format!("{server}{}", innermost(&fault));
-    if fault.is_dns() {
-        return EgressError::Dns(text);
-    }
-    // Only the connection has a time of its own here; the exchange's is kept by who waits for it.
-    if fault.is_timeout() && fault.is_connect() {
-        return EgressError::Connection(format!("{server}not established within {} s", CONNECT_TIMEOUT.as_secs()));
-    }
-    if fault.is_builder() {
-        return EgressError::Invalid(text);
-    }
-    if fault.is_connect() {
-        return EgressError::Connection(text);
-    }
-    if fault.is_body() || fault.is_decode() {
-        return EgressError::Connection(format!("the answer broke off or is damaged: {text}"));
-    }
-    if fault.is_request() {
-        return EgressError::Connection(format!("the exchange failed: {text}"));
-    }
-    EgressError::Other(text)
 }

@@ -3,37 +3,33 @@
 //! `client` sends through these.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, Once, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use hyper_util::client::proxy::matcher::Matcher;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use url::Url;
 
 use super::resolve::{self, Checked, Lookup};
+use super::wire::{self, Wire};
 use super::{EgressError, Policy, policy};
 use crate::config::EgressSettings;
 use crate::files;
 
-/// A name that resolves to a host that does not answer is given up after this; a healthy one needs a fraction.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Servers close idle connections after a minute or so; ours go first, so that no request runs into a closing one.
-const POOL_IDLE: Duration = Duration::from_secs(30);
-/// Idle connections kept for one host. A guest has at most 32 requests under way.
-const POOL_IDLE_PER_HOST: usize = 16;
 /// Clients kept. An agent runs some tens of integrations; a client that is dropped is only made again.
 const CLIENTS_MAX: usize = 128;
-/// Header fields of an answer (HTTP/1) and bytes of them (HTTP/2).
-const ANSWER_HEADERS_MAX: usize = 256;
-const ANSWER_HEADER_BYTES_MAX: u32 = 128 << 10;
 /// Bytes of a file of certificates. The whole of a system's trust has a quarter of this.
 const CA_BYTES_MAX: u64 = 1 << 20;
 
 /// The clients of one door.
 pub(super) struct Clients {
     lookup: Lookup,
-    proxy: Option<reqwest::Proxy>,
+    proxy: Option<Arc<Matcher>>,
     /// The proxy's own host, which may be private: the operator named it.
     proxy_host: Option<String>,
-    certificates: Vec<reqwest::Certificate>,
+    /// Whether it is spoken to in TLS.
+    proxy_tls: bool,
+    certificates: Vec<CertificateDer<'static>>,
     /// The one used last at the end.
     kept: Mutex<Vec<Kept>>,
 }
@@ -43,7 +39,7 @@ struct Kept {
     scheme: String,
     integration: String,
     policy: Policy,
-    client: reqwest::Client,
+    wire: Arc<Wire>,
 }
 
 impl Clients {
@@ -53,7 +49,8 @@ impl Clients {
     }
 
     pub(super) fn with_lookup(lookup: Lookup) -> Clients {
-        Clients { lookup, proxy: None, proxy_host: None, certificates: Vec::new(), kept: Mutex::default() }
+        let (proxy, proxy_host, certificates) = (None, None, Vec::new());
+        Clients { lookup, proxy, proxy_host, proxy_tls: false, certificates, kept: Mutex::default() }
     }
 
     /// With the operator's proxy and certificates. The environment's proxies are nobody's here: whoever starts the agent
@@ -65,9 +62,11 @@ impl Clients {
         }
         if let Some(settings) = &settings.proxy {
             let fault = |_| "the proxy of `egress.proxy` cannot be used: write it as http://host:port".to_owned();
-            let proxy = reqwest::Proxy::all(settings.url.reveal()).map_err(fault)?;
-            clients.proxy = Some(proxy.no_proxy(reqwest::NoProxy::from_string(&settings.no_proxy.join(","))));
-            clients.proxy_host = Url::parse(settings.url.reveal()).ok().map(|url| policy::host_of(&url).into_owned());
+            let url = Url::parse(settings.url.reveal()).map_err(fault)?;
+            let proxy = Matcher::builder().all(settings.url.reveal()).no(settings.no_proxy.join(","));
+            clients.proxy = Some(Arc::new(proxy.build()));
+            clients.proxy_host = Some(policy::host_of(&url).into_owned());
+            clients.proxy_tls = url.scheme() == "https";
         }
         Ok(clients)
     }
@@ -87,68 +86,43 @@ impl Clients {
     }
 
     /// The client of an integration's policy.
-    pub(super) fn of(&self, policy: &Policy, scheme: &str, integration: &str) -> Result<reqwest::Client, EgressError> {
+    pub(super) fn of(&self, policy: &Policy, scheme: &str, integration: &str) -> Result<Arc<Wire>, EgressError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |one: &Kept| one.scheme == scheme && one.integration == integration && one.policy == *policy;
         if let Some(at) = kept.iter().rposition(same) {
             kept[at..].rotate_left(1);
-            return Ok(kept[kept.len() - 1].client.clone());
+            return Ok(Arc::clone(&kept[kept.len() - 1].wire));
         }
-        let client = self.build(policy, scheme)?;
+        let wire = Arc::new(self.build(policy, scheme)?);
         if kept.len() >= CLIENTS_MAX {
             kept.remove(0);
         }
         let (scheme, integration) = (scheme.to_owned(), integration.to_owned());
-        kept.push(Kept { scheme, integration, policy: policy.clone(), client: client.clone() });
-        Ok(client)
+        kept.push(Kept { scheme, integration, policy: policy.clone(), wire: Arc::clone(&wire) });
+        Ok(wire)
     }
 
-    fn build(&self, policy: &Policy, scheme: &str) -> Result<reqwest::Client, EgressError> {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            // Fails only where one is installed already, and then that one serves.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
-        let mut private_hosts = policy.private_hosts.clone();
-        private_hosts.extend(self.proxy_host.clone());
-        let mut builder = reqwest::Client::builder()
-            .dns_resolver(Arc::new(Checked { lookup: self.lookup.clone(), private_hosts }))
-            .redirect(reqwest::redirect::Policy::none())
-            // Also keeps the library from looking for one in the environment.
-            .no_proxy()
-            .referer(false)
-            // Tries are counted in one place.
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL_IDLE_PER_HOST)
-            .http1_max_headers(ANSWER_HEADERS_MAX)
-            .http2_max_header_list_size(ANSWER_HEADER_BYTES_MAX);
-        if let Some(proxy) = &self.proxy {
-            builder = builder.proxy(proxy.clone());
-        }
-        if scheme == "https" {
-            builder = builder.https_only(self.proxy.is_none()).tls_certs_merge(self.certificates.clone());
-        } else {
-            // Plain HTTP needs no trusted certificates, and reading the system's takes milliseconds.
-            builder = builder.tls_certs_only(self.certificates.clone());
-        }
-        builder.build().map_err(|fault| {
+    fn build(&self, policy: &Policy, scheme: &str) -> Result<Wire, EgressError> {
+        let private_hosts = policy.private_hosts.iter().chain(&self.proxy_host).cloned().collect();
+        let resolver = Checked { lookup: self.lookup.clone(), private_hosts };
+        // Plain HTTP needs no trusted certificates, and reading the system's takes milliseconds.
+        let tls = wire::tls(&self.certificates, scheme == "https" || self.proxy_tls).map_err(|fault| {
             EgressError::Tls(format!(
-                "no client can be made ({}); are the system's trusted certificates installed (often the package `ca-certificates`)?",
-                super::client::innermost(&fault)
+                "no client can be made ({fault}); are the system's trusted certificates installed (often the package `ca-certificates`)?"
             ))
-        })
+        })?;
+        Ok(Wire::new(resolver, tls, self.proxy.clone()))
     }
 }
 
 /// The certificates of a file.
-fn certificates(file: &Path) -> Result<Vec<reqwest::Certificate>, String> {
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let bytes = files::read(file, CA_BYTES_MAX).map_err(|fault| fault.to_string())?;
-    let found =
-        reqwest::Certificate::from_pem_bundle(&bytes).map_err(|_| "it is not a file of PEM certificates".to_owned())?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let found = found.map_err(|_| "it is not a file of PEM certificates".to_owned())?;
     if found.is_empty() {
         return Err("there is no certificate in it (`-----BEGIN CERTIFICATE-----`)".to_owned());
     }
+    wire::roots(&found).map_err(|fault| format!("one of its certificates cannot be trusted: {fault}"))?;
     Ok(found)
 }

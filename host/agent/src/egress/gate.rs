@@ -15,6 +15,7 @@
 //! may is told at once until when.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,9 @@ const ACCOUNTS_MAX: usize = 1024;
 const BUDGETS_MAX: usize = 32;
 /// A wait that is shorter is not worth a line in the log.
 const PAUSE_TOLD_MIN: Duration = Duration::from_secs(2);
+
+/// Seeded anew in each process, as the standard library's is, and quicker on short texts.
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// A place of requests: a host, and the account on it that they use.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,9 +74,9 @@ impl Kind {
 #[derive(Debug, Default)]
 struct Budgets {
     /// By the server's name of it.
-    by_resource: HashMap<String, Budget>,
+    by_resource: Map<String, Budget>,
     /// Which one a kind of path took from.
-    of_kind: HashMap<Kind, String>,
+    of_kind: Map<Kind, String>,
     /// Nothing goes before this: the server has said so.
     blocked: Option<Instant>,
     used: u64,
@@ -154,7 +158,7 @@ impl Budgets {
 struct Host {
     under_way: usize,
     /// Requests that went out, by integration, since the host was idle.
-    served: HashMap<Arc<str>, u64>,
+    served: Map<Arc<str>, u64>,
     waiting: Vec<Waiter>,
 }
 
@@ -169,8 +173,8 @@ struct Waiter {
 #[derive(Default)]
 struct State {
     numbers: u64,
-    hosts: HashMap<Arc<str>, Host>,
-    accounts: HashMap<Account, Budgets>,
+    hosts: Map<Arc<str>, Host>,
+    accounts: Map<Account, Budgets>,
     pauses: Pauses,
 }
 
@@ -189,6 +193,8 @@ struct Shared {
     /// Told when a server says that its budget is short or spent: those that wait for a place look how long that is.
     changed: Notify,
     pauses_changed: News,
+    /// Whether there has been a pause, which an answer may end.
+    paused: AtomicBool,
 }
 
 /// Leave to be on the wire. Given back when it is dropped.
@@ -204,7 +210,8 @@ impl Gate {
     pub(super) fn new(clock: Clock, stop: Shutdown, per_host_max: usize, wait_max: Duration) -> Gate {
         let per_host_max = per_host_max.max(1);
         let (changed, pauses_changed) = (Notify::new(), News::default());
-        let shared = Shared { clock, stop, per_host_max, wait_max, state: Mutex::default(), changed, pauses_changed };
+        let (state, paused) = (Mutex::default(), AtomicBool::new(false));
+        let shared = Shared { clock, stop, per_host_max, wait_max, state, changed, pauses_changed, paused };
         Gate { shared: Arc::new(shared) }
     }
 
@@ -344,6 +351,7 @@ impl Shared {
         let resource = state.accounts.get(account).map_or("", |budgets| budgets.resource(kind)).to_owned();
         let (integration, host) = (&*caller.integration, &*account.host);
         let news = state.pauses.note(host, &resource, until, integration);
+        self.paused.store(true, Ordering::SeqCst);
         drop(state);
         if !news {
             return;
@@ -415,6 +423,10 @@ impl State {
 impl Pass {
     /// Takes in what an answer says: its budget, and how long nothing may follow it.
     pub(super) fn answered(&self, told: Option<&Told>, blocked_for: Option<Duration>) {
+        // Most servers say nothing, and where nobody has waited nothing ends.
+        if told.is_none() && blocked_for.is_none() && !self.shared.paused.load(Ordering::SeqCst) {
+            return;
+        }
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
         let budgets = state.account(&self.account);

@@ -1,6 +1,6 @@
 //! The one way out: every request of a guest, and all of git's, passes here once. Policy (`policy`), address check
 //! (`address`, `resolve`), credentials (`credentials`, `minted`) and limits on answers (`client`) are decided here; nobody else holds
-//! a client. So is what makes a good client of it: budgets and fair shares (`gate`, `rates`), tries (`tries`), conditional
+//! a connection (`wire`). So is what makes a good client of it: budgets and fair shares (`gate`, `rates`), tries (`tries`), conditional
 //! requests (`revalidate`). A redirect is followed only where the request asks for it, and each hop is judged as a request
 //! of its own (`redirect`).
 
@@ -10,10 +10,7 @@ use std::time::Duration;
 use crate::config::{Credential, NetworkRule};
 
 mod address;
-// The two places that may hold a client.
-#[allow(clippy::disallowed_types)]
 mod client;
-#[allow(clippy::disallowed_types)]
 mod clients;
 mod clock;
 mod credentials;
@@ -32,6 +29,9 @@ mod stream;
 mod target;
 mod tries;
 mod unpack;
+// The one place that may hold a client.
+#[allow(clippy::disallowed_types)]
+mod wire;
 
 pub use client::Egress;
 pub(crate) use client::{HEADER_BYTES_MAX, HEADERS_MAX};

@@ -73,6 +73,10 @@ pub(super) fn host_of(url: &Url) -> Cow<'_, str> {
 
 /// Whether a host pattern (a name, a literal address, or `*.` and a name) stands for this host.
 pub(super) fn host_matches(pattern: &str, host: &str) -> bool {
+    // The same text is the same host, and the most common; so no address need be read for it.
+    if pattern == host {
+        return true;
+    }
     let pattern = pattern.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
     if let Ok(address) = host.parse::<IpAddr>() {
         // A wildcard stands for names, never for addresses; addresses have several spellings.

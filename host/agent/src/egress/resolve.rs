@@ -2,13 +2,17 @@
 //! each connection, so a name whose answer changes between a check and a connection gains nothing. Literal addresses
 //! in URLs never come here; `client` checks them.
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::vec;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
 
 use super::address;
 use super::policy::host_matches;
@@ -37,19 +41,33 @@ pub(super) struct AddressRefused {
     pub addresses: String,
 }
 
+/// A name that leads nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct LookupFailed(io::Error);
+
 /// A resolver that drops what may not be reached.
+#[derive(Clone)]
 pub(super) struct Checked {
     pub lookup: Lookup,
-    pub private_hosts: Vec<String>,
+    pub private_hosts: Arc<[String]>,
 }
 
-impl Resolve for Checked {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for Checked {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let host = name.as_str().trim_end_matches('.').to_ascii_lowercase();
         let private = self.private_hosts.iter().any(|pattern| host_matches(pattern, &host));
         let found = (self.lookup)(name.as_str().to_owned());
         Box::pin(async move {
-            let found = found.await?;
+            let found = found.await.map_err(LookupFailed)?;
             let (allowed, refused): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(|candidate| address::allowed(candidate.ip(), private));
             if allowed.is_empty() && !refused.is_empty() {
@@ -58,9 +76,10 @@ impl Resolve for Checked {
                 return Err(AddressRefused { host, addresses }.into());
             }
             if allowed.is_empty() {
-                return Err(io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address")).into());
+                let none = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
+                return Err(LookupFailed(none).into());
             }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            Ok(allowed.into_iter())
         })
     }
 }

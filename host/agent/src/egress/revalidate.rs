@@ -5,7 +5,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{CACHE_CONTROL, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RANGE, VARY};
+use http::header::{
+    CACHE_CONTROL, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+    RANGE, VARY,
+};
 use http::{HeaderMap, HeaderValue};
 
 use super::Response;
@@ -183,15 +186,8 @@ pub(super) fn unconditional(mut headers: HeaderMap) -> HeaderMap {
 
 /// Whether a request leaves room for conditions of ours.
 pub(super) fn fits(method: &http::Method, headers: &HeaderMap) -> bool {
-    let own = [
-        IF_NONE_MATCH.as_str(),
-        IF_MODIFIED_SINCE.as_str(),
-        "if-match",
-        "if-unmodified-since",
-        "if-range",
-        RANGE.as_str(),
-    ];
-    *method == http::Method::GET && !own.iter().any(|name| headers.contains_key(*name))
+    let own = [&IF_NONE_MATCH, &IF_MODIFIED_SINCE, &IF_MATCH, &IF_UNMODIFIED_SINCE, &IF_RANGE, &RANGE];
+    *method == http::Method::GET && !own.into_iter().any(|name| headers.contains_key(name))
 }
 
 /// What a 304 stands for: the answer that is kept, with what the 304 has newer (its date, its budget).

@@ -5,11 +5,12 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::Response;
 use tokio::runtime::Handle;
 
-use super::client::{Got, Head, Want, classify};
+use super::client::{Got, Head, Want};
+use super::target::Target;
 use super::unpack::Unpack;
+use super::wire::{self, Answer};
 use super::{Egress, EgressError, Policy, Request};
 use crate::shutdown::Shutdown;
 
@@ -28,7 +29,9 @@ pub(crate) struct StreamLimits {
 pub(crate) struct Stream {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    answer: Response,
+    /// What was asked for, without a credential.
+    url: Target,
+    answer: Answer,
     unpack: Unpack,
     /// What has come and is not unpacked.
     chunk: Bytes,
@@ -100,6 +103,7 @@ impl Egress {
         Ok(Stream {
             status,
             headers,
+            url: request.url,
             answer,
             unpack,
             chunk: Bytes::new(),
@@ -125,10 +129,10 @@ impl Stream {
     fn next_chunk(&mut self) -> Result<Option<Bytes>, EgressError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let wait = self.limits.between_bytes.min(left);
-        let (answer, shutdown) = (&mut self.answer, &self.shutdown);
+        let (answer, url, shutdown) = (&mut self.answer, &self.url, &self.shutdown);
         let next = async {
             tokio::select! {
-                chunk = tokio::time::timeout(wait, answer.chunk()) => chunk.map(|chunk| chunk.map_err(classify)),
+                chunk = tokio::time::timeout(wait, wire::chunk(answer, url)) => chunk,
                 () = shutdown.wait() => Ok(Err(ended())),
             }
         };

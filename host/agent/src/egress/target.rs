@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 use super::EgressError;
 
@@ -54,12 +54,9 @@ impl Target {
     }
 
     /// The origin as text (RFC 6454, 6.2): scheme, host, and the port where it is not the scheme's own.
-    pub(super) fn origin_text(&self) -> String {
-        let (scheme, host) = (self.scheme(), self.host_str().unwrap_or_default());
-        match self.port() {
-            None => [scheme, "://", host].concat(),
-            Some(port) => format!("{scheme}://{host}:{port}"),
-        }
+    pub(super) fn origin_text(&self) -> &str {
+        // There is no user information in between, and the parser leaves a scheme's own port out.
+        &self.0[..Position::AfterPort]
     }
 }
 

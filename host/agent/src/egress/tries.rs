@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 use super::clock::Clock;
 use super::{EgressError, Manner};
@@ -19,6 +19,9 @@ const CEILING: Duration = Duration::from_secs(30);
 
 /// Methods that may be repeated (RFC 9110, 9.2.2).
 const IDEMPOTENT: [Method; 5] = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE];
+
+/// A request with this field is one, however often it comes.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The tries of one request.
 pub(super) struct Tries {
@@ -42,7 +45,7 @@ pub(super) enum Next {
 
 impl Tries {
     pub(super) fn new(method: &Method, headers: &HeaderMap, manner: &Manner) -> Tries {
-        let keyed = headers.contains_key("idempotency-key");
+        let keyed = headers.contains_key(&IDEMPOTENCY_KEY);
         let idempotent = manner.idempotent || keyed || IDEMPOTENT.contains(method);
         Tries { idempotent, left: manner.retries_max.min(RETRIES_MAX), made: 0 }
     }

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use wasmtime::component::Resource;
 
-use super::{Guest, Witness, taped};
+use super::{Door, Guest, Witness, taped};
 use crate::bindings::agent::integration::http as wit;
 use crate::bindings::agent::integration::http::HttpError;
 use crate::cassette::{Tape, Turn};
@@ -42,15 +42,27 @@ pub(super) type Answer = Result<Response, EgressError>;
 
 /// The requests of one instance that are under way.
 pub(super) struct Flights {
-    places: Arc<AtomicUsize>,
-    room: Room,
+    knock: Arc<Knock>,
     /// Told at each landing. There is one waiter at a time, the instance, so a permit is never taken by another.
     landed: Arc<Notify>,
 }
 
-impl Default for Flights {
-    fn default() -> Flights {
-        Flights { places: Arc::default(), room: Room::new(HELD_BYTES_MAX), landed: Arc::default() }
+impl Flights {
+    pub(super) fn new(door: &Door) -> Flights {
+        let knock = Knock {
+            network: door.network.clone(),
+            caller: Caller { integration: Arc::clone(&door.integration), class: door.class },
+            witness: door.witness.clone(),
+            places: Arc::default(),
+            room: Room::new(HELD_BYTES_MAX),
+            tape: door.tape.clone(),
+        };
+        Flights { knock: Arc::new(knock), landed: Arc::default() }
+    }
+
+    /// What this instance's requests need.
+    pub(super) fn knock(&self) -> Arc<Knock> {
+        Arc::clone(&self.knock)
     }
 }
 
@@ -64,7 +76,6 @@ impl Drop for Place {
 }
 
 /// What a request of one instance needs to get to the door, by whichever interface it comes.
-#[derive(Clone)]
 pub(super) struct Knock {
     network: Option<(Egress, Arc<Policy>)>,
     caller: Caller,
@@ -137,12 +148,10 @@ impl Drop for Landing {
 
 /// A request that may go out, and what it needs for that.
 pub(super) struct Admitted {
-    egress: Egress,
-    policy: Arc<Policy>,
+    knock: Arc<Knock>,
     request: Request,
     /// What the request itself holds of the room.
     held: Held,
-    room: Room,
     /// None where it is kept for longer than the exchange, by who waits for the answer.
     place: Option<Place>,
     /// Where somebody records or plays: its turn on the tape, taken in the guest's order.
@@ -152,17 +161,18 @@ pub(super) struct Admitted {
 impl Admitted {
     /// Sends it. What the answer holds comes with it; what the request held is given back.
     pub(super) async fn send(self) -> (Answer, Held) {
-        let Admitted { egress, policy, request, held, room, place: _place, turn } = self;
-        let mut answers = room.part();
+        let Admitted { knock, request, held, place: _place, turn } = self;
+        let mut answers = knock.room.part();
+        let Some((egress, policy)) = &knock.network else { return (Err(lost()), answers) };
         let answer = match turn {
-            None => egress.send_within(&policy, request, &mut answers).await,
+            None => egress.send_within(policy, request, &mut answers).await,
             Some((tape, Turn::Record(place))) => {
-                let answer = egress.send_within(&policy, request, &mut answers).await;
+                let answer = egress.send_within(policy, request, &mut answers).await;
                 tape.came(place, taped::came(&answer));
                 answer
             }
             Some((_, Turn::Play(played))) => {
-                egress.rehearse(&policy, &request, taped::answer(played), &mut answers).await
+                egress.rehearse(policy, &request, taped::answer(played), &mut answers).await
             }
         };
         drop(held);
@@ -212,7 +222,7 @@ impl Knock {
     }
 
     /// Judges a request; gives what `egress` takes.
-    pub(super) fn admit(&self, request: wit::Request, place: Place) -> Result<Admitted, HttpError> {
+    pub(super) fn admit(self: &Arc<Self>, request: wit::Request, place: Place) -> Result<Admitted, HttpError> {
         let Some((egress, policy)) = &self.network else {
             return Err(HttpError::Denied("this call may not use the network: nothing is granted to it".to_owned()));
         };
@@ -239,29 +249,15 @@ impl Knock {
         }
         let mut held = self.room.part();
         held.grow(request_bytes(&request)).map_err(http_error)?;
-        let (egress, policy, room) = (egress.clone(), Arc::clone(policy), self.room.clone());
         let turn = self.tape.as_ref().map(|tape| (tape.clone(), tape.asks(taped::asked(&request))));
-        Ok(Admitted { egress, policy, request, held, room, place: Some(place), turn })
+        Ok(Admitted { knock: Arc::clone(self), request, held, place: Some(place), turn })
     }
 }
 
 impl Guest {
-    /// What this instance's requests need.
-    pub(super) fn knock(&self) -> Knock {
-        Knock {
-            network: self.door.network.clone(),
-            caller: Caller { integration: Arc::clone(&self.door.integration), class: self.door.class },
-            witness: self.door.witness.clone(),
-            places: Arc::clone(&self.flights.places),
-            room: self.flights.room.clone(),
-            tape: self.door.tape.clone(),
-        }
-    }
-
     fn admit(&self, request: wit::Request) -> Result<Admitted, HttpError> {
-        let knock = self.knock();
-        let place = knock.place()?;
-        knock.admit(request, place)
+        let place = self.flights.knock.place()?;
+        self.flights.knock.admit(request, place)
     }
 
     fn launch(&mut self, request: wit::Request) -> Result<Resource<PendingEntry>, HttpError> {
@@ -671,7 +667,7 @@ mod tests {
                 assert_eq!(guest.wait_any(vec![twin], 600_000).await.unwrap(), [0]);
                 held.push(pending);
             }
-            assert!(guest.flights.room.held() > fits * BODY_BYTES_MAX);
+            assert!(guest.flights.knock.room.held() > fits * BODY_BYTES_MAX);
             let last = guest.take(held.pop().unwrap()).await.unwrap();
             assert!(matches!(&last, Err(HttpError::Limit(why)) if why.contains("67108864 bytes together")), "{last:?}");
             // A request's own body counts, before it goes out.
@@ -684,7 +680,7 @@ mod tests {
             for pending in held {
                 guest.drop(pending).unwrap();
             }
-            assert_eq!((guest.flights.room.held(), guest.flights.places.load(Ordering::SeqCst)), (0, 0));
+            assert_eq!((guest.flights.knock.room.held(), guest.flights.knock.places.load(Ordering::SeqCst)), (0, 0));
         });
     }
 

@@ -150,12 +150,13 @@ impl Guest {
     pub(crate) fn new(door: Door, limits: &Limits) -> Guest {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles_max);
-        Guest { door, table, flights: http::Flights::default(), quota: session::Quota::from(limits) }
+        let flights = http::Flights::new(&door);
+        Guest { door, table, flights, quota: session::Quota::from(limits) }
     }
 
     /// The way out by standard `wasi:http`: the same one.
     pub(crate) fn outgoing(&self) -> Outgoing {
-        Outgoing { knock: self.knock(), log: Arc::clone(&self.door.log), line: wasi_http::Line::default() }
+        Outgoing { knock: self.flights.knock(), log: Arc::clone(&self.door.log), line: wasi_http::Line::default() }
     }
 
     /// The run, or the refusal that a session call gets where nothing is exported.

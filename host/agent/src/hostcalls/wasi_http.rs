@@ -30,7 +30,7 @@ const OPTION_PREFIX: &str = "agent-";
 
 /// The standard's way out of one instance.
 pub(crate) struct Outgoing {
-    pub(super) knock: Knock,
+    pub(super) knock: Arc<Knock>,
     pub(super) log: Arc<GuestLog>,
     pub(super) line: Line,
 }
@@ -62,7 +62,7 @@ impl WasiHttpHooks for Outgoing {
         _: Io,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error>> + Send> {
         self.knock.enters("wasi:http.handle");
-        let (knock, log) = (self.knock.clone(), Arc::clone(&self.log));
+        let (knock, log) = (Arc::clone(&self.knock), Arc::clone(&self.log));
         let place = knock.is_played().then(|| self.line.join());
         Box::new(async move {
             let answer = exchange(knock, request, options).await;
@@ -78,7 +78,7 @@ impl WasiHttpHooks for Outgoing {
 
 /// One exchange, from what the guest gave to what it gets.
 async fn exchange(
-    knock: Knock,
+    knock: Arc<Knock>,
     request: http::Request<WasiBody>,
     options: Option<RequestOptions>,
 ) -> Result<http::Response<WasiBody>, HttpError> {

@@ -4,11 +4,13 @@
 //! **Running time.** The clock runs while the guest's code runs, while the host copies its arguments (their size is
 //! the guest's choice) and while it is in WASI or in one of the engine's own helpers (filling memory, say). It stands
 //! while one of our host calls works, and while the guest is suspended: waiting, or having yielded. Each turn on a thread
-//! counts at most as much as that thread's CPU clock went on in it, so a busy machine does not charge its guests.
+//! counts at most as much as that thread's CPU clock went on in it, so a busy machine does not charge its guests (by more than
+//! `SHORT` a turn).
 //!
 //! **The host's time.** What our host calls work, on the guest's own thread, is measured beside it in the same way, and has a
 //! ceiling far above what any work needs: without one, a guest could keep the host busy for hours and itself hardly be.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -197,13 +199,47 @@ impl Clock {
         }
     }
 
+    /// The CPU time of this thread at the beginning of a turn, or a little less.
+    fn thread_at_least(&self, now: u64) -> u64 {
+        let Clock::Real(start) = self else { return self.thread(now) };
+        let at = *start + Duration::from_nanos(now);
+        match READ_LAST.get() {
+            Some((read, time)) if at.saturating_duration_since(read) < SHORT => time,
+            _ => self.thread(now),
+        }
+    }
+
     /// The CPU time of this thread.
-    fn thread(&self) -> u64 {
+    fn thread(&self, now: u64) -> u64 {
         match self {
-            Clock::Real(_) => thread_cpu_nanos(),
+            Clock::Real(start) => {
+                let time = thread_cpu_nanos();
+                READ_LAST.set(Some((*start + Duration::from_nanos(now), time)));
+                time
+            }
             Clock::Manual(time) => time.shared.worked.load(Ordering::SeqCst),
         }
     }
+
+    /// What this thread has worked in a turn that began at this time, when it had this CPU time or a little more.
+    fn worked(&self, since: u64, thread: u64, now: u64) -> u64 {
+        let took = now.saturating_sub(since);
+        match self {
+            Clock::Real(_) if took < nanos(SHORT) => took,
+            Clock::Real(_) => self.thread(now).saturating_sub(thread).min(took),
+            Clock::Manual(_) => self.thread(now).saturating_sub(thread),
+        }
+    }
+}
+
+/// Reading a thread's CPU time is a system call, which takes as long as the turn of a guest that has a page handed over. So a turn
+/// that is shorter than this counts as the wall clock says, and a reading no older than this stands for the present one.
+/// A guest is charged at most so much more than it has had, where others took the processor away in between.
+const SHORT: Duration = Duration::from_micros(100);
+
+thread_local! {
+    /// When this thread's CPU time was last read, and what it was.
+    static READ_LAST: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -233,7 +269,9 @@ pub(super) struct Meter {
     clock: Clock,
     guest: Account,
     host: Account,
-    /// The thread's CPU time when this turn began.
+    /// When this turn began.
+    turn_since: AtomicU64,
+    /// The thread's CPU time then, or a little less.
     turn_thread: AtomicU64,
     /// Whose turn it is, innermost in the lowest bit: set for the guest. A host call may call the guest (to have it
     /// allocate), whose allocator may not call the host again, so that three bits would do. 0 outside of the guest.
@@ -299,6 +337,7 @@ impl Meter {
             clock,
             guest: Account::new(budget),
             host: Account::new(host_time_max(budget)),
+            turn_since: AtomicU64::new(0),
             turn_thread: AtomicU64::new(0),
             depth: AtomicU64::new(0),
         }
@@ -311,8 +350,10 @@ impl Meter {
 
     /// A thread takes the call up.
     pub(super) fn turn_begins(&self) {
-        self.turn_thread.store(self.clock.thread(), Ordering::Relaxed);
-        self.start(self.clock.now());
+        let now = self.clock.now();
+        self.turn_since.store(now, Ordering::Relaxed);
+        self.turn_thread.store(self.clock.thread_at_least(now), Ordering::Relaxed);
+        self.start(now);
     }
 
     /// The thread lays it down: the guest is suspended or has ended. Gives what the thread worked in this turn, nanoseconds.
@@ -320,7 +361,7 @@ impl Meter {
         let now = self.clock.now();
         self.guest.stop(now);
         self.host.stop(now);
-        let worked = self.turn_worked();
+        let worked = self.turn_worked(now);
         let (guest, host) = self.turn_counts(now, worked);
         self.guest.settle(guest);
         self.host.settle(host);
@@ -374,7 +415,7 @@ impl Meter {
         if !self.guest.spent_with(guest) && !self.host.spent_with(host) {
             return Ok(());
         }
-        let (guest, host) = self.turn_counts(now, self.turn_worked());
+        let (guest, host) = self.turn_counts(now, self.turn_worked(now));
         match () {
             () if self.guest.spent_with(guest) => Err(Spent::Guest),
             () if self.host.spent_with(host) => Err(Spent::Host),
@@ -383,8 +424,8 @@ impl Meter {
     }
 
     /// What the thread has worked in this turn.
-    fn turn_worked(&self) -> u64 {
-        self.clock.thread().saturating_sub(self.turn_thread.load(Ordering::Relaxed))
+    fn turn_worked(&self, now: u64) -> u64 {
+        self.clock.worked(self.turn_since.load(Ordering::Relaxed), self.turn_thread.load(Ordering::Relaxed), now)
     }
 
     /// What counts of this turn, of the guest and of the host: together no more than the thread worked.
@@ -604,11 +645,31 @@ mod tests {
     #[test]
     fn the_real_clock_of_a_thread_goes_on_with_its_work() {
         let clock = Clock::Real(Instant::now());
-        let (now, thread) = (clock.now(), clock.thread());
+        let (now, thread) = (clock.now(), clock.thread(0));
         // Ends only if the thread's clock moves.
-        while clock.thread() == thread {
+        while clock.thread(0) == thread {
             std::hint::spin_loop();
         }
         assert!(clock.now() > now);
+    }
+
+    /// A reading that is fresh stands for the present one; an old one does not.
+    #[test]
+    fn a_turn_is_charged_what_its_thread_worked_and_never_less() {
+        let clock = Clock::Real(Instant::now());
+        let short = nanos(SHORT);
+        // Short turns: as the wall clock says, whatever the thread did.
+        assert_eq!(clock.worked(1_000, 0, 1_000 + short - 1), short - 1);
+        // Longer ones: as the thread's clock says, and never longer than they were.
+        let now = clock.now();
+        let thread = clock.thread(now);
+        assert_eq!(clock.thread_at_least(now + short - 1), thread, "it is fresh");
+        while clock.thread(now) == thread {
+            std::hint::spin_loop();
+        }
+        assert!(clock.thread_at_least(now + short) > thread, "it is old");
+        let worked = clock.worked(now, thread, now + 2 * short);
+        assert!(worked > 0 && worked <= 2 * short, "{worked}");
+        assert_eq!(clock.worked(now, u64::MAX, now + 2 * short), 0);
     }
 }

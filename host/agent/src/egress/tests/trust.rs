@@ -92,6 +92,76 @@ fn a_companys_own_certificates_are_trusted_where_the_operator_says_so() {
     assert_eq!(asked(&trusting, port).expect("the company vouches for it").body, b"ok");
 }
 
+/// A proxy that makes tunnels to servers of this machine for who has its password, and keeps all that it can read.
+#[allow(clippy::disallowed_types)]
+fn tunnels(read: &Arc<Mutex<Vec<u8>>>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
+    let port = listener.local_addr().expect("it is bound").port();
+    let read = Arc::clone(read);
+    // Ends with the test's process.
+    std::thread::spawn(move || {
+        for mut guest in listener.incoming().map_while(Result::ok) {
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && guest.read(&mut byte).unwrap_or(0) == 1 {
+                head.push(byte[0]);
+            }
+            read.lock().expect("no test panics while holding it").extend_from_slice(&head);
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let to = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+            if !head.contains("Proxy-Authorization: Basic bWU6cHc=\r\n") {
+                let _ = guest.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+                continue;
+            }
+            let Ok(mut server) = std::net::TcpStream::connect(to) else { continue };
+            let _ = guest.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
+            let (Ok(mut up), Ok(mut down)) = (guest.try_clone(), server.try_clone()) else { continue };
+            let read = Arc::clone(&read);
+            std::thread::spawn(move || {
+                let mut piece = [0; 4096];
+                while let Ok(size @ 1..) = up.read(&mut piece) {
+                    read.lock().expect("no test panics while holding it").extend_from_slice(&piece[..size]);
+                    if server.write_all(&piece[..size]).is_err() {
+                        return;
+                    }
+                }
+            });
+            let _ = std::io::copy(&mut down, &mut guest);
+        }
+    });
+    port
+}
+
+#[test]
+fn a_proxy_makes_a_tunnel_and_sees_nothing_of_what_goes_through() {
+    let Some(company) = Company::new("a_proxy_makes_a_tunnel_and_sees_nothing_of_what_goes_through", "IP:127.0.0.1")
+    else {
+        return;
+    };
+    let read = Arc::default();
+    let (server, proxy) = (company.serve(), tunnels(&read));
+    let by = |user: &str, no_proxy: &[&str]| {
+        let url = crate::config::ProxyUrl::new(format!("http://{user}127.0.0.1:{proxy}"));
+        let no_proxy = no_proxy.iter().map(|&host| host.to_owned()).collect();
+        let settings = EgressSettings {
+            ca_files: vec![company.file("ca.pem")],
+            proxy: Some(crate::config::ProxySettings { url, no_proxy }),
+            ..EgressSettings::default()
+        };
+        let shutdown = Shutdown::default();
+        let egress = Egress::open(&settings, crate::secrets::Sources::new(None, &shutdown), &shutdown);
+        asked(&egress.expect("it is a proxy"), server)
+    };
+    let seen = || String::from_utf8_lossy(&read.lock().expect("no test panics while holding it")).into_owned();
+    assert_eq!(by("me:pw@", &["127.0.0.0/8"]).expect("it goes by itself").body, b"ok");
+    assert_eq!(seen(), "");
+    assert_eq!(by("me:pw@", &[]).expect("there is a tunnel").body, b"ok");
+    assert!(seen().starts_with(&format!("CONNECT 127.0.0.1:{server} HTTP/1.1\r\n")), "{}", seen());
+    assert!(!seen().contains("GET /"), "{}", seen());
+    let refused = by("", &[]);
+    assert!(matches!(&refused, Err(EgressError::Connection(why)) if why.contains("proxy")), "{refused:?}");
+}
+
 #[test]
 fn a_certificate_is_for_the_name_that_was_asked_for() {
     let Some(company) = Company::new("a_certificate_is_for_the_name_that_was_asked_for", "DNS:elsewhere.example")
