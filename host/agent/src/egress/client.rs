@@ -506,7 +506,7 @@ impl Egress {
         match got {
             Ok(got) => {
                 let (status, headers, body) = got.parts();
-                let says = rates::says(status, headers, body, clock.wall());
+                let says = rates::says(status, headers, body, || clock.wall());
                 pass.answered(says.told.as_ref(), says.limited);
                 (tries.after_answer(status, says.limited.is_some(), says.asked, clock), says.limited)
             }

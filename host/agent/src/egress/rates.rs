@@ -52,11 +52,13 @@ pub(super) struct Says {
 }
 
 /// Reads an answer. Most servers say nothing at all, and then nothing is looked for.
-pub(super) fn says(status: u16, headers: &Headers, body: &[u8], now: OffsetDateTime) -> Says {
-    let speaks = |name: &str| name == "retry-after" || name.trim_start_matches("x-").starts_with("ratelimit");
+pub(super) fn says(status: u16, headers: &Headers, body: &[u8], now: impl FnOnce() -> OffsetDateTime) -> Says {
+    let limit = |name: &str| name.strip_prefix("x-").unwrap_or(name).starts_with("ratelimit");
+    let speaks = |name: &str| name == "retry-after" || limit(name);
     if !matches!(status, 403 | 429) && !headers.iter().any(|(name, _)| speaks(name)) {
         return Says::default();
     }
+    let now = now();
     let (told, limited) = (told(headers, now), limited(status, headers, body, now));
     Says { told, limited, asked: retry_after(headers, now) }
 }
@@ -275,7 +277,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_where_it_says_something() {
-        let says = |status, pairs: Pairs| says(status, &headers(pairs), b"", now());
+        let says = |status, pairs: Pairs| says(status, &headers(pairs), b"", now);
         assert_eq!(says(200, &[("date", "Sat, 21 Nov 2026 09:31:00 GMT"), ("x-rate", "1")]), Says::default());
         assert_eq!(says(503, &[("retry-after", "7")]), Says { asked: secs(7), ..Says::default() });
         assert_eq!(says(429, &[]), Says { limited: Some(LIMIT_UNTOLD), ..Says::default() });

@@ -128,7 +128,9 @@ impl PendingEntry {
 
 impl Drop for PendingEntry {
     fn drop(&mut self) {
-        self.task.abort();
+        if matches!(self.state, Flight::Under(_)) {
+            self.task.abort();
+        }
     }
 }
 

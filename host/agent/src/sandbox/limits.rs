@@ -5,7 +5,7 @@
 //! the guest's choice) and while it is in WASI or in one of the engine's own helpers (filling memory, say). It stands
 //! while one of our host calls works, and while the guest is suspended: waiting, or having yielded. Each turn on a thread
 //! counts at most as much as that thread's CPU clock went on in it, so a busy machine does not charge its guests (by more than
-//! `SHORT` a turn).
+//! `FRESH` a turn).
 //!
 //! **The host's time.** What our host calls work, on the guest's own thread, is measured beside it in the same way, and has a
 //! ceiling far above what any work needs: without one, a guest could keep the host busy for hours and itself hardly be.
@@ -204,7 +204,7 @@ impl Clock {
         let Clock::Real(start) = self else { return self.thread(now) };
         let at = *start + Duration::from_nanos(now);
         match READ_LAST.get() {
-            Some((read, time)) if at.saturating_duration_since(read) < SHORT => time,
+            Some((read, time)) if at.saturating_duration_since(read) < FRESH => time,
             _ => self.thread(now),
         }
     }
@@ -232,10 +232,12 @@ impl Clock {
     }
 }
 
-/// Reading a thread's CPU time is a system call, which takes as long as the turn of a guest that has a page handed over. So a turn
-/// that is shorter than this counts as the wall clock says, and a reading no older than this stands for the present one.
-/// A guest is charged at most so much more than it has had, where others took the processor away in between.
+/// Reading a thread's CPU time is a system call, which is a large part of the turn of a guest that has a page handed over. So a
+/// turn that is shorter than this counts as the wall clock says.
 const SHORT: Duration = Duration::from_micros(100);
+/// And a reading no older than this stands for the present one where a turn begins. What the thread did since then counts as the
+/// turn's, and never more than the turn took: who had the processor taken away is charged so much more at most.
+const FRESH: Duration = Duration::from_millis(1);
 
 thread_local! {
     /// When this thread's CPU time was last read, and what it was.
@@ -657,17 +659,17 @@ mod tests {
     #[test]
     fn a_turn_is_charged_what_its_thread_worked_and_never_less() {
         let clock = Clock::Real(Instant::now());
-        let short = nanos(SHORT);
+        let (short, fresh) = (nanos(SHORT), nanos(FRESH));
         // Short turns: as the wall clock says, whatever the thread did.
         assert_eq!(clock.worked(1_000, 0, 1_000 + short - 1), short - 1);
         // Longer ones: as the thread's clock says, and never longer than they were.
         let now = clock.now();
         let thread = clock.thread(now);
-        assert_eq!(clock.thread_at_least(now + short - 1), thread, "it is fresh");
+        assert_eq!(clock.thread_at_least(now + fresh - 1), thread, "it is fresh");
         while clock.thread(now) == thread {
             std::hint::spin_loop();
         }
-        assert!(clock.thread_at_least(now + short) > thread, "it is old");
+        assert!(clock.thread_at_least(now + fresh) > thread, "it is old");
         let worked = clock.worked(now, thread, now + 2 * short);
         assert!(worked > 0 && worked <= 2 * short, "{worked}");
         assert_eq!(clock.worked(now, u64::MAX, now + 2 * short), 0);

@@ -39,7 +39,7 @@ struct Queue {
     floor: u64,
     /// Numbers given out: a place's name, and its order among equals.
     numbers: u64,
-    places: HashMap<u64, Place>,
+    places: HashMap<u64, Place, foldhash::fast::RandomState>,
     /// Those that want a turn, by running time and arrival. As many as there are calls under way.
     waiting: BTreeMap<(u64, u64), u64>,
 }
@@ -75,7 +75,7 @@ impl Turns {
             // So that the first to come are all alike, and those after them have a credit.
             floor: CREDIT_NANOS,
             numbers: 0,
-            places: HashMap::new(),
+            places: HashMap::default(),
             waiting: BTreeMap::new(),
         };
         Arc::new(Turns { queue: Mutex::new(queue) })
