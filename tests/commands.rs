@@ -2,7 +2,7 @@
 //! published form of every result, every exit code, and that integrations which fail leave the others alone.
 
 use serde_json::{Value, json};
-use tests::{Bench, HEAD, Output, guest, guests, integration, mock, repository};
+use tests::{Bench, HEAD, Output, compiled, guest, guests, integration, mock, repository};
 
 /// The command lines for trying integrations without a backend, as the systems we succeed have them in their papers.
 const EXPORT_LINE: &str = r#".\agent-next.exe export 2>&1 > logs.txt --% --agent-config-json="{\"customer_id\":\"c1\"}" --integrations-json="[{\"name\":\"mock\", \"config\":{\"k\":\"v\"}}]" --pinpoint-root=."#;
@@ -50,6 +50,7 @@ fn the_older_export_line_works_as_it_stands() {
     let (_, rest) = EXPORT_LINE.split_once("--% ").unwrap();
     let arguments = windows_arguments(rest);
     let bench = Bench::new();
+    compiled::give(["integration_mock.wasm"], &bench.path("cache/components"));
     let line: Vec<&str> = ["export"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
     bench.run(&line).code(0).says("Exported 309 records");
     assert_eq!(bench.sink().count("mock"), 309);
@@ -77,6 +78,7 @@ fn the_older_onboarding_line_works_as_it_stands() {
 #[test]
 fn the_other_calls_take_the_same_flags() {
     let bench = Bench::new();
+    compiled::give(["integration_mock.wasm"], &bench.path("cache/components"));
     let flags = [
         "--agent-config-json={\"customer_id\":\"c1\"}",
         "--integrations-json=[{\"name\":\"mock@work\",\"id\":\"m1\",\"type\":\"WORK\",\"config\":{}}]",
@@ -265,6 +267,8 @@ fn every_result_has_its_published_form() {
         guest("panics", "{}"),
         integration("liar", LIAR, "{}", "{}"),
     ]);
+    // `discover` looks at all that there are.
+    compiled::give(compiled::all(), &bench.path("root/cache/components"));
     for (arguments, code, form) in RESULTS {
         let result = bench.run(&[*arguments, &["--json"]].concat()).code(*code).json();
         fits(form, &result);
@@ -528,6 +532,7 @@ fn faults_of_an_integrations_configuration_have_their_line() {
 #[test]
 fn discover_shows_what_a_component_is_without_a_configuration() {
     let bench = Bench::new();
+    compiled::give(compiled::all(), &bench.path(".agent/cache/components"));
     // All that lies in the folder, the guest with the bad manifest included.
     bench.run(&["discover"]).code(3).says("mock: mock").says("guest_bad_manifest");
     let output = bench.run(&["discover", "mock"]).code(0);

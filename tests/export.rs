@@ -106,7 +106,7 @@ fn the_result_for_programs_has_its_members_on_standard_output_and_in_a_file() {
 
 #[test]
 fn a_result_file_is_whole_or_as_it_was() {
-    let bench = Bench::new().integrations(&[mock("one", SMALL)]);
+    let bench = Bench::cold().integrations(&[mock("one", SMALL)]);
     bench.write("result.json", "of an earlier run");
     let missing = bench.run(&["export", "--output-file", "missing/result.json"]).code(1);
     missing.says("missing/result.json").says("choose another --output-file");

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use tests::{Bench, HEAD, files_below, wait_until};
+use tests::{Bench, HEAD, compiled, files_below, wait_until};
 
 /// Runs a script of a shell where the bench is.
 #[track_caller]
@@ -56,6 +56,7 @@ fn records(bench: &Bench) -> BTreeMap<(String, String), Value> {
 fn as_new(bench: &Bench) {
     let found = records(bench);
     shell(bench, "mv root root.old && mv out out.old");
+    compiled::give(["integration_git.wasm"], &bench.path("root/cache/components"));
     bench.export().code(0);
     let whole = records(bench);
     assert!(!whole.is_empty());

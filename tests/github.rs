@@ -18,7 +18,7 @@ fn start(size: Size) -> Simulator {
 /// A bench with the integration and its grants, and more of its configuration.
 fn bench(simulator: &Simulator, more: &str) -> Bench {
     let url = simulator.url();
-    let bench = Bench::new().compiled("integration_github.wasm");
+    let bench = Bench::new();
     let repos = bench.path("repos");
     let yaml = format!(
         "root: root\nsink: {{folder: out}}\negress: {{wait: 1s}}\nintegrations:\n  - name: github\n    component: github\n    \

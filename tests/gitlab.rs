@@ -17,7 +17,7 @@ fn start(size: Size) -> Simulator {
 /// A bench with the integration and its grants, and more of its configuration.
 fn bench_of(simulator: &Simulator, accounts: &str, more: &str) -> Bench {
     let url = simulator.url();
-    let bench = Bench::new().compiled("integration_gitlab.wasm");
+    let bench = Bench::new();
     let repos = bench.path("repos");
     let yaml = format!(
         "root: root\nsink: {{folder: out}}\negress: {{wait: 1s}}\nintegrations:\n  - name: gitlab\n    component: gitlab\n    \

@@ -4,13 +4,14 @@
 use std::fs;
 
 use serde_json::json;
-use tests::{Bench, HEAD, guests};
+use tests::{Bench, HEAD, compiled, guests};
 
 use crate::commands::fits;
 use crate::secrets::server::{Server, answer};
 
 /// Puts a built guest in the bench, as the component `it.wasm`.
 fn install(bench: &Bench, guest: &str) {
+    compiled::give([guest], &bench.path("root/cache/components"));
     fs::copy(guests().join(guest), bench.path("it.wasm")).unwrap();
 }
 

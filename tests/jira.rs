@@ -20,7 +20,7 @@ fn start(kind: Kind, size: Size) -> Simulator {
 /// A bench with the integration and its grants, and more of its configuration.
 fn bench(simulator: &Simulator, more: &str) -> Bench {
     let url = simulator.url();
-    let bench = Bench::new().compiled("integration_jira.wasm");
+    let bench = Bench::new();
     bench.write("token", TOKEN);
     bench.config(&format!(
         "root: root\nsink: {{folder: out}}\negress: {{wait: 1s}}\nintegrations:\n  - name: jira\n    component: jira\n    \

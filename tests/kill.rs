@@ -81,6 +81,7 @@ fn undisturbed() -> &'static (Place, Vec<Vec<Undisturbed>>) {
     static STORIES_UNDISTURBED: OnceLock<(Place, Vec<Vec<Undisturbed>>)> = OnceLock::new();
     STORIES_UNDISTURBED.get_or_init(|| {
         let warm = Place::new();
+        warm.compiled();
         warm.configure(&json!([integration("warm", r#"{"projects": 0}"#, "{}")]), false);
         assert_eq!(warm.run(warm.export(), None), End::Completed);
         let stories = STORIES.iter().map(|story| {
@@ -175,6 +176,7 @@ fn random_kills_lose_nothing_and_repeat_nothing() {
 /// A place for the tiny export, and what should be at its sink in the end.
 fn tiny_export() -> (Place, Union) {
     let place = tiny_place();
+    place.compiled();
     assert_eq!(place.run(place.export(), None), End::Completed);
     let expected = union(&place.out());
     assert_eq!(expected.len(), 2 + 4 + 2 * 5, "projects, users, issues");

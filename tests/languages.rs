@@ -5,13 +5,12 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Bench, HEAD, files_below, guests, repository};
+use tests::{Bench, HEAD, guests, repository};
 
 use crate::published::{faults, schema};
 
@@ -39,40 +38,9 @@ fn component(language: &str) -> PathBuf {
     guests().join(format!("{language}_tracker.wasm"))
 }
 
-/// Compiled components that all benches here share. Compiling the Python guest takes most of a minute in a debug build, so
-/// it is done once for as long as neither guest nor engine changes; benches get hard links.
-fn compiled() -> &'static Path {
-    static COMPILED: OnceLock<PathBuf> = OnceLock::new();
-    COMPILED.get_or_init(|| {
-        let shared = guests().join("compiled");
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&shared).unwrap();
-        let bench = Bench::new();
-        link(&shared, &cache(&bench));
-        let each = built().into_iter().map(|language| tracker(language, "http://127.0.0.1:1", ", records: 0"));
-        bench.write("agent.yaml", format!("{HEAD}{}", each.collect::<String>()));
-        bench.export().code(0);
-        // What this run did not use belongs to earlier builds.
-        fs::remove_dir_all(&shared).unwrap();
-        link(&cache(&bench), &shared);
-        shared
-    })
-}
-
-fn cache(bench: &Bench) -> PathBuf {
-    bench.path("root/cache/components")
-}
-
-fn link(from: &Path, to: &Path) {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(to).unwrap();
-    for file in files_below(from) {
-        fs::hard_link(&file, to.join(file.file_name().unwrap())).unwrap();
-    }
-}
-
-/// A bench that has nothing to compile, with the tracker's token where the configurations look for it.
+/// A bench with the tracker's token where the configurations look for it.
 fn bench() -> Bench {
     let bench = Bench::new();
-    link(compiled(), &cache(&bench));
     bench.write("token", TOKEN);
     bench
 }
@@ -236,7 +204,7 @@ fn respond(
 fn languages_export_page_by_page_and_go_on_where_they_were() {
     for language in built() {
         let (bench, server) = (bench(), Server::start());
-        bench.write("agent.yaml", format!("{HEAD}{}", tracker(language, &server.url, "")));
+        bench.configure(&format!("{HEAD}{}", tracker(language, &server.url, "")));
         server.state().paired = true;
         let report = bench.report(0, &[]);
         assert_eq!(report["delivered"]["records"], 10, "{language}");
@@ -354,7 +322,7 @@ fn languages_fail_in_ways_that_can_be_read() {
         let each = FAULTS.iter().map(|(fault, _)| {
             limited(fault, language, &server.url, &format!(", fault: {fault}"), "{memory: 64MiB, cpu_time: 2s}")
         });
-        bench.write("agent.yaml", format!("{HEAD}{}", each.collect::<String>()));
+        bench.configure(&format!("{HEAD}{}", each.collect::<String>()));
         let report = bench.run(&["export", "--json"]).json();
         let mut wrong = Vec::new();
         for ((fault, ends), found) in FAULTS.iter().zip(report["integrations"].as_array().unwrap()) {
@@ -379,7 +347,7 @@ fn languages_have_time_and_chance_of_their_own_in_each_instance() {
         let bench = bench();
         let names = ["one", "two"];
         let each = names.map(|name| limited(name, language, "http://127.0.0.1:1", ", fault: clocks", "{}"));
-        bench.write("agent.yaml", format!("{HEAD}{}", each.concat()));
+        bench.configure(&format!("{HEAD}{}", each.concat()));
         let report = bench.report(0, &[]);
         bench.export().code(0);
         let sink = bench.sink();
@@ -399,7 +367,7 @@ fn languages_have_time_and_chance_of_their_own_in_each_instance() {
 fn languages_answer_every_call() {
     for language in built() {
         let (bench, server) = (bench(), Server::start());
-        bench.write("agent.yaml", format!("{HEAD}{}", tracker(language, &server.url, "")));
+        bench.configure(&format!("{HEAD}{}", tracker(language, &server.url, "")));
         let run = |code: i32, form: &str, arguments: &[&str]| {
             let answer = bench.run(&[arguments, &["--json"]].concat()).code(code).json();
             let form = fs::read_to_string(repository().join("docs/schemas").join(form)).unwrap();
@@ -458,7 +426,7 @@ fn languages_have_manifests_of_the_published_form() {
     let published = schema("manifest.json");
     let mut before = None;
     for language in built() {
-        let manifest = crate::published::describe_cached(&format!("{language}_tracker.wasm"), compiled());
+        let manifest = crate::published::describe(&format!("{language}_tracker.wasm"));
         assert_eq!(faults(&published, &manifest), Vec::<String>::new(), "{language}: {manifest:#}");
         // They are the same integration; only the names of the faults are written in another order.
         let models = &manifest["models"];

@@ -1,15 +1,15 @@
 //! The bench on which the binary is driven as users drive it: a temporary folder with a configuration, command lines, what
 //! they print, and what lies in the sink afterwards. What is expected stands in the tests.
 
+pub mod compiled;
 pub mod simulated;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -85,6 +85,8 @@ pub fn binary() -> &'static Path {
 /// A temporary folder in which the agent runs.
 pub struct Bench {
     folder: tempfile::TempDir,
+    /// Whether the agent finds nothing compiled.
+    is_cold: bool,
 }
 
 /// What a command line did.
@@ -134,44 +136,37 @@ impl Default for Bench {
 impl Bench {
     #[must_use]
     pub fn new() -> Bench {
-        let bench = Bench { folder: tempfile::Builder::new().prefix("agent-bench-").tempdir().unwrap() };
+        let bench =
+            Bench { folder: tempfile::Builder::new().prefix("agent-bench-").tempdir().unwrap(), is_cold: false };
         fs::create_dir(bench.path("tmp")).unwrap();
         bench
+    }
+
+    /// On which the agent compiles what it runs, as it does on its first day.
+    #[must_use]
+    pub fn cold() -> Bench {
+        Bench { is_cold: true, ..Bench::new() }
     }
 
     /// With this agent.yaml; `${GUESTS}` is the folder of the built guests.
     #[must_use]
     pub fn config(self, yaml: &str) -> Bench {
-        self.write("agent.yaml", yaml);
+        self.configure(yaml);
         self
+    }
+
+    /// Writes agent.yaml. What it names of the built components is compiled already, unless the bench is cold.
+    pub fn configure(&self, yaml: &str) {
+        self.write("agent.yaml", yaml);
+        if !self.is_cold {
+            compiled::give_named(yaml, self.folder.path());
+        }
     }
 
     /// With these integrations below [`HEAD`].
     #[must_use]
     pub fn integrations(self, integrations: &[String]) -> Bench {
         self.config(&format!("{HEAD}{}", integrations.concat()))
-    }
-
-    /// With this component compiled already, as one of earlier benches left it in the cache that all share: a debug build takes
-    /// seconds for a large one.
-    #[must_use]
-    pub fn compiled(self, component: &str) -> Bench {
-        static COMPILED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-        {
-            // One that failed while it held the lock has said so itself.
-            let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-            if compiled.insert(component.to_owned()) {
-                let file = guests().join(component);
-                let _ = self.run(&["run-wasm", file.to_str().unwrap(), "describe"]).code(0);
-            }
-        }
-        let cache = self.path("root/cache/components");
-        DirBuilder::new().recursive(true).mode(0o700).create(&cache).unwrap();
-        for file in files_below(&target().join("tests-cache/agent/components")) {
-            // What somebody is writing just now is none of ours.
-            drop(fs::hard_link(&file, cache.join(file.file_name().unwrap())));
-        }
-        self
     }
 
     #[must_use]
@@ -194,7 +189,7 @@ impl Bench {
         command.args(arguments).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         command.env("HOME", self.folder.path()).env("GUESTS", guests()).env("AGENT_INTEGRATIONS_DIR", guests());
         // Temporary files of its own, so that what is left over is seen; compiled components are shared by all benches.
-        command.env("TMPDIR", self.path("tmp")).env("XDG_CACHE_HOME", target().join("tests-cache"));
+        command.env("TMPDIR", self.path("tmp")).env("XDG_CACHE_HOME", compiled::home());
         command
     }
 

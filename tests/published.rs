@@ -1,25 +1,19 @@
 //! Documents as they are published: manifests of real components and summaries of real runs against their schemas. The WIT
 //! files are held in `contract`.
 
-use std::path::Path;
-
 use agent::config::Limits;
 use agent::logs::{LogConfig, Logs};
 use agent::sandbox::{self, Call, CallEnd, Compiler, Door, Sandbox};
 use agent::shutdown::Shutdown;
 use serde_json::Value;
-use tests::{Bench, files_below, guests, mock, repository};
+use tests::{Bench, compiled, guests, mock, repository};
 use tracing::Level;
 
 /// The manifest of a guest, as the agent asks for it: in a cage with nothing granted. Not judged.
 pub fn describe(guest: &str) -> Value {
-    describe_cached(guest, &tempfile::tempdir().unwrap().path().join("cache"))
-}
-
-/// The same, with compiled components in this folder.
-pub fn describe_cached(guest: &str, cache: &Path) -> Value {
+    let _ = compiled::compile(guest);
     let options = sandbox::Options { compiler: Compiler::InProcess, ..sandbox::Options::default() };
-    let sandbox = Sandbox::new(cache, &options).unwrap();
+    let sandbox = Sandbox::new(&compiled::folder(), &options).unwrap();
     let loaded = sandbox.load(&guests().join(guest)).unwrap();
     let (level, command) = (Level::ERROR, "describe".to_owned());
     let logs = Logs::without_subscriber(LogConfig { dir: None, command, level, json: false, quiet: true });
@@ -49,14 +43,10 @@ pub fn faults(schema: &jsonschema::Validator, document: &Value) -> Vec<String> {
 fn every_manifest_has_the_published_form() {
     let published = schema("manifest.json");
     let mut components = 0;
-    for file in files_below(&guests()) {
-        let name = file.file_name().unwrap().to_str().unwrap();
-        // Those of other languages take long to compile; `languages` does it once for all of its tests.
-        let ours = name.starts_with("guest_") || name.starts_with("integration_");
-        if file.parent() != Some(&*guests()) || !name.ends_with(".wasm") || !ours {
-            continue;
-        }
-        let faults = faults(&published, &describe(name));
+    // Those of other languages are in `languages`.
+    let ours = |name: &String| name.starts_with("guest_") || name.starts_with("integration_");
+    for name in compiled::all().into_iter().filter(ours) {
+        let faults = faults(&published, &describe(&name));
         assert_eq!(faults.is_empty(), name != "guest_bad_manifest.wasm", "{name}: {faults:?}");
         components += 1;
     }

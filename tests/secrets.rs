@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use server::{Server, base64};
-use tests::{Bench, HEAD, Output, files_below};
+use tests::{Bench, HEAD, Output, compiled, files_below};
 
 use crate::commands::fits;
 
@@ -44,6 +44,8 @@ fn leaks(server: &Server, more: &Value) -> String {
 /// A bench with all four secrets in their places, and the guest that wants them.
 fn bench(server: &Server, more: &Value) -> Bench {
     let bench = Bench::new().config(&leaks(server, more));
+    // Of `run-wasm` too, whose user's own folders are in the bench here.
+    compiled::give(["guest_leaks.wasm"], &bench.path(".cache/agent/components"));
     bench.write("query", QUERY);
     bench.write("password", format!("{PASSWORD}\n"));
     let kept = bench

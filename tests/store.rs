@@ -151,7 +151,7 @@ fn a_second_interrupt_does_not_wait() {
 #[test]
 fn what_is_in_the_root_is_the_owners_alone() {
     use std::os::unix::fs::MetadataExt;
-    let bench = Bench::new().integrations(&[mock("mock", "{records: 1}"), guest("panics", "{}")]);
+    let bench = Bench::cold().integrations(&[mock("mock", "{records: 1}"), guest("panics", "{}")]);
     assert_eq!(bench.export().code, 3);
     for folder in ["root", "root/store", "root/store/segments", "root/store/marks", "root/cache/components"] {
         assert_eq!(std::fs::metadata(bench.path(folder)).unwrap().mode() & 0o077, 0, "{folder}");

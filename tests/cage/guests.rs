@@ -221,8 +221,9 @@ pub fn traps_by_name() -> Vec<u8> {
     .component()
 }
 
-/// Many functions, each with many locals and a body that gives the register allocator work: small, and long to compile.
-pub fn long_to_compile(functions: usize, locals: usize) -> Vec<u8> {
+/// Many functions, each with many locals and a body that gives the register allocator work: small, and long to compile. They
+/// stand in so many modules, all the same, beside that of a good guest: copied, because to write them takes as long.
+pub fn long_to_compile(functions: usize, locals: usize, modules: usize) -> Vec<u8> {
     use std::fmt::Write;
     let mut body = String::new();
     for local in 1..locals {
@@ -241,11 +242,26 @@ pub fn long_to_compile(functions: usize, locals: usize) -> Vec<u8> {
         let _ = write!(body, "(i64.store (i32.const {}) (local.get {local}))", 8 * (local % 1000));
     }
     let declared = " i64".repeat(locals);
-    let mut more = String::new();
-    for function in 0..functions {
-        let _ = write!(more, "(func $f{function} (local{declared}) (block {body}))");
+    let function = format!("(func (local{declared}) (block {body}))");
+    let module = wat::parse_str(format!("(module (memory 1) {})", function.repeat(functions))).unwrap();
+    let section = section(CORE_MODULE, &module);
+    [good(), section.repeat(modules)].concat()
+}
+
+/// The section of a component that holds a core module.
+const CORE_MODULE: u8 = 1;
+
+/// A section: its kind, the length of what is in it (seven bits a byte, the lowest first), and that.
+fn section(kind: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    let mut length = content.len();
+    while length > 0x7f {
+        bytes.push(0x80 | (length & 0x7f) as u8);
+        length >>= 7;
     }
-    Parts { more: &more, ..Parts::default() }.component()
+    bytes.push(length as u8);
+    bytes.extend(content);
+    bytes
 }
 
 /// As deep as a validator lets it be, and a jump table as wide.
