@@ -1,6 +1,9 @@
 //! Cassettes as an author uses them: what a run saw is written down and played again, to the byte and without a network; no
 //! secret stands in the file; what does not match is told; a browser's file plays too; and faults that are put in arrive.
 
+mod hostile;
+mod odd_files;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::Arc;

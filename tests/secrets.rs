@@ -3,6 +3,7 @@
 //! renewed and kept. The safe's own format is tested beside it, in `host/agent/src/secrets`.
 
 mod exchange;
+mod kept;
 pub mod server;
 
 use std::path::Path;

@@ -54,14 +54,14 @@ export interface SecretSetting {
   description?: string;
   /**
    * How the host puts it into a request; as a bearer token unless given. `body` is for what a server is to keep: requests name
-   * it with `options: { fill: NAME }`.
+   * it with `options: { fill: NAME }`, and it goes to `paths` alone (`/repos/*/*/hooks`).
    */
   place?:
     | { bearer: true }
     | { basic: { username: string } }
     | { header: { name: string; prefix?: string } }
     | { query: { name: string } }
-    | { body: Record<string, never> };
+    | { body: { paths?: string[] } };
 }
 
 /** `setting` is a JSON Pointer to the secret, which the schema of the configuration marks `writeOnly`; and one of the ways. */

@@ -335,7 +335,7 @@ test("the manifest is whole and has what the host reads", () => {
     version: "1.2.3",
     models: [THINGS],
     network: [sdk.NetworkRule.https("*.example.com", { port: 8443 }), sdk.NetworkRule.config("/url")],
-    credentials: { token: "Reads", signer: { setting: "/secret", description: "Signs", place: { body: {} } } },
+    credentials: { token: "Reads", signer: { setting: "/secret", description: "Signs", place: { body: { paths: ["/hooks"] } } } },
     webhookEvents: ["push"],
     webhookEventHeader: "X-GitHub-Event",
     webhookSignature: { setting: "/secret", token: { header: "x-token" } },
@@ -347,7 +347,7 @@ test("the manifest is whole and has what the host reads", () => {
   for (const credential of document.asks.credentials) {
     for (const name of Object.keys(credential)) assert.ok(name in schema.$defs.credential.properties, name);
   }
-  assert.deepEqual(document.asks.credentials[1].place, { body: {} });
+  assert.deepEqual(document.asks.credentials[1].place, { body: { paths: ["/hooks"] } });
   for (const rule of document.asks.network) {
     for (const name of Object.keys(rule)) assert.ok(name in schema.$defs.network_rule.properties, name);
   }

@@ -78,8 +78,8 @@ class SecretSetting:
     #: What it is for.
     description: str = ""
     #: How the host puts it into a request: ``{"bearer": True}``, ``{"basic": {"username": …}}``,
-    #: ``{"header": {"name": …, "prefix": …}}``, ``{"query": {"name": …}}``, or ``{"body": {}}`` for what a server is to keep,
-    #: which requests name with ``options={"fill": NAME}``.
+    #: ``{"header": {"name": …, "prefix": …}}``, ``{"query": {"name": …}}``, or ``{"body": {"paths": ["/repos/*/*/hooks"]}}`` for
+    #: what a server is to keep, which requests name with ``options={"fill": NAME}``; it goes to no other paths.
     place: Mapping[str, Any] = dataclasses.field(default_factory=lambda: {"bearer": True})
 
     def document(self) -> Dict[str, Any]:

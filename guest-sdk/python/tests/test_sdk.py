@@ -401,7 +401,7 @@ class Entry(unittest.TestCase):
             "1.2.3",
             models=[THINGS],
             network=[agent_sdk.NetworkRule.https("*.example.com", 8443, ["GET"]), agent_sdk.NetworkRule.config("/url")],
-            credentials={"token": "Reads", "signer": agent_sdk.SecretSetting("/secret", "Signs", {"body": {}})},
+            credentials={"token": "Reads", "signer": agent_sdk.SecretSetting("/secret", "Signs", {"body": {"paths": ["/hooks"]}})},
             webhook_events=["push"],
             webhook_event_header="X-GitHub-Event",
             webhook_signature={"setting": "/secret", "token": {"header": "x-token"}},
@@ -415,7 +415,7 @@ class Entry(unittest.TestCase):
         asked = schema["$defs"]["credential"]["properties"]
         for credential in document["asks"]["credentials"]:
             self.assertLessEqual(set(credential), set(asked))
-        self.assertEqual(document["asks"]["credentials"][1]["place"], {"body": {}})
+        self.assertEqual(document["asks"]["credentials"][1]["place"], {"body": {"paths": ["/hooks"]}})
         rules = schema["$defs"]["network_rule"]
         for rule in document["asks"]["network"]:
             self.assertLessEqual(set(rule), set(rules["properties"]))

@@ -66,7 +66,7 @@ enum PlaceForm {
     Basic { username: String },
     Header { name: String, prefix: String },
     Query { name: String },
-    Body {},
+    Body { paths: Vec<String> },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -124,10 +124,12 @@ impl Place {
     }
 
     /// In a JSON body, in the place of the placeholder: for what a server is to keep. Requests name the credential with
-    /// [`fill`](crate::http::Request::fill).
+    /// [`fill`](crate::http::Request::fill). It goes to requests whose path begins with one of `paths`, and to no others:
+    /// `*` stands for one segment, and `{config:/url}` before a path for the path of the URL at that place of the configuration
+    /// (`{config:/url}/repos/*/*/hooks`).
     #[must_use]
-    pub fn body() -> Place {
-        Place(PlaceForm::Body {})
+    pub fn body(paths: &[&str]) -> Place {
+        Place(PlaceForm::Body { paths: paths.iter().map(|&path| path.to_owned()).collect() })
     }
 }
 

@@ -21,10 +21,16 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 
 /// Reads a file of at most so many bytes.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {bytes_max} bytes"));
+    let file = open(path)?;
+    // What says itself that it is too large need not be read; what does not may be.
+    if file.metadata()?.len() > bytes_max {
+        return Err(too_large());
+    }
     let mut bytes = Vec::new();
-    open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {bytes_max} bytes")));
+        return Err(too_large());
     }
     Ok(bytes)
 }

@@ -22,6 +22,9 @@ pub const EVENT_HEADER: &str = "x-github-event";
 /// The setting that holds what webhooks are signed with, and the credential that it is.
 pub const SECRET: &str = "/webhook_secret";
 pub const CREDENTIAL: &str = "webhook_secret";
+/// Where webhooks are made, and nothing else: the secret goes there. GitHub's own API has no path; that of another server does.
+pub const PATHS: [&str; 4] =
+    ["/repos/*/*/hooks", "/orgs/*/hooks", "{config:/url}/api/v3/repos/*/*/hooks", "{config:/url}/api/v3/orgs/*/hooks"];
 /// What is answered where a webhook exists already.
 const EXISTS: &str = "Hook already exists";
 

@@ -67,7 +67,12 @@ impl Integration for GitHub {
             .network(NetworkRule::config("/url").methods(&["GET", "POST", "PATCH"]))
             .network(NetworkRule::config("/git_url").methods(&["GET", "POST"]))
             .credential(CREDENTIAL, "A token (bearer) that may read the repositories, and write what is to be changed")
-            .secret_setting(hooks::CREDENTIAL, "What webhooks are signed with", hooks::SECRET, Place::body())
+            .secret_setting(
+                hooks::CREDENTIAL,
+                "What webhooks are signed with",
+                hooks::SECRET,
+                Place::body(&hooks::PATHS),
+            )
             .git();
         let manifest = onboard::KINDS.iter().fold(manifest, |manifest, kind| manifest.onboard(kind));
         let manifest = change::MUTATIONS.iter().fold(manifest, |manifest, name| manifest.mutation(name));

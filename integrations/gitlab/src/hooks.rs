@@ -21,6 +21,9 @@ pub const EVENTS: [&str; 4] = ["push", "issue", "note", "merge_request"];
 pub const SECRET: &str = "/webhook_secret";
 pub const CREDENTIAL: &str = "webhook_secret";
 
+/// Where webhooks are made, and nothing else: the secret goes there.
+pub const PATHS: [&str; 2] = ["{config:/url}/api/v4/groups/*/hooks", "{config:/url}/api/v4/projects/*/hooks"];
+
 /// Makes a webhook for a group, if that is wanted.
 pub fn of_group(api: &Api, config: &Config, tracking: &Session<Tracking>, group: &str) -> Result<(), Stop> {
     if config.webhooks != Webhooks::Group {

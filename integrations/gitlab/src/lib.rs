@@ -70,7 +70,7 @@ impl Integration for GitLab {
                 CREDENTIAL,
                 "A token that may read the API (`read_api`), and write what is to be changed (`api`)",
             )
-            .secret_setting(hooks::CREDENTIAL, "What webhooks bring along", hooks::SECRET, Place::body())
+            .secret_setting(hooks::CREDENTIAL, "What webhooks bring along", hooks::SECRET, Place::body(&hooks::PATHS))
             .git();
         let manifest = onboard::KINDS.iter().fold(manifest, |manifest, kind| manifest.onboard(kind));
         let manifest = change::MUTATIONS.iter().fold(manifest, |manifest, name| manifest.mutation(name));

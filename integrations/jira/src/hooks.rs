@@ -34,6 +34,8 @@ pub const SIGNATURE: Signature = Signature::HmacSha256 { header: "x-hub-signatur
 /// The setting that holds what webhooks are signed with, and the credential that it is.
 pub const SECRET: &str = "/webhook_secret";
 pub const CREDENTIAL: &str = "webhook_secret";
+/// Where webhooks are made, and nothing else: the secret goes there.
+pub const PATHS: [&str; 2] = ["{config:/url}/rest/webhooks/1.0/webhook", "{config:/api_url}/rest/webhooks/1.0/webhook"];
 /// What the webhook is called in the site's list of them.
 const NAME: &str = "agent";
 

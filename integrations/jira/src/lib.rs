@@ -67,7 +67,12 @@ impl Integration for Jira {
             .model::<work::Sprint>()
             .model::<work::User>()
             .webhook_signature(hooks::SECRET, hooks::SIGNATURE)
-            .secret_setting(hooks::CREDENTIAL, "What webhooks are signed with", hooks::SECRET, Place::body())
+            .secret_setting(
+                hooks::CREDENTIAL,
+                "What webhooks are signed with",
+                hooks::SECRET,
+                Place::body(&hooks::PATHS),
+            )
             .network(NetworkRule::config("/url").methods(&METHODS))
             .network(NetworkRule::config("/api_url").methods(&METHODS))
             .credential(

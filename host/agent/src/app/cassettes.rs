@@ -12,12 +12,16 @@ use super::run_wasm::AuthorCall;
 use super::{AppError, NewFile};
 use crate::cassette::{Cassette, Faults, Mask, Matching, Origin, Tape, Use};
 use crate::command::runner::Prepared;
+use crate::cut;
 use crate::files;
 use crate::sandbox;
 use crate::secrets::strike;
 
 /// Bytes of a cassette that is read: all of it is held.
 const CASSETTE_BYTES_MAX: u64 = 512 << 20;
+
+/// Bytes of a call on a cassette that are told where it is none.
+const CALL_BYTES_MAX: usize = 200;
 
 /// What of the world is written down, played or put in.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +39,7 @@ pub struct Taping {
 /// What became of a cassette.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CassetteReport {
+    #[serde(serialize_with = "super::shown")]
     pub file: PathBuf,
     /// `recorded` or `replayed`.
     pub mode: &'static str,
@@ -142,11 +147,11 @@ impl Taped {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn end(&mut self) -> Result<(), AppError> {
-        let (Some(tape), Some(mut file), Some(path)) = (&self.tape, self.new_file.take(), &self.taping.record) else {
+    pub(super) fn end(self) -> Result<(), AppError> {
+        let (Some(tape), Some(mut file), Some(path)) = (self.tape, self.new_file, self.taping.record) else {
             return Ok(());
         };
-        let Some(mut text) = tape.write(std::mem::take(&mut self.origin)) else { return Ok(()) };
+        let Some(mut text) = tape.write(self.origin) else { return Ok(()) };
         // Once more over the whole: whatever a guest has tried, no secret of this process stands in it.
         strike(&mut text);
         if text.len() as u64 > CASSETTE_BYTES_MAX {
@@ -214,6 +219,8 @@ fn origin(prepared: &Prepared, call: &AuthorCall) -> Origin {
         AuthorCall::Mutate { name, data } => origin.call.extend([name.clone(), data.clone()]),
         AuthorCall::Webhook { headers, body } => {
             origin.headers.clone_from(headers);
+            // Who sent it may have proved itself with them.
+            Mask::default().fields(&mut origin.headers);
             origin.body = String::from_utf8_lossy(body).into_owned();
         }
         AuthorCall::Describe | AuthorCall::ValidateConfig | AuthorCall::Export => {}
@@ -234,8 +241,11 @@ pub(super) fn call_of(origin: &Origin) -> Result<AuthorCall, AppError> {
         ["mutate", name, data] => AuthorCall::Mutate { name: (*name).to_owned(), data: (*data).to_owned() },
         ["webhook"] => AuthorCall::Webhook { headers: origin.headers.clone(), body: origin.body.clone().into_bytes() },
         _ => {
-            let told =
-                format!("the cassette was recorded of the call `{}`, which is none; name the call", words.join(" "));
+            let words = words.join(" ");
+            let told = format!(
+                "the cassette was recorded of the call `{}`, which is none; name the call",
+                cut(&words, CALL_BYTES_MAX)
+            );
             return Err(AppError::Usage(told));
         }
     })

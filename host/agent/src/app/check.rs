@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::call::{CallReport, NotRun, prepare, runner, validate_one};
 use super::doctor::{Check, CheckState};
 use super::{AppError, OutcomeKind};
-use crate::command::grants::{Asked, Granted, Review, review};
+use crate::command::grants::{Asked, Granted, Review, review, unbound};
 use crate::command::outcome::Outcome;
 use crate::command::runner::{Prepared, Runner};
 use crate::config::{Config, ConfigFault, Exchange, Integration};
@@ -177,6 +177,12 @@ impl IntegrationCheck {
                 let mend = format!("add below `{}` in agent.yaml, if you want it:\n{paste}", self.name);
                 self.wrong(OutcomeKind::Denied, "grants", &found, Some(&mend));
             }
+        }
+        for (name, line) in unbound(&prepared.policy) {
+            let found =
+                format!("nothing says at which paths the credential `{name}` may be put into bodies: it is not");
+            let mend = format!("add to `grants.credentials` of `{}` in agent.yaml, with the paths:\n{line}", self.name);
+            self.add("grants", CheckState::Warning, found, Some(mend));
         }
         if !review.not_asked.is_empty() {
             let found = format!("granted and not asked for: {}", review.not_asked.join(", "));

@@ -20,9 +20,9 @@ mod secrets;
 mod status;
 mod suite;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::error_chain;
 use crate::store::{OutboxTotals, StoreError};
@@ -89,9 +89,18 @@ pub enum AppError {
         "the store {} is damaged: {fault}; nothing has been overwritten, and `agent doctor` says what to do", path.display()
     )]
     StoreDamaged { path: PathBuf, fault: String },
+    /// Somebody did not want to wait until it had begun.
+    #[error("interrupted before anything had begun")]
+    Interrupted,
     /// Anything else: a full disk, a folder that cannot be written. The text names the fault, the place and the mend.
     #[error("{0}")]
     Failed(String),
+}
+
+/// A path in a report, as it is shown: JSON has no word for a name that is no text, and the rest of the report is not to be lost
+/// with it.
+fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// What waits, or lies.

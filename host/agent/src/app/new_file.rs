@@ -38,11 +38,9 @@ impl NewFile {
     /// # Errors
     /// If nothing can be written there.
     pub fn begin(path: &Path) -> io::Result<NewFile> {
-        match std::fs::metadata(path) {
-            Ok(there) if !there.is_file() => {
-                return Ok(NewFile { file: File::options().append(true).open(path)?, place: None });
-            }
-            _ => {}
+        let there = std::fs::metadata(path).ok();
+        if there.as_ref().is_some_and(|there| !there.is_file()) {
+            return Ok(NewFile { file: File::options().append(true).open(path)?, place: None });
         }
         let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         // A process that is killed outright leaves it behind: its name tells whose it was.
@@ -55,6 +53,10 @@ impl NewFile {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let (file, beside) = builder.tempfile_in(folder(&place))?.into_parts();
+        // Who may read what was there may read what comes in its place, and nobody else.
+        if let Some(there) = there {
+            file.set_permissions(there.permissions())?;
+        }
         Ok(NewFile { file, place: Some((Leftover(Arc::new(Mutex::new(Some(beside)))), place)) })
     }
 
@@ -123,5 +125,13 @@ mod tests {
         good.write_all(b"new").unwrap();
         good.end().unwrap();
         assert_eq!((std::fs::read_to_string(&place).unwrap().as_str(), count()), ("new", 1));
+        // What only its owner could read stays so.
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&place, permissions).unwrap();
+        let mut private = NewFile::begin(&place).unwrap();
+        private.write_all(b"private").unwrap();
+        private.end().unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&place).unwrap().permissions());
+        assert_eq!((std::fs::read_to_string(&place).unwrap().as_str(), mode & 0o777), ("private", 0o600));
     }
 }

@@ -133,6 +133,7 @@ pub struct RunWasm {
 /// The component that was run.
 #[derive(Debug, Clone, Serialize)]
 pub struct ComponentReport {
+    #[serde(serialize_with = "super::shown")]
     pub file: PathBuf,
     /// SHA-256, hexadecimal; none where the file cannot be read.
     pub digest: Option<String>,
@@ -242,7 +243,7 @@ pub struct RunWasmReport {
 /// What keeps it from being tried at all: see [`AppError`].
 pub async fn run_wasm(mut request: RunWasm, logs: Logs, shutdown: Shutdown) -> Result<RunWasmReport, AppError> {
     let began = Instant::now();
-    let taped = Taped::begin(std::mem::take(&mut request.taping))?;
+    let taped = begin(std::mem::take(&mut request.taping), &shutdown).await?;
     let call = request.adopt(&taped)?;
     let options = sandbox::Options {
         count_instructions: request.count_instructions,
@@ -262,6 +263,21 @@ pub async fn run_wasm(mut request: RunWasm, logs: Logs, shutdown: Shutdown) -> R
         taped,
     };
     alone.run(request, call).await
+}
+
+/// Makes ready what is to be played and written. A file that does not answer ends with the first interrupt.
+async fn begin(taping: Taping, shutdown: &Shutdown) -> Result<Taped, AppError> {
+    let beginning = shutdown.spawn_blocking(move || Taped::begin(taping));
+    tokio::select! {
+        begun = beginning => begun.map_err(|_| lost())?,
+        () = shutdown.wait() => Err(AppError::Interrupted),
+    }
+}
+
+fn lost() -> AppError {
+    AppError::Failed(
+        "reading or writing a cassette broke off; this is a fault of the agent, and its log says more".to_owned(),
+    )
 }
 
 /// One run under way.
@@ -349,7 +365,9 @@ impl Alone {
             }
         }
         self.fill_in(Some(&prepared));
-        self.taped.end()?;
+        // A pipe takes what is written as fast as somebody reads it.
+        let taped = self.taped;
+        self.runner.shutdown.spawn_blocking(move || taped.end()).await.map_err(|_| lost())??;
         Ok(self.report)
     }
 

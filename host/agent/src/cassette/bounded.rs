@@ -9,10 +9,16 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{NOTES_MAX, Note};
+use super::har::Entry;
+use super::text::short;
+use super::{NOTES_MAX, Note, REQUESTS_MAX};
 
 /// Bytes of one answer of a host call: the largest are values of `state` and documents, of a mebibyte.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// Header fields and parts of forms of all entries together: forty for each of as many as there may be, each of which takes more
+/// room than its shortest text.
+const PAIRS_OF_ALL_MAX: usize = 4 << 20;
 
 /// A list of at most so many items.
 #[derive(Debug)]
@@ -54,6 +60,45 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Items<T, MAX> 
             list.push(item);
         }
         Ok(Bounded(list))
+    }
+}
+
+/// The entries of a file. A fault in one names it.
+#[derive(Debug, Default)]
+pub(super) struct Entries(pub Vec<Entry>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(InOrder)
+    }
+}
+
+struct InOrder;
+
+impl<'de> Visitor<'de> for InOrder {
+    type Value = Entries;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {REQUESTS_MAX} entries")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Entries, A::Error> {
+        let (mut list, mut pairs) = (Vec::new(), 0);
+        loop {
+            let fault = |told: String| A::Error::custom(format!("log.entries[{}]: {told}", list.len()));
+            let Some(entry) = entries.next_element::<Entry>().map_err(|error| fault(short(&error.to_string())))? else {
+                return Ok(Entries(list));
+            };
+            pairs += entry.pairs();
+            if pairs > PAIRS_OF_ALL_MAX {
+                let told = format!("the entries up to here have more than {PAIRS_OF_ALL_MAX} header fields together");
+                return Err(fault(told));
+            }
+            if list.len() >= REQUESTS_MAX {
+                return Err(A::Error::custom(format!("log.entries has more than {REQUESTS_MAX} items")));
+            }
+            list.push(entry);
+        }
     }
 }
 
@@ -119,11 +164,17 @@ impl<'de> Visitor<'de> for ByCall {
                 return Err(A::Error::custom(format!("there are more than {NOTES_MAX} answers of host calls")));
             }
             if written.0.iter().any(|written| written.answer.get().len() > ANSWER_BYTES_MAX) {
+                let call = short(&call);
                 return Err(A::Error::custom(format!("an answer of {call} has more than {ANSWER_BYTES_MAX} bytes")));
             }
             let note =
                 |Written { answer, times }: Written| Note { answer: String::from(Box::<str>::from(answer)), times };
-            answers.insert(call, written.0.into_iter().map(note).collect());
+            // One that came not at all says nothing.
+            let notes = written.0.into_iter().filter(|written| written.times > 0).map(note).collect();
+            if answers.contains_key(&call) {
+                return Err(A::Error::custom(format!("the answers of {} are there twice", short(&call))));
+            }
+            answers.insert(call, notes);
         }
         Ok(Answers(answers))
     }

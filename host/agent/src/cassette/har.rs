@@ -3,7 +3,8 @@
 //! guest never sees (cookies taken apart, sizes, timings) is written for who looks at it, and not read.
 //!
 //! A file may be anybody's. What is made of it takes room in proportion to its bytes, which whoever reads it has bounded: lists of
-//! small things are counted as they are read, and documents stay texts.
+//! small things are counted as they are read, and documents stay texts. What no server could have answered is refused, so that a
+//! guest sees nothing in a replay that it could not see in earnest.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -18,8 +20,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::Url;
 
-use super::bounded::{Answers, Bounded};
-use super::{Asked, Came, Cassette, Exchange, Mask, READINGS_MAX, REQUESTS_MAX, World};
+use super::bounded::{Answers, Bounded, Entries};
+use super::text::{Text, short};
+use super::{Asked, Came, Cassette, Exchange, Mask, READINGS_MAX, World};
 
 /// The form of our own members. A higher one is of a newer agent.
 const FORM: u64 = 1;
@@ -28,7 +31,9 @@ const FORM: u64 = 1;
 const FRAMING: [&str; 4] = ["content-encoding", "content-length", "transfer-encoding", "connection"];
 
 /// Header fields and parts of a form of one message: a server sends dozens.
-const PAIRS_MAX: usize = 10_000;
+pub(super) const PAIRS_MAX: usize = 10_000;
+/// Statuses that an answer may have, as far as HTTP goes: there are sites that answer with 999.
+const STATUSES: std::ops::Range<f64> = 100.0..1000.0;
 /// Bytes of what was run: a mutation's data or a webhook's body, and a configuration.
 const ORIGIN_BYTES_MAX: usize = 32 << 20;
 /// Of these, the configuration: as a document it takes thirty times the room of its smallest values.
@@ -69,7 +74,7 @@ struct File {
 #[derive(Deserialize)]
 struct Log {
     #[serde(default)]
-    entries: Bounded<Entry, REQUESTS_MAX>,
+    entries: Entries,
     #[serde(rename = "_agent")]
     agent: Option<Agent>,
 }
@@ -90,9 +95,9 @@ struct Agent {
     left_out: u64,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+pub(super) struct Entry {
     started_date_time: Option<String>,
     /// For who looks at it.
     #[serde(default)]
@@ -104,7 +109,7 @@ struct Entry {
 }
 
 /// What HAR has no place for in an entry.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct EntryAgent {
     /// The name of the credential that the host put in.
@@ -121,43 +126,57 @@ struct EntryAgent {
     given_up: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Request {
     method: String,
-    url: String,
+    url: Text,
     headers: Option<Bounded<Pair, PAIRS_MAX>>,
     post_data: Option<PostData>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Response {
     status: Option<f64>,
     headers: Option<Bounded<Pair, PAIRS_MAX>>,
     content: Option<Content>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Pair {
-    name: String,
-    value: Option<String>,
+    name: Text,
+    value: Option<Text>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PostData {
-    text: Option<String>,
+    text: Option<Text>,
     /// Ours: HAR has base64 for answers only.
     #[serde(rename = "_encoding")]
     encoding: Option<String>,
     params: Option<Bounded<Pair, PAIRS_MAX>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Content {
-    text: Option<String>,
+    text: Option<Text>,
     encoding: Option<String>,
+    /// Read for one thing only: whether there was a body where the file has none.
+    size: Option<f64>,
+}
+
+impl Entry {
+    /// Header fields and parts of a form.
+    pub(super) fn pairs(&self) -> usize {
+        let form = self.request.post_data.as_ref().and_then(|data| data.params.as_ref());
+        [self.request.headers.as_ref(), self.response.headers.as_ref(), form]
+            .into_iter()
+            .flatten()
+            .map(|pairs| pairs.0.len())
+            .sum()
+    }
 }
 
 fn wrong<T>(what: impl std::fmt::Display) -> Result<T, CassetteError> {
@@ -171,9 +190,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Cassette, CassetteError> {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return wrong("it is no HAR: it is UTF-16, and a HAR is UTF-8");
     }
-    let file: File = match serde_json::from_slice(bytes) {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            return wrong(format!("it is no HAR: byte {} of it is not UTF-8", error.valid_up_to() + 1));
+        }
+    };
+    let file: File = match serde_json::from_str(text) {
         Ok(file) => file,
-        Err(error) => return wrong(format!("it is no HAR: {error}")),
+        Err(error) => return wrong(format!("it is no HAR: {}", short(&error.to_string()))),
     };
     // What we have written is what the guest saw, as it is.
     let ours = file.log.agent.is_some();
@@ -195,10 +220,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Cassette, CassetteError> {
         )));
     }
     let Some(seed) = unhex(&agent.seed) else { return wrong("log._agent.seed is not 64 hexadecimal digits") };
+    // A clock of this kind never goes back; who waits on one that does would wait for years.
+    if let Some(at) = agent.monotonic.0.iter().position(|step| *step < 0) {
+        return wrong(format!("log._agent.monotonic[{at}] is {}: that clock only goes on", agent.monotonic.0[at]));
+    }
     let world = World {
         seed,
-        wall: summed(&agent.wall.0),
-        monotonic: summed(&agent.monotonic.0),
+        wall: summed(&agent.wall.0, u64::wrapping_add),
+        monotonic: summed(&agent.monotonic.0, u64::saturating_add),
         notes: agent.answers.0,
         left_out: agent.left_out,
     };
@@ -216,7 +245,10 @@ fn origin(written: &str) -> Result<Origin, CassetteError> {
     if written.len() > ORIGIN_BYTES_MAX {
         return wrong(format!("log._agent.origin has more than {ORIGIN_BYTES_MAX} bytes"));
     }
-    let faulty = |error| CassetteError(format!("log._agent.origin: {error}; record it again with --record"));
+    let faulty = |error: serde_json::Error| {
+        let told = short(&error.to_string());
+        CassetteError(format!("log._agent.origin: {told}; record it again with --record"))
+    };
     let sized: Sized<'_> = serde_json::from_str(written).map_err(faulty)?;
     if sized.config.is_some_and(|config| config.get().len() > CONFIG_BYTES_MAX) {
         return wrong(format!("log._agent.origin.config has more than {CONFIG_BYTES_MAX} bytes"));
@@ -232,21 +264,24 @@ fn exchange(entry: Entry, ours: bool) -> Result<Exchange, String> {
         // A form that was taken apart, as some browsers give it.
         Some(PostData { params: Some(params), .. }) if !params.0.is_empty() => {
             let mut form = url::form_urlencoded::Serializer::new(String::new());
-            form.extend_pairs(params.0.iter().map(|pair| (&pair.name, pair.value.as_deref().unwrap_or_default())));
+            for Pair { name, value } in params.0 {
+                form.append_pair(&name.into_string(), &value.map(Text::into_string).unwrap_or_default());
+            }
             Some(form.finish().into_bytes())
         }
         Some(_) => None,
     };
+    let url = request.url.into_string();
     let came = if let Some((kind, text)) = agent.fault {
         Came::Fault { kind, text }
     } else if agent.given_up {
         Came::Nothing
     } else {
-        answered(response, agent.url.unwrap_or_else(|| request.url.clone()), ours)?
+        answered(&request.method, response, agent.url.unwrap_or_else(|| url.clone()), ours)?
     };
     let asked = Asked {
         method: request.method,
-        url: request.url,
+        url,
         headers: fields(request.headers, ours),
         body: body.map(Bytes::from),
         credential: agent.credential,
@@ -257,35 +292,71 @@ fn exchange(entry: Entry, ours: bool) -> Result<Exchange, String> {
     Ok(Exchange { asked, came, started, took })
 }
 
-fn answered(response: Response, url: String, ours: bool) -> Result<Came, String> {
-    // Some write it as 200.0, and 0 or nothing where there was no answer.
-    let status = response.status.filter(|status| (100.0..600.0).contains(status));
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 100 to 599")]
-    let Some(status) = status.map(|status| status as u16) else {
-        let text = "there was no answer when it was recorded".to_owned();
-        return Ok(Came::Fault { kind: "connection".to_owned(), text });
+fn answered(method: &str, response: Response, url: String, ours: bool) -> Result<Came, String> {
+    let fault = |kind: &str, text: String| Ok(Came::Fault { kind: kind.to_owned(), text });
+    // Some write it as 200.0, and 0, -1 or nothing where there was no answer.
+    let status = match response.status {
+        Some(status) if STATUSES.contains(&status) && status.fract() == 0.0 => status,
+        Some(status) if status > 0.0 => {
+            return Err(format!("response.status is {status}; it is from 100 to 999, or 0 where there was no answer"));
+        }
+        _ => return fault("connection", "there was no answer when it was recorded".to_owned()),
     };
-    let Content { text, encoding } = response.content.unwrap_or_default();
-    let body = bytes_of(text.unwrap_or_default(), encoding.as_deref(), "content")?;
-    Ok(Came::Answer { status, url, headers: fields(response.headers, ours), body })
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 100 to 999, and whole")]
+    let status = status as u16;
+    let Content { text, encoding, size } = response.content.unwrap_or_default();
+    let body = match text {
+        // Browsers keep what fits into their memory, and save files without contents too.
+        None if !ours && method != "HEAD" && size.is_some_and(|size| size > 0.0) => {
+            return fault(
+                "other",
+                "the cassette has this answer without its body; save the HAR with contents, or record it with --record"
+                    .to_owned(),
+            );
+        }
+        text => bytes_of(text.unwrap_or_default(), encoding.as_deref(), "content")?,
+    };
+    let headers = fields(response.headers, ours);
+    headers.iter().try_for_each(|(name, value)| possible(name, value))?;
+    Ok(Came::Answer { status, url, headers, body })
 }
 
-/// Fields as a guest sees them: of a file that is not ours without what HTTP/2 writes among them, and without what says how
-/// the message was packed.
+/// Fields as a guest sees them: of a file that is not ours without what HTTP/2 writes among them, without what says how the
+/// message was packed, and with each value by itself where a browser has put those of one name into lines.
 fn fields(pairs: Option<Bounded<Pair, PAIRS_MAX>>, ours: bool) -> Vec<(String, String)> {
     let pairs = pairs.map(|pairs| pairs.0).unwrap_or_default();
+    let pairs = pairs.into_iter().map(|Pair { name, value }| {
+        (name.into_string().to_ascii_lowercase(), value.map(Text::into_string).unwrap_or_default())
+    });
+    if ours {
+        return pairs.collect();
+    }
     pairs
-        .into_iter()
-        .map(|Pair { name, value }| (name.to_ascii_lowercase(), value.unwrap_or_default()))
-        .filter(|(name, _)| ours || !(name.starts_with(':') || FRAMING.contains(&name.as_str())))
+        .filter(|(name, _)| !(name.starts_with(':') || FRAMING.contains(&name.as_str())))
+        .flat_map(|(name, value)| match value.contains('\n') {
+            false => vec![(name, value)],
+            true => value.split('\n').map(|line| (name.clone(), line.trim().to_owned())).collect(),
+        })
         .collect()
 }
 
-fn bytes_of(text: String, encoding: Option<&str>, what: &str) -> Result<Vec<u8>, String> {
+/// Whether a server can have sent a field.
+fn possible(name: &str, value: &str) -> Result<(), String> {
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err(format!("response.headers has {:?}, which is not the name of a header field", short(name)));
+    }
+    if value.chars().any(|letter| letter.is_ascii_control() && letter != '\t') {
+        // The value is not shown: it may be a secret.
+        return Err(format!("response.headers: the value of `{name}` has a control character"));
+    }
+    Ok(())
+}
+
+fn bytes_of(text: Text, encoding: Option<&str>, what: &str) -> Result<Vec<u8>, String> {
     match encoding {
         None | Some("") => Ok(text.into_bytes()),
-        Some("base64") => unbase64(&text).ok_or_else(|| format!("{what}.text is not base64")),
-        Some(other) => Err(format!("{what}.encoding is {other:?}; it may be base64")),
+        Some("base64") => unbase64(&text.into_bytes()).ok_or_else(|| format!("{what}.text is not base64")),
+        Some(other) => Err(format!("{what}.encoding is {:?}; it may be base64", short(other))),
     }
 }
 
@@ -414,12 +485,12 @@ fn steps(readings: &[u64]) -> Vec<i64> {
         .collect()
 }
 
-fn summed(steps: &[i64]) -> Vec<u64> {
+fn summed(steps: &[i64], add: fn(u64, u64) -> u64) -> Vec<u64> {
     let mut now = 0_u64;
     steps
         .iter()
         .map(|step| {
-            now = now.wrapping_add(step.cast_unsigned());
+            now = add(now, step.cast_unsigned());
             now
         })
         .collect()
@@ -437,7 +508,7 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 }
 
 /// The bytes of a base64 text, with or without padding and line ends, in either alphabet: browsers differ.
-fn unbase64(text: &str) -> Option<Vec<u8>> {
+fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
         GeneralPurposeConfig::new()
@@ -449,6 +520,6 @@ fn unbase64(text: &str) -> Option<Vec<u8>> {
         b'_' => b'/',
         byte => byte,
     };
-    let bytes: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).map(one_alphabet).collect();
+    let bytes: Vec<u8> = text.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).map(one_alphabet).collect();
     LENIENT.decode(bytes).ok()
 }

@@ -2,15 +2,24 @@
 //! the caller knows it; fields of HTTP that carry credentials are replaced whoever made them. Which values are secrets is
 //! known above.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 use memchr::memmem;
 use serde_json::Value;
 
 use super::{Asked, Came};
 
-/// Header fields whose values are credentials, whatever they hold.
-const SECRET_FIELDS: [&str; 6] =
-    ["authorization", "proxy-authorization", "cookie", "private-token", "x-api-key", "x-auth-token"];
+/// Header fields whose values are credentials, whatever they hold; the last two are of webhooks and of pipelines, GitLab's.
+const SECRET_FIELDS: [&str; 8] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "private-token",
+    "x-api-key",
+    "x-auth-token",
+    "x-gitlab-token",
+    "job-token",
+];
 /// Members of JSON answers that are fresh credentials: of OAuth 2, and of what is made after it.
 const TOKEN_MEMBERS: [&str; 4] = ["access_token", "refresh_token", "id_token", "client_secret"];
 /// A fresh credential that is shorter is not looked for elsewhere: it would strike out ordinary words.
@@ -26,6 +35,19 @@ pub struct Mask {
     /// Forms with the name that stands for them, the longest first.
     forms: Vec<(Vec<u8>, String)>,
     learnt: usize,
+}
+
+/// A text as forms have it, with the digits of its escapes as some write them.
+fn with_small_digits(form: &str) -> Vec<u8> {
+    let mut parts = form.split('%');
+    let mut small = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at(2.min(part.len()));
+        small.push('%');
+        small.push_str(&digits.to_ascii_lowercase());
+        small.push_str(rest);
+    }
+    small.into_bytes()
 }
 
 /// What stands for a secret.
@@ -100,7 +122,8 @@ impl Mask {
         }
     }
 
-    fn fields(&self, fields: &mut [(String, String)]) {
+    /// Strikes out of header fields.
+    pub fn fields(&self, fields: &mut [(String, String)]) {
         for (name, value) in fields {
             let name = name.to_ascii_lowercase();
             if SECRET_FIELDS.contains(&name.as_str()) {
@@ -124,14 +147,42 @@ impl Mask {
         {
             return;
         }
-        let Ok(Value::Object(members)) = serde_json::from_slice(body) else { return };
-        for name in TOKEN_MEMBERS {
-            let Some(token) = members.get(name).and_then(Value::as_str) else { continue };
-            if token.len() >= TOKEN_BYTES_MIN && self.learnt < LEARNT_MAX {
-                self.learnt += 1;
-                self.add(name, [token.as_bytes().to_vec()]);
-            }
+        if let Ok(document) = serde_json::from_slice(body) {
+            self.learn_from(&document);
         }
+    }
+
+    fn learn_from(&mut self, document: &Value) {
+        match document {
+            Value::Object(members) => members.iter().for_each(|(name, value)| {
+                match (TOKEN_MEMBERS.contains(&name.as_str()), value.as_str()) {
+                    (true, Some(token)) => self.learn_token(name, token),
+                    _ => self.learn_from(value),
+                }
+            }),
+            Value::Array(items) => items.iter().for_each(|item| self.learn_from(item)),
+            _ => {}
+        }
+    }
+
+    /// A token as the answer has it, and as it is sent back: in a URL or a form, in JSON, and in base64 of its own.
+    fn learn_token(&mut self, name: &str, token: &str) {
+        if token.len() < TOKEN_BYTES_MIN || self.learnt >= LEARNT_MAX {
+            return;
+        }
+        self.learnt += 1;
+        let quoted = Value::from(token).to_string();
+        let form: String = url::form_urlencoded::byte_serialize(token.as_bytes()).collect();
+        let forms = [
+            token.as_bytes().to_vec(),
+            quoted.as_bytes()[1..quoted.len() - 1].to_vec(),
+            // As servers write it who take care with `</script>`.
+            quoted[1..quoted.len() - 1].replace('/', "\\/").into_bytes(),
+            with_small_digits(&form),
+            form.into_bytes(),
+            BASE64_STANDARD.encode(token).into_bytes(),
+        ];
+        self.add(name, forms);
     }
 
     /// The bytes without what is struck out; none where there is nothing.

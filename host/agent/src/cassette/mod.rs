@@ -13,6 +13,7 @@ mod har;
 mod mask;
 mod player;
 mod random;
+mod text;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -240,6 +241,22 @@ impl Tape {
             Mode::Record(_) => None,
             Mode::Replay(player) => player.note(call),
         }
+    }
+
+    /// Which of so many things had come, as it is on the tape if that is played: each once, in its order. A thing that is none of
+    /// them is told: the guest waits for others than it did. Where nothing else is left, nothing is on the tape.
+    pub fn played_first(&self, call: &str, count: usize) -> Option<Vec<u32>> {
+        let found = self.played::<Vec<u32>>(call)?;
+        let (on_tape, mut seen) = (found.len(), vec![false; count]);
+        let is_new = |index: &u32| {
+            let place = usize::try_from(*index).ok().and_then(|index| seen.get_mut(index));
+            place.is_some_and(|seen| !std::mem::replace(seen, true))
+        };
+        let found: Vec<u32> = { found }.into_iter().filter(is_new).collect();
+        if found.len() < on_tape {
+            self.differs(format!("{call}, for other things"));
+        }
+        (on_tape == 0 || !found.is_empty()).then_some(found)
     }
 
     /// Notes what a call has answered.

@@ -203,6 +203,7 @@ impl Exit {
             AppError::NoRoot(_) => Exit::NoRoot,
             AppError::Locked { .. } => Exit::Locked,
             AppError::StoreDamaged { .. } => Exit::StoreDamaged,
+            AppError::Interrupted => Exit::Interrupted,
             AppError::Failed(_) => Exit::Failed,
         }
     }

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::grants::{Granted, how_much};
+use super::grants::{Granted, covers_path, how_much};
 use super::manifest::{AskedCredential, AskedPlace, AskedRule, Asks, Manifest};
+use super::policy::below_config;
 use crate::config::{NetworkRule, is_integration_name};
 use crate::files;
 use crate::sandbox::{Anatomy, Link};
@@ -152,11 +153,7 @@ impl Wants {
         let known: Vec<NetworkRule> = other.asks.network.iter().map(comparable).collect();
         let rules = self.asks.network.iter().filter(|rule| how_much(&comparable(rule), &known) != Granted::Whole);
         let mut words: Vec<String> = rules.map(rule_words).collect();
-        // What it is called and where it goes count; how it is described does not.
-        let same = |a: &AskedCredential, b: &AskedCredential| {
-            (&a.name, &a.setting, &a.place) == (&b.name, &b.setting, &b.place)
-        };
-        let unknown = |asked: &&AskedCredential| !other.asks.credentials.iter().any(|known| same(asked, known));
+        let unknown = |asked: &&AskedCredential| !other.asks.credentials.iter().any(|known| is_agreed(asked, known));
         words.extend(self.asks.credentials.iter().filter(unknown).map(credential_words));
         if self.asks.git && !other.asks.git {
             words.push(GIT.to_owned());
@@ -222,12 +219,39 @@ fn credential_words(asked: &AskedCredential) -> String {
         Some(AskedPlace::Basic { .. }) => "as a password".to_owned(),
         Some(AskedPlace::Header { name, .. }) => format!("in the header {name}"),
         Some(AskedPlace::Query { name }) => format!("in the query, as {name}"),
-        Some(AskedPlace::Body {}) => "in a body, for the server to keep".to_owned(),
+        Some(AskedPlace::Body { paths }) if paths.is_empty() => {
+            "in a body, for the server to keep, where agent.yaml says".to_owned()
+        }
+        Some(AskedPlace::Body { paths }) => {
+            let paths: Vec<String> = paths.iter().map(|path| body_path_words(path)).collect();
+            format!("in a body, for the server to keep, below {}", paths.join(" or "))
+        }
     };
     let from =
         asked.setting.as_ref().map(|setting| format!(", from its setting {setting}, {place}")).unwrap_or_default();
     let description = if asked.description.is_empty() { String::new() } else { format!(": {}", asked.description) };
     format!("the credential `{}`{from}, put in by the host{description}", asked.name)
+}
+
+/// A path of bodies; one below a URL that a setting holds is told with the setting.
+fn body_path_words(path: &str) -> String {
+    match below_config(path) {
+        (Some(pointer), path) => format!("{path} (of the URL in its setting {pointer})"),
+        (None, path) => path.to_owned(),
+    }
+}
+
+/// Whether a credential is one that was agreed to: what it is called and where it goes count; how it is described does not. One
+/// that goes into bodies may do so below fewer paths.
+fn is_agreed(asked: &AskedCredential, agreed: &AskedCredential) -> bool {
+    let place = match (&asked.place, &agreed.place) {
+        (Some(AskedPlace::Body { paths }), Some(AskedPlace::Body { paths: agreed })) if !paths.is_empty() => {
+            let within = |path: &String| agreed.iter().any(|known| covers_path(known, path));
+            paths.iter().all(within)
+        }
+        (asked, agreed) => asked == agreed,
+    };
+    place && (&asked.name, &asked.setting) == (&agreed.name, &agreed.setting)
 }
 
 /// A rule in the form in which rules are compared; a server that a setting names is compared by the setting.
@@ -427,6 +451,29 @@ mod tests {
     }
 
     #[test]
+    fn fewer_paths_of_bodies_are_agreed_to() {
+        let of = |paths: &[&str]| {
+            let body = if paths.is_empty() { json!({}) } else { json!({ "paths": paths }) };
+            wants(json!({"credentials": [{"name": "hook", "setting": "/key", "place": {"body": body}}]}), &[])
+        };
+        for (agreed, now, more) in [
+            (&["/a"][..], &["/a"][..], 0),
+            (&["/a", "/b"], &["/b"], 0),
+            (&["/repos/*"], &["/repos/*/*/hooks"], 0),
+            (&["/a"], &["/a", "/b"], 1),
+            (&["/a/hooks"], &["/a"], 1),
+            (&["/a"], &["{config:/url}/a"], 1),
+            (&["/"], &["{config:/url}/a"], 1),
+            // What the operator alone bound is not what the manifest asks for.
+            (&[], &["/a"], 1),
+            (&["/a"], &[], 1),
+            (&[], &[], 0),
+        ] {
+            assert_eq!(of(now).beside(&of(agreed)).more.len(), more, "{agreed:?} {now:?}");
+        }
+    }
+
+    #[test]
     fn what_is_new_is_told_and_what_is_covered_is_not() {
         let agreed = wants(
             json!({
@@ -471,6 +518,16 @@ mod tests {
                 json!({"credentials": [{"name": "token", "setting": "/key", "place": {"query": {"name": "k"}}}]}),
                 "",
                 "in the query, as k",
+            ),
+            (
+                json!({"credentials": [{"name": "hook", "setting": "/key", "place": {"body": {"paths": ["/a/*/hooks", "{config:/url}/h"]}}}]}),
+                "",
+                "in a body, for the server to keep, below /a/*/hooks or /h (of the URL in its setting /url)",
+            ),
+            (
+                json!({"credentials": [{"name": "hook", "setting": "/key", "place": {"body": {}}}]}),
+                "",
+                "for the server to keep, where agent.yaml says",
             ),
             (json!({"git": true}), "", "git repositories"),
             (json!({}), "agent:integration/state", "keep small values"),

@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use super::manifest::Manifest;
-use crate::config::{Integration, NetworkRule};
+use super::manifest::{AskedCredential, AskedPlace, Manifest};
+use crate::config::{Credential, Integration, NetworkRule, Placement};
 use crate::egress::Policy;
 
 /// How much of something is granted.
@@ -86,6 +86,10 @@ pub fn review(manifest: &Manifest, policy: &Policy, integration: &Integration) -
 fn not_asked(manifest: &Manifest, policy: &Policy, integration: &Integration) -> Vec<String> {
     let idle = policy.granted.iter().filter(|rule| policy.asked.iter().all(|asked| !overlap(asked, rule)));
     let mut found: Vec<String> = idle.map(|rule| format!("network {rule}")).collect();
+    let is_body = |asked: &&AskedCredential| matches!(asked.place, Some(AskedPlace::Body { .. }));
+    let bodies = || manifest.asks.credentials.iter().filter(is_body);
+    let idle = integration.grants.fills.keys().filter(|name| bodies().all(|asked| asked.name != **name));
+    found.extend(idle.map(|name| format!("credential {name} in bodies")));
     // A repository may use any credential of its integration.
     if !manifest.asks.git {
         let unused = |name: &&String| manifest.asks.credentials.iter().all(|asked| asked.name != **name);
@@ -101,6 +105,21 @@ fn credential_line(name: &str, asked: &[NetworkRule]) -> String {
     hosts.dedup();
     let hosts = if hosts.is_empty() { "HOST".to_owned() } else { hosts.join("\", \"") };
     format!("{name}: {{env: {variable}, bearer: true, hosts: [\"{hosts}\"]}}")
+}
+
+/// The credentials that go into bodies and of which nothing says for which paths: they go nowhere. Each with the line to add.
+#[must_use]
+pub fn unbound(policy: &Policy) -> Vec<(String, String)> {
+    let is_unbound = |credential: &Credential| match &credential.placement {
+        Placement::Body { paths, .. } => paths.is_empty() && credential.paths.is_empty(),
+        _ => false,
+    };
+    let unbound = policy.credentials.iter().filter(|(_, credential)| is_unbound(credential));
+    let line = |(name, credential): (&String, &Credential)| {
+        let hosts = if credential.hosts.is_empty() { "HOST".to_owned() } else { credential.hosts.join("\", \"") };
+        (name.clone(), format!("{name}: {{body: true, hosts: [\"{hosts}\"], paths: [/PATH]}}"))
+    };
+    unbound.map(line).collect()
 }
 
 /// How much of one rule others grant together.
@@ -142,7 +161,8 @@ fn covers_host(pattern: &str, host: &str) -> bool {
     below || (host.starts_with("*.") && name == parent)
 }
 
-fn covers_path(prefix: &str, path: &str) -> bool {
+/// Whether what a path stands for is within what another stands for, both as texts.
+pub(super) fn covers_path(prefix: &str, path: &str) -> bool {
     let prefix = prefix.trim_end_matches('/');
     path.trim_end_matches('/').strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -177,6 +197,26 @@ mod tests {
             let granted: Vec<NetworkRule> = granted.iter().map(|text| rule(text)).collect();
             assert_eq!(how_much(&rule(asked), &granted), expected, "{asked} of {granted:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_for_bodies_without_paths_is_told_with_its_line() {
+        let of = |asked: &[&str], granted: &[&str]| {
+            let all = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+            let credential = Credential {
+                source: crate::config::SecretSource::Env("HOOK".to_owned()),
+                exchange: None,
+                placement: Placement::Body { placeholder: "secret:/hook".to_owned(), paths: all(asked) },
+                hosts: vec!["a.com".to_owned()],
+                paths: all(granted),
+            };
+            unbound(&Policy { credentials: [("hook".to_owned(), credential)].into(), ..Policy::default() })
+        };
+        assert_eq!(
+            of(&[], &[]),
+            [("hook".to_owned(), r#"hook: {body: true, hosts: ["a.com"], paths: [/PATH]}"#.to_owned())]
+        );
+        assert!(of(&["/hooks"], &[]).is_empty() && of(&[], &["/hooks"]).is_empty());
     }
 
     #[test]

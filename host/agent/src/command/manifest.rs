@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::schema::{self, Schema};
-use crate::config::nearest;
+use crate::config::{nearest, parse_path};
 use crate::export::Model;
 use crate::sandbox::CallEnd;
 use crate::secrets::AskedSignature;
@@ -23,7 +23,7 @@ pub const MANIFEST_BYTES_MAX: usize = 1 << 20;
 const PUBLISHED: &str = include_str!("../../../../wit/schemas/manifest.json");
 
 /// Changes when what is judged here beyond the published form changes: notes of earlier judges then count no more.
-const JUDGE: &[u8] = b"schemas, settings, signature, number of secrets";
+const JUDGE: &[u8] = b"schemas, settings, signature, number of secrets, paths of bodies";
 
 /// What an integration is, has and asks for. Members that are not named here are passed over.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -124,7 +124,12 @@ pub enum AskedPlace {
         name: String,
     },
     /// In a JSON body, where the placeholder of the setting stands.
-    Body {},
+    Body {
+        /// The paths of requests that it is for, as `config::parse_path` has them, `{config:POINTER}` before them for the path of
+        /// the URL there. Where there are none, only the operator's grant says some.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        paths: Vec<String>,
+    },
 }
 
 fn yes() -> bool {
@@ -193,6 +198,7 @@ impl Manifest {
         faults.extend(self.faults_of_schemas());
         faults.extend(super::marked::all(&self.config).err().map(|why| Fault::new("/config", why)));
         faults.extend(self.faults_of_settings());
+        faults.extend(self.faults_of_paths());
         faults.extend(repeated("/asks/credentials", "name", self.asks.credentials.iter().map(|c| c.name.clone())));
         faults
     }
@@ -211,6 +217,24 @@ impl Manifest {
             (!super::marked::is_marked(&self.config, setting)).then(|| Fault::new(place, why))
         };
         named.chain(signing).filter_map(unmarked).collect()
+    }
+
+    /// Paths of bodies that are none.
+    fn faults_of_paths(&self) -> Vec<Fault> {
+        let credentials = self.asks.credentials.iter().enumerate();
+        let paths = credentials.flat_map(|(at, asked)| match &asked.place {
+            Some(AskedPlace::Body { paths }) => {
+                let places = paths.iter().enumerate();
+                let named = places.map(|(of, path)| (format!("/asks/credentials/{at}/place/body/paths/{of}"), path));
+                named.collect::<Vec<_>>()
+            }
+            _ => Vec::new(),
+        });
+        let fault = |(place, path): (String, &String)| {
+            let wrong = parse_path(super::policy::below_config(path).1).err()?;
+            Some(Fault::new(place, wrong.to_string()))
+        };
+        paths.filter_map(fault).collect()
     }
 
     /// The schemas in it that are none.
@@ -380,6 +404,21 @@ mod tests {
             ("/asks/credentials/-", json!({"name": "token"}), "/asks/credentials/1/name"),
             ("/asks/credentials/-", json!({"name": "key", "setting": "/url"}), "/asks/credentials/1/setting"),
             ("/asks/credentials/-", json!({"name": "key", "place": {"cookie": {}}}), "/asks/credentials/1/place"),
+            (
+                "/asks/credentials/-",
+                json!({"name": "key", "place": {"body": {"paths": ["/a/..", "/b"]}}}),
+                "/asks/credentials/1/place/body/paths/0",
+            ),
+            (
+                "/asks/credentials/-",
+                json!({"name": "key", "place": {"body": {"paths": ["{config:/url}hooks"]}}}),
+                "/asks/credentials/1/place/body/paths/0",
+            ),
+            (
+                "/asks/credentials/-",
+                json!({"name": "key", "place": {"body": {"paths": []}}}),
+                "/asks/credentials/1/place",
+            ),
             ("/webhook_signature", json!({"setting": "/url", "token": {"header": "x"}}), "/webhook_signature/setting"),
             ("/webhook_signature", json!({"setting": "/url"}), "/webhook_signature"),
             ("/webhook_signature", json!({"setting": "/url", "sha1": {"header": "x"}}), "/webhook_signature"),

@@ -26,6 +26,8 @@ pub struct Permissions {
     pub private_hosts: Vec<String>,
     /// Credentials by name, with the hosts that they were wanted for.
     pub credentials: BTreeMap<String, Vec<String>>,
+    /// Paths of credentials by name, where they are granted for others.
+    pub credential_paths: BTreeMap<String, Vec<String>>,
     /// The three as a snippet of agent.yaml; empty if nothing is lacking.
     pub grants_yaml: String,
     /// The same as flags of `run-wasm`.
@@ -80,6 +82,13 @@ impl Permissions {
                 }
                 push(self.credentials.entry(name.clone()).or_default(), host);
             }
+            Lack::CredentialPath { name, host, path } => {
+                push(self.credentials.entry(name.clone()).or_default(), host);
+                push(self.credential_paths.entry(name.clone()).or_default(), path);
+            }
+            Lack::AskedPath { name, path } => {
+                push(&mut self.not_asked, &format!("credentials: {name}, in bodies at: {path}"));
+            }
             Lack::Nothing(why) => push(&mut self.impossible, why),
         }
     }
@@ -98,7 +107,8 @@ impl Permissions {
         if !self.credentials.is_empty() {
             out.push_str("  credentials:\n");
             for (name, hosts) in &self.credentials {
-                out.push_str(&format!("    {}: {}\n", quoted(name), credential(name, hosts, granted.get(name))));
+                let form = credential(name, hosts, self.paths_of(name), granted.get(name));
+                out.push_str(&format!("    {}: {form}\n", quoted(name)));
             }
         }
         if out.is_empty() { out } else { format!("grants:\n{out}") }
@@ -110,11 +120,15 @@ impl Permissions {
         flags.extend(self.credentials.iter().map(|(name, hosts)| {
             let form = match granted.get(name) {
                 None => format!("env:{}@{}", variable(name), hosts.join(",")),
-                granted => credential(name, hosts, granted),
+                granted => credential(name, hosts, self.paths_of(name), granted),
             };
             format!("--credential {}", shell(&format!("{name}={form}")))
         }));
         flags
+    }
+
+    fn paths_of(&self, name: &str) -> &[String] {
+        self.credential_paths.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
@@ -128,15 +142,24 @@ fn quoted(text: impl AsRef<str>) -> String {
     serde_json::Value::from(text.as_ref()).to_string()
 }
 
-/// A credential as agent.yaml has it: the one that is granted with these hosts added, or one to begin with.
-fn credential(name: &str, hosts: &[String], granted: Option<&Credential>) -> String {
-    let (source, placement) = match granted {
-        None => (format!("env: {}", variable(name)), "bearer: true".to_owned()),
-        Some(granted) => (source(&granted.source), placement(granted)),
+/// A credential as agent.yaml has it: the one that is granted with these hosts and paths added, or one to begin with.
+fn credential(name: &str, hosts: &[String], paths: &[String], granted: Option<&Credential>) -> String {
+    let form = match granted {
+        None => format!("env: {}, bearer: true", variable(name)),
+        // Its value is a setting's.
+        Some(Credential { placement: Placement::Body { .. }, .. }) => "body: true".to_owned(),
+        Some(granted) => format!("{}, {}", source(&granted.source), placement(granted)),
     };
-    let known = granted.map(|granted| granted.hosts.as_slice()).unwrap_or_default();
-    let hosts: Vec<String> = known.iter().chain(hosts).map(quoted).collect();
-    format!("{{{source}, {placement}, hosts: [{}]}}", hosts.join(", "))
+    let is_own =
+        |granted: &&Credential| !matches!(granted.placement, Placement::Body { .. }) || !granted.paths.is_empty();
+    let known = granted.filter(is_own).map(|granted| granted.hosts.as_slice()).unwrap_or_default();
+    let mut all: Vec<String> = Vec::new();
+    known.iter().chain(hosts).for_each(|host| push(&mut all, host));
+    let list = |all: &[String]| all.iter().map(quoted).collect::<Vec<_>>().join(", ");
+    let mut paths_all = granted.map(|granted| granted.paths.clone()).unwrap_or_default();
+    paths.iter().for_each(|path| push(&mut paths_all, path));
+    let paths = if paths_all.is_empty() { String::new() } else { format!(", paths: [{}]", list(&paths_all)) };
+    format!("{{{form}, hosts: [{}]{paths}}}", list(&all))
 }
 
 /// Where a value comes from, as agent.yaml has it. One that is written in a configuration stays there.
@@ -159,8 +182,7 @@ fn placement(credential: &Credential) -> String {
         Placement::Basic { username } => format!("basic: {{username: {}}}", quoted(username)),
         Placement::Header { name, prefix } => format!("header: {{name: {}, prefix: {}}}", quoted(name), quoted(prefix)),
         Placement::Query { name } => format!("query: {{name: {}}}", quoted(name)),
-        // Only a setting goes there, and so no grant has this form.
-        Placement::Body { .. } => "body: {}".to_owned(),
+        Placement::Body { .. } => "body: true".to_owned(),
     };
     match &credential.exchange {
         None => place,
@@ -299,6 +321,7 @@ mod tests {
             exchange: None,
             placement: Placement::Basic { username: "me".to_owned() },
             hosts: vec!["a.example".to_owned()],
+            paths: Vec::new(),
         };
         let policy = Policy { credentials: BTreeMap::from([("idle".to_owned(), basic)]), ..Policy::default() };
         let lack = Lack::CredentialHost { name: "idle".into(), host: "b.example".into() };
@@ -307,6 +330,41 @@ mod tests {
         let form = r#"{env: "MINE", basic: {username: "me"}, hosts: ["a.example", "b.example"]}"#;
         assert_eq!(permissions.grants_yaml, format!("grants:\n  credentials:\n    \"idle\": {form}\n"));
         assert_eq!(permissions.flags, [format!("--credential 'idle={form}'")]);
+    }
+
+    #[test]
+    fn a_credential_for_other_paths_is_told_with_both() {
+        let setting = |granted: &[&str]| Credential {
+            source: SecretSource::Written {
+                place: "config.idle".to_owned(),
+                value: crate::config::WrittenSecret::new("never shown".to_owned()),
+            },
+            exchange: None,
+            placement: Placement::Body { placeholder: "secret:/idle".to_owned(), paths: Vec::new() },
+            hosts: vec!["a.example".to_owned()],
+            paths: granted.iter().map(|path| (*path).to_owned()).collect(),
+        };
+        let lack =
+            |path: &str| Lack::CredentialPath { name: "idle".into(), host: "b.example".into(), path: path.to_owned() };
+        for (granted, expected) in [
+            (&[][..], r#"{body: true, hosts: ["b.example"], paths: ["/hooks", "/x/*"]}"#),
+            (&["/old"][..], r#"{body: true, hosts: ["a.example", "b.example"], paths: ["/old", "/hooks", "/x/*"]}"#),
+        ] {
+            let policy =
+                Policy { credentials: BTreeMap::from([("idle".to_owned(), setting(granted))]), ..Policy::default() };
+            let account = Account {
+                denials: vec![
+                    denial(vec![lack("/hooks")]),
+                    denial(vec![lack("/x/*")]),
+                    denial(vec![Lack::AskedPath { name: "idle".into(), path: "/y".into() }]),
+                ],
+                ..Account::default()
+            };
+            let permissions = Permissions::of(&account, &Seen::default(), &policy, &manifest());
+            assert_eq!(permissions.grants_yaml, format!("grants:\n  credentials:\n    \"idle\": {expected}\n"));
+            assert_eq!(permissions.flags, [format!("--credential 'idle={expected}'")]);
+            assert_eq!(permissions.not_asked, ["credentials: idle, in bodies at: /y"]);
+        }
     }
 
     #[test]

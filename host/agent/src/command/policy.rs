@@ -8,7 +8,7 @@ use url::Url;
 
 use super::manifest::{AskedCredential, AskedPlace, AskedRule, Manifest};
 use super::marked::{Marked, placeholder};
-use crate::config::{Credential, Integration, NetworkRule, Placement};
+use crate::config::{Credential, Integration, NetworkRule, Placement, parse_path};
 use crate::egress::Policy;
 
 /// Rules that one manifest may come to when the configuration is filled in: a list of servers, not a list of pages.
@@ -37,8 +37,11 @@ pub(super) fn policy(manifest: &Manifest, integration: &Integration, marked: &[M
     for credential in &manifest.asks.credentials {
         // What is granted by name goes before.
         if !credentials.contains_key(&credential.name)
-            && let Some(found) = of_setting(credential, marked, &integration.config, &asked)
+            && let Some(mut found) = of_setting(credential, marked, &integration.config, &asked)
         {
+            if let (Placement::Body { .. }, Some(fill)) = (&found.placement, grants.fills.get(&credential.name)) {
+                (found.hosts, found.paths) = (fill.hosts.clone(), fill.paths.clone());
+            }
             credentials.insert(credential.name.clone(), found);
         }
     }
@@ -61,12 +64,15 @@ fn of_setting(asked: &AskedCredential, marked: &[Marked], config: &Value, rules:
         Some(AskedPlace::Basic { username }) => Placement::Basic { username: text_of(username, config) },
         Some(AskedPlace::Header { name, prefix }) => Placement::Header { name: name.clone(), prefix: prefix.clone() },
         Some(AskedPlace::Query { name }) => Placement::Query { name: name.clone() },
-        Some(AskedPlace::Body {}) => Placement::Body { placeholder: placeholder(setting) },
+        Some(AskedPlace::Body { paths }) => Placement::Body {
+            placeholder: placeholder(setting),
+            paths: paths.iter().filter_map(|path| path_of(path, config)).collect(),
+        },
     };
     let mut hosts: Vec<String> = rules.iter().map(|rule| rule.host.clone()).collect();
     hosts.sort();
     hosts.dedup();
-    Some(Credential { source, exchange: None, placement, hosts })
+    Some(Credential { source, exchange: None, placement, hosts, paths: Vec::new() })
 }
 
 /// A text, or the one that stands in the configuration where it says.
@@ -75,6 +81,25 @@ fn text_of(text: &str, config: &Value) -> String {
         return text.to_owned();
     };
     config.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// A path of a manifest, in two: the place of the configuration whose URL it is below, and what follows.
+pub(super) fn below_config(path: &str) -> (Option<&str>, &str) {
+    let parts = path.strip_prefix(CONFIG_OPEN).and_then(|rest| rest.split_once(CONFIG_CLOSE));
+    parts.map_or((None, path), |(pointer, rest)| (Some(pointer), rest))
+}
+
+/// The path, below the URL that stands in the configuration where it says; of what is no URL or has a path that no grant can hold,
+/// there is none below. Where nothing is set, the integration's own server is meant, and it is the path itself.
+fn path_of(path: &str, config: &Value) -> Option<String> {
+    let (pointer, rest) = below_config(path);
+    let Some(written) = pointer.and_then(|pointer| config.pointer(pointer)).filter(|value| !value.is_null()) else {
+        return Some(rest.to_owned());
+    };
+    let url = Url::parse(written.as_str()?).ok()?;
+    let path = format!("{}{rest}", url.path().trim_end_matches('/'));
+    // A `*` of the configuration's is its own, and stands for nothing.
+    (!url.path().contains('*')).then(|| parse_path(&path).ok()).flatten()
 }
 
 /// The policy for the repositories that an integration has exported. Which credential one of them needs stands with it, in
@@ -188,6 +213,7 @@ mod tests {
             exchange: None,
             placement: crate::config::Placement::Bearer,
             hosts: vec!["a.com".to_owned()],
+            paths: Vec::new(),
         };
         let grants = crate::config::Grants {
             credentials: [("origin".to_owned(), credential)].into(),
@@ -208,6 +234,60 @@ mod tests {
         let asked = policy(&manifest, &integration, &[]);
         assert!(asked.credentials.is_empty(), "the manifest asks for none");
         assert!(git_policy(&asked, &integration).credentials.contains_key("origin"));
+    }
+
+    #[test]
+    fn a_setting_for_bodies_goes_to_its_paths_and_where_the_operator_says() {
+        let made = |url: Value, asked: Value, fill: Option<crate::config::Fill>| {
+            let document = json!({
+                "schema": 1, "name": "m", "version": "1.0.0", "ref_type": "m",
+                "config": {"type": "object", "properties": {"hook": {"type": "string", "writeOnly": true}}},
+                "asks": {
+                    "network": [{"host": "a.test"}, {"host": "b.test"}],
+                    "credentials": [{"name": "hook", "setting": "/hook", "place": {"body": asked}}],
+                },
+            });
+            let manifest = Manifest::parse(&document.to_string()).expect("a manifest");
+            let mut integration = Integration {
+                name: "a".to_owned(),
+                component: "a.wasm".into(),
+                config: json!({"url": url, "hook": {"env": "HOOK"}}),
+                grants: crate::config::Grants {
+                    fills: fill.map(|fill| ("hook".to_owned(), fill)).into_iter().collect(),
+                    ..crate::config::Grants::default()
+                },
+                limits: crate::config::Limits::default(),
+                skip_git: false,
+                sha256: None,
+            };
+            let marked = super::super::marked::take(&manifest.config, "a", &mut integration.config).expect("a source");
+            policy(&manifest, &integration, &marked).credentials["hook"].clone()
+        };
+        let paths = json!({"paths": ["/hooks", "{config:/url}/api/*/hooks"]});
+        for (url, expected) in [
+            (json!(null), &["/hooks", "/api/*/hooks"][..]),
+            (json!("https://a.test"), &["/hooks", "/api/*/hooks"]),
+            (json!("https://a.test/git/"), &["/hooks", "/git/api/*/hooks"]),
+            // What no grant can hold is no path: there is nothing below it.
+            (json!("no URL"), &["/hooks"]),
+            (json!(7), &["/hooks"]),
+            (json!("https://a.test/a%2fb"), &["/hooks"]),
+            (json!("https://a.test/*"), &["/hooks"]),
+        ] {
+            let credential = made(url.clone(), paths.clone(), None);
+            let expected = Placement::Body {
+                placeholder: "secret:/hook".to_owned(),
+                paths: expected.iter().map(|path| (*path).to_owned()).collect(),
+            };
+            assert_eq!((credential.placement, credential.paths), (expected, Vec::new()), "{url}");
+        }
+        let fill = crate::config::Fill { hosts: vec!["a.test".to_owned()], paths: vec!["/hooks/mine".to_owned()] };
+        let narrowed = made(json!(null), paths, Some(fill.clone()));
+        assert_eq!((narrowed.hosts, narrowed.paths), (fill.hosts.clone(), fill.paths.clone()));
+        assert!(matches!(narrowed.placement, Placement::Body { paths, .. } if paths.len() == 2));
+        let named = made(json!(null), json!({}), Some(fill));
+        assert!(matches!(named.placement, Placement::Body { paths, .. } if paths.is_empty()));
+        assert_eq!(made(json!(null), json!({}), None).paths, Vec::<String>::new());
     }
 
     #[test]
@@ -237,6 +317,7 @@ mod tests {
         assert_eq!(login.placement, Placement::Basic { username: "me".to_owned() });
         assert_eq!(login.source, crate::config::SecretSource::Env("PASSWORD".to_owned()));
         assert_eq!(login.hosts, ["a.test"]);
+        assert!(login.paths.is_empty());
         // What the operator grants by that name goes before.
         let own = Credential { hosts: vec!["b.test".to_owned()], ..login.clone() };
         integration.grants.credentials.insert("login".to_owned(), own);

@@ -92,6 +92,7 @@ impl Prepared {
             exchange: None,
             placement: Placement::Bearer,
             hosts: Vec::new(),
+            paths: Vec::new(),
         };
         let mut policy = (*self.policy).clone();
         for name in &policy.credentials_asked {

@@ -97,6 +97,7 @@ fn credential(text: &str, hosts: &[String], granted: &mut Grants, around: &Surro
     let place = Paths { base: &around.working_dir, home: around.home.as_deref() };
     if let Some(lifted) = grants::lift(&credentials, "", &place, faults) {
         granted.credentials.extend(lifted.credentials);
+        granted.fills.extend(lifted.fills);
     }
 }
 

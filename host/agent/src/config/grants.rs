@@ -1,18 +1,32 @@
 //! What an operator grants one integration, from its `grants`. Only judged here; `egress` and `git` keep to it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::fault::{Faults, quoted};
 use super::lift::{Paths, Section, boolean, choice, integer, list, text};
 use super::read::{Node, Value};
 use super::rule::{self, RuleFault};
-use super::{Credential, Exchange, GitHubApp, Grants, NetworkRule, OAuth2, OAuth2Flow, Placement, SecretSource};
+use super::{Credential, Exchange, Fill, GitHubApp, Grants, NetworkRule, OAuth2, OAuth2Flow, Placement, SecretSource};
 
 pub(super) const GRANT_KEYS: &[&str] = &["network", "private_hosts", "git", "credentials"];
 pub(super) const GIT_KEYS: &[&str] = &["paths"];
 pub(super) const RULE_KEYS: &[&str] = &["scheme", "host", "port", "path", "methods"];
-pub(super) const CREDENTIAL_KEYS: &[&str] =
-    &["secret", "env", "file", "command", "oauth2", "github_app", "bearer", "basic", "header", "query", "hosts"];
+pub(super) const CREDENTIAL_KEYS: &[&str] = &[
+    "secret",
+    "env",
+    "file",
+    "command",
+    "oauth2",
+    "github_app",
+    "bearer",
+    "basic",
+    "header",
+    "query",
+    "body",
+    "hosts",
+    "paths",
+];
 /// Where a value comes from: exactly one of these.
 pub(super) const SOURCE_KEYS: &[&str] = &["secret", "env", "file", "command"];
 pub(super) const BASIC_KEYS: &[&str] = &["username"];
@@ -34,7 +48,7 @@ pub(super) fn lift(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faul
     let private_hosts =
         section.get("private_hosts").map_or(Some(Vec::new()), |(node, path)| each(node, &path, faults, host));
     let git_paths = section.get("git").map_or(Some(Vec::new()), |(node, path)| git_paths(node, &path, place, faults));
-    let mut credentials = std::collections::BTreeMap::new();
+    let (mut credentials, mut fills) = (BTreeMap::new(), BTreeMap::new());
     if let Some((node, path)) = section.get("credentials") {
         let mend = "write a name and what it is: `origin: {env: TOKEN, bearer: true, hosts: [example.com]}`";
         for entry in Section::names(node, &path, mend, faults) {
@@ -43,12 +57,14 @@ pub(super) fn lift(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faul
                 let fault = format!("{} is not a name for a credential", quoted(&entry.key));
                 faults.add(entry.at, &path, fault, "use 1 to 64 characters");
             }
-            if let Some(credential) = credential(&entry.node, &path, place, faults) {
-                credentials.insert(entry.key.clone(), credential);
+            match credential(&entry.node, &path, place, faults) {
+                Some(Granted::Sent(credential)) => drop(credentials.insert(entry.key.clone(), *credential)),
+                Some(Granted::Filled(fill)) => drop(fills.insert(entry.key.clone(), fill)),
+                None => {}
             }
         }
     }
-    Some(Grants { network: network?, private_hosts: private_hosts?, git_paths: git_paths?, credentials })
+    Some(Grants { network: network?, private_hosts: private_hosts?, git_paths: git_paths?, credentials, fills })
 }
 
 /// Every item of a list, or none if one is wrong; all are judged.
@@ -133,8 +149,22 @@ fn git_paths(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) ->
     each(node, &path, faults, |node, path, faults| place.path(node, path, faults))
 }
 
-fn credential(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -> Option<Credential> {
+/// What an entry of `credentials` grants.
+enum Granted {
+    Sent(Box<Credential>),
+    Filled(Fill),
+}
+
+/// What has no place beside `body`: the value is that of a setting.
+const NOT_BESIDE_BODY: &[&str] =
+    &["secret", "env", "file", "command", "oauth2", "github_app", "bearer", "basic", "header", "query"];
+
+fn credential(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -> Option<Granted> {
     let section = Section::open(node, path, CREDENTIAL_KEYS, faults)?;
+    if let Some((node, path)) = section.get("body") {
+        return body(&section, node, &path, faults).map(Granted::Filled);
+    }
+    let paths = section.get("paths").map_or(Some(Vec::new()), |(node, path)| paths(node, &path, faults));
     let source = source(&section, place, faults);
     let exchange = exchange(&section, place, faults);
     let placement = match section.any_of(&["bearer", "basic", "header", "query"]) {
@@ -149,16 +179,57 @@ fn credential(node: &Node, path: &str, place: &Paths<'_>, faults: &mut Faults) -
             },
         ),
     };
+    let hosts = hosts(&section, faults);
+    let (source, exchange, placement, hosts, paths) = (source?, exchange?, placement?, hosts?, paths?);
+    Some(Granted::Sent(Box::new(Credential { source, exchange, placement, hosts, paths })))
+}
+
+fn hosts(section: &Section<'_>, faults: &mut Faults) -> Option<Vec<String>> {
     let mend = "list the hosts it may be sent to: `hosts: [api.github.com]`; it goes nowhere else";
-    let hosts = section.require("hosts", mend, faults).and_then(|(node, path)| {
-        let hosts = each(node, &path, faults, host)?;
-        if hosts.is_empty() {
-            faults.add(node.at, &path, "there is no host", mend);
-            return None;
-        }
-        Some(hosts)
-    });
-    Some(Credential { source: source?, exchange: exchange?, placement: placement?, hosts: hosts? })
+    let (node, path) = section.require("hosts", mend, faults)?;
+    let hosts = each(node, &path, faults, host)?;
+    if hosts.is_empty() {
+        faults.add(node.at, &path, "there is no host", mend);
+        return None;
+    }
+    Some(hosts)
+}
+
+/// How paths are written, for mends.
+const PATHS_FORM: &str = "list what paths begin with, `*` for any one segment: `paths: [/orgs/acme/hooks, /repos/*/*/hooks]`; it goes nowhere else";
+
+fn paths(node: &Node, path: &str, faults: &mut Faults) -> Option<Vec<String>> {
+    let one = |node: &Node, path: &str, faults: &mut Faults| {
+        judged(node, path, rule::parse_path(text(node, path, faults)?), faults)
+    };
+    let paths = each(node, path, faults, one)?;
+    if paths.is_empty() {
+        faults.add(node.at, path, "there is no path", PATHS_FORM);
+        return None;
+    }
+    Some(paths)
+}
+
+/// Where a setting's value may be put into bodies. Others may read what a server keeps: so it is said for which paths.
+fn body(section: &Section<'_>, node: &Node, path: &str, faults: &mut Faults) -> Option<Fill> {
+    let is_said = boolean(node, path, faults)?;
+    if !is_said {
+        faults.add(
+            node.at,
+            path,
+            "the credential is not placed anywhere",
+            "write `body: true`, or leave the entry out",
+        );
+    }
+    let beside = NOT_BESIDE_BODY.iter().find_map(|key| section.get(key));
+    if let Some((node, path)) = &beside {
+        let mend = "leave it out: what is put into bodies is the value of the setting that the manifest names";
+        faults.add(node.at, path, "it has no place beside `body`", mend);
+    }
+    let hosts = hosts(section, faults);
+    let paths = section.require("paths", PATHS_FORM, faults).and_then(|(node, path)| paths(node, &path, faults));
+    let fill = Fill { hosts: hosts?, paths: paths? };
+    (is_said && beside.is_none()).then_some(fill)
 }
 
 /// Where a value comes from.

@@ -27,7 +27,7 @@ pub use fault::{ConfigError, ConfigFault, nearest};
 pub use grants::marked_source;
 pub use lift::{NAME_MEND, is_integration_name, tidy as tidy_path};
 pub use load::{Document, FolderOrigin, Loaded, Source, Surroundings, load, root_of};
-pub use rule::{RuleFault, parse_host};
+pub use rule::{RuleFault, parse_host, parse_path};
 pub use schema::AGENT_CONFIG as AGENT_CONFIG_SCHEMA;
 pub use suite::{SUITE_FILE, Suite, SuiteCassette, suite_of};
 pub(crate) use units::size as parse_size;
@@ -170,6 +170,8 @@ pub struct Grants {
     pub git_paths: Vec<PathBuf>,
     /// Credentials by name.
     pub credentials: BTreeMap<String, Credential>,
+    /// Where credentials may go that settings hold and that are put into bodies, by name.
+    pub fills: BTreeMap<String, Fill>,
 }
 
 /// One rule of what may be reached. Serialized as in the manifest: `https://api.github.com:443/path GET,POST`.
@@ -198,6 +200,17 @@ pub struct Credential {
     pub placement: Placement,
     /// The hosts it may be sent to, as in `NetworkRule::host`; never anywhere else, but for the exchange.
     pub hosts: Vec<String>,
+    /// The paths it may be sent to, as `rule::parse_path` gives them; all if there is none.
+    pub paths: Vec<String>,
+}
+
+/// Where a secret may be put into bodies that a setting of the integration holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// As in [`Credential::hosts`].
+    pub hosts: Vec<String>,
+    /// As in [`Credential::paths`]; at least one.
+    pub paths: Vec<String>,
 }
 
 /// Where a secret comes from.
@@ -287,7 +300,9 @@ pub enum Placement {
     /// A member of the URL's query. Servers log URLs: only where there is no other way.
     Query { name: String },
     /// In a JSON body, wherever this placeholder stands in a text of it: what a server is to keep, as the secret of a webhook.
-    Body { placeholder: String },
+    /// Only at the paths that the manifest asks for, and that the operator grants in [`Credential::paths`]: at none, where neither
+    /// says any.
+    Body { placeholder: String, paths: Vec<String> },
 }
 
 /// What one call of an integration may use. Each limit has a name that errors and outcomes carry.

@@ -113,6 +113,30 @@ pub fn parse_host(text: &str) -> Result<String, RuleFault> {
     }
 }
 
+/// A path as credentials have it: what a request's path begins with, on a segment boundary, where `*` stands for one segment.
+///
+/// # Errors
+/// It is none.
+pub fn parse_path(text: &str) -> Result<String, RuleFault> {
+    check_path(text)?;
+    if text.len() > PATH_BYTES_MAX {
+        return wrong(
+            format!("the path has {} bytes", text.len()),
+            "write a shorter one; what is below it is meant too",
+        );
+    }
+    if text.split('/').any(|segment| segment.contains('*') && segment != "*") {
+        return wrong(
+            format!("{} has `*` in a part of a segment", quoted(text)),
+            "write it for a whole one: /repos/*/*/hooks",
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// Bytes of such a path, as in the manifest.
+const PATH_BYTES_MAX: usize = 1024;
+
 /// A method in capitals.
 pub(super) fn method(text: &str) -> Result<String, RuleFault> {
     // The longest registered one has 17 letters.
@@ -178,6 +202,27 @@ mod tests {
             assert_eq!(rule.to_string(), expected, "{text}");
             assert_eq!(NetworkRule::parse(expected).unwrap(), rule, "{text}");
         }
+    }
+
+    #[test]
+    fn paths_have_whole_segments_for_any() {
+        for good in ["/", "/repos", "/repos/*/*/hooks", "/*/x/", "/rest/webhooks/1.0"] {
+            assert_eq!(parse_path(good).unwrap(), good);
+        }
+        for (text, said) in [
+            ("", "does not begin"),
+            ("repos", "does not begin"),
+            ("/re*s", "part of a segment"),
+            ("/repos/**", "part of a segment"),
+            ("/a/../b", "two ways"),
+            ("/a%2fb", "two ways"),
+            ("/a?b", "no query"),
+            ("/ü", "no URL has"),
+        ] {
+            let fault = parse_path(text).unwrap_err();
+            assert!(fault.fault.contains(said), "{text}: {fault}");
+        }
+        assert!(parse_path(&format!("/{}", "a".repeat(PATH_BYTES_MAX))).is_err());
     }
 
     #[test]

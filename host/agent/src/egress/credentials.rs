@@ -7,7 +7,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVal
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::policy::{host_matches, host_of};
+use super::policy::{host_matches, host_of, path_is_within, path_of};
 use super::{Egress, EgressError, Policy, Request, Response};
 use crate::config::{Credential, Placement};
 use crate::secrets::{self, Secret, base64};
@@ -104,11 +104,12 @@ pub(super) async fn filled(
 ) -> Result<Bytes, EgressError> {
     let invalid = |why: String| EgressError::Invalid(format!("the option `fill`: {why}"));
     let credential = granted(policy, name)?;
-    let Placement::Body { placeholder } = &credential.placement else {
+    let Placement::Body { placeholder, paths } = &credential.placement else {
         return Err(invalid(format!(
             "the credential `{name}` does not go into bodies, by its `place` in the manifest; name it with the option `auth`"
         )));
     };
+    may_be_kept_at(credential, paths, name, url)?;
     may_go_to(policy, credential, name, url)?;
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -220,12 +221,63 @@ fn may_go_to(policy: &Policy, credential: &Credential, name: &str, url: &Url) ->
             "the credential `{name}` does not belong to {host}: add to `grants.credentials.{name}.hosts` of this integration in agent.yaml: - {host}"
         )));
     }
+    if !credential.paths.is_empty() && !is_within(&credential.paths, url) {
+        return Err(EgressError::Denied(format!(
+            "the credential `{name}` may not go to {} of {host}: add to `grants.credentials.{name}.paths` of this integration in agent.yaml: - {}",
+            url.path(),
+            path_of(url)
+        )));
+    }
     if url.scheme() != "https" && !policy.is_private_host(&host) {
         return Err(EgressError::Denied(format!(
             "the credential `{name}` is not sent to {host} in clear text: use https, or list the host in `grants.private_hosts`"
         )));
     }
     Ok(())
+}
+
+/// Whether what is put into a body may be kept where the request leads: somebody has to have said where, or it could be written
+/// to where others read it. What the operator says beside the manifest is judged with the hosts.
+fn may_be_kept_at(credential: &Credential, asked: &[String], name: &str, url: &Url) -> Result<(), EgressError> {
+    if !asked.is_empty() && !is_within(asked, url) {
+        return Err(EgressError::Denied(format!(
+            "the integration's manifest asks to put the credential `{name}` into bodies for other paths ({}) than {}; its author has \
+             to add to `place.body.paths` of it in `asks.credentials`: {}",
+            asked.join(", "),
+            url.path(),
+            path_of(url)
+        )));
+    }
+    if asked.is_empty() && credential.paths.is_empty() {
+        return Err(EgressError::Denied(format!(
+            "nothing says for which paths the credential `{name}` may be put into bodies: add to `grants.credentials` of this \
+             integration in agent.yaml: {name}: {{body: true, hosts: [{}], paths: [{}]}}",
+            host_of(url),
+            path_of(url)
+        )));
+    }
+    Ok(())
+}
+
+fn is_within(paths: &[String], url: &Url) -> bool {
+    paths.iter().any(|path| path_is_within(path, url.path()))
+}
+
+/// What of its paths a request to this URL lacks: none where it has all that it needs.
+pub(super) fn path_lacking(credential: &Credential, url: &Url) -> Option<PathLacking> {
+    let operator = credential.paths.is_empty() || is_within(&credential.paths, url);
+    match &credential.placement {
+        Placement::Body { paths, .. } if !paths.is_empty() && !is_within(paths, url) => Some(PathLacking::Asked),
+        Placement::Body { paths, .. } if paths.is_empty() && credential.paths.is_empty() => Some(PathLacking::Granted),
+        _ if !operator => Some(PathLacking::Granted),
+        _ => None,
+    }
+}
+
+/// Who would have to say a path.
+pub(super) enum PathLacking {
+    Asked,
+    Granted,
 }
 
 /// Strikes every secret of this process out of an answer: the server may repeat what it was given with another request. A body

@@ -9,9 +9,10 @@ use std::time::Instant;
 use serde::Serialize;
 use url::{Host, Url};
 
-use super::policy::{covers, covers_place, host_matches, host_of, path_is_below, repository_rule, rule_of};
+use super::credentials::{PathLacking, path_lacking};
+use super::policy::{covers, covers_place, host_matches, host_of, path_is_below, path_of, repository_rule, rule_of};
 use super::{EgressError, Policy, Request, Response, address};
-use crate::config::NetworkRule;
+use crate::config::{Credential, NetworkRule};
 
 /// Exchanges kept; those that come after are only summed up. A report is for reading.
 const EXCHANGES_MAX: usize = 1_000;
@@ -51,6 +52,10 @@ pub enum Lack {
     Credential { name: String, host: String },
     /// The credential may not go to this host, by `grants.credentials.<name>.hosts`.
     CredentialHost { name: String, host: String },
+    /// The credential may not go to this path, by `grants.credentials.<name>.paths`.
+    CredentialPath { name: String, host: String, path: String },
+    /// The manifest does not ask to put the credential into bodies at this path.
+    AskedPath { name: String, path: String },
     /// Nothing would help: nobody may reach it, or not in this way.
     Nothing(String),
 }
@@ -271,15 +276,24 @@ fn lacks<'a>(policy: &Policy, method: &str, url: &Url, credentials: impl Iterato
         match policy.credentials.get(&name) {
             None => lacks.push(Lack::Credential { name, host }),
             Some(known) if !known.hosts.iter().any(|pattern| host_matches(pattern, &host)) => {
-                lacks.push(Lack::CredentialHost { name, host });
+                lacks.push(Lack::CredentialHost { name: name.clone(), host: host.clone() });
+                lacks.extend(path_lack(known, name, host, url));
             }
             Some(_) if url.scheme() != "https" && !is_private => {
                 lacks.push(Lack::Nothing(format!("the credential `{name}` is sent over https only")));
             }
-            Some(_) => {}
+            Some(known) => lacks.extend(path_lack(known, name, host, url)),
         }
     }
     lacks
+}
+
+fn path_lack(credential: &Credential, name: String, host: String, url: &Url) -> Option<Lack> {
+    let path = path_of(url);
+    path_lacking(credential, url).map(|who| match who {
+        PathLacking::Asked => Lack::AskedPath { name, path },
+        PathLacking::Granted => Lack::CredentialPath { name, host, path },
+    })
 }
 
 /// The host, where it can be seen without asking anybody that its address is private and not listed.

@@ -112,6 +112,31 @@ pub(super) fn path_is_below(prefix: &str, path: &str) -> bool {
     below && !hides_dot_segments(path)
 }
 
+/// Whether a path begins with one of a credential, as `config::parse_path` has it: judged like that of a rule, and a `*` in it
+/// stands for one segment. In that `%2f` may stand, since ids are written so; nothing that some server might take for the end of
+/// the path, or for a part of it that is to be decoded once more.
+pub(super) fn path_is_within(pattern: &str, path: &str) -> bool {
+    if !pattern.contains('*') {
+        return path_is_below(pattern, path);
+    }
+    let mut segments = path.split('/');
+    let begins = pattern.trim_end_matches('/').split('/').all(|wanted| match (wanted, segments.next()) {
+        ("*", Some(segment)) => !segment.is_empty() && !hides_an_end(segment),
+        (wanted, Some(segment)) => wanted == segment,
+        (_, None) => false,
+    });
+    begins && !hides_dot_segments(path)
+}
+
+/// Whether a segment has `?`, `#`, `;`, `%` or a control character, encoded or not.
+fn hides_an_end(segment: &str) -> bool {
+    let encoded = segment.split('%').skip(1).any(|rest| {
+        let byte = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        byte.is_none_or(|byte| byte.is_ascii_control() || b"?#;%\\".contains(&byte))
+    });
+    encoded || segment.contains([';', '\\'])
+}
+
 /// Rounds of decoding that are looked through; a server that decodes more often than this is not to be helped.
 const DECODE_ROUNDS: usize = 3;
 
@@ -144,6 +169,13 @@ pub(super) fn rule_of(method: &str, url: &Url) -> NetworkRule {
         methods: vec![method.to_owned()],
         path: if plain { format!("/{first}") } else { "/".to_owned() },
     }
+}
+
+/// The path that a credential would need for a request: its own, with `*` where it has what a path of a grant cannot hold.
+pub(super) fn path_of(url: &Url) -> String {
+    let plain = |segment: &&str| segment.bytes().all(|byte| byte.is_ascii_graphic() && !b"%*\\".contains(&byte));
+    let segments = url.path().split('/').map(|segment| Some(segment).filter(plain).unwrap_or("*"));
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// The rule for reading one repository.
@@ -239,6 +271,45 @@ mod tests {
             ("GET", "https://api.example.com//repos", false),
         ] {
             assert_eq!(covers(&rule, method, &url(text)), expected, "{method} {text}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_one_segment() {
+        let hooks = "/repos/*/*/hooks";
+        for (pattern, path, expected) in [
+            (hooks, "/repos/o/r/hooks", true),
+            (hooks, "/repos/o/r/hooks/", true),
+            (hooks, "/repos/o/r/hooks/7/config", true),
+            (hooks, "/repos/o/a%2Fr/hooks", true),
+            (hooks, "/repos/o/r/hooksx", false),
+            (hooks, "/repos/o/r/issues", false),
+            (hooks, "/repos/o/hooks", false),
+            (hooks, "/repos/o/r/x/hooks", false),
+            (hooks, "/repos//r/hooks", false),
+            (hooks, "/api/repos/o/r/hooks", false),
+            (hooks, "/repos/o/r/hooks/%2e%2e/issues", false),
+            (hooks, "/repos/o/r/hooks/..%2fissues", false),
+            (hooks, "/repos/o/r/hooks/%252e%252e/issues", false),
+            (hooks, "/repos/%2e%2e/r/hooks", false),
+            (hooks, "/repos/o/..;/hooks", false),
+            (hooks, "/repos/o/r%2fissues%2f1%2fcomments%3f/hooks", false),
+            (hooks, "/repos/o/r%2fissues%23/hooks", false),
+            (hooks, "/repos/o/r%00/hooks", false),
+            (hooks, "/repos/o/r%253f/hooks", false),
+            (hooks, "/repos/o/r%5cx/hooks", false),
+            (hooks, "/repos/o/r;x/hooks", false),
+            (hooks, "/repos/o/r%/hooks", false),
+            ("/repos/*", "/repos", false),
+            ("/repos/*", "/repos/", false),
+            ("/repos/*/", "/repos/o", true),
+            ("/*", "/anything/below", true),
+            ("/hooks", "/hooks/1", true),
+            ("/hooks", "/hooksx", false),
+            ("/hooks", "/hooks/%2e%2e/x", false),
+            ("/", "/anything", true),
+        ] {
+            assert_eq!(path_is_within(pattern, path), expected, "{pattern} {path}");
         }
     }
 

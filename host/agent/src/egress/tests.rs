@@ -344,6 +344,7 @@ fn with_secret(mut policy: Policy, hosts: &[&str], placement: Placement) -> (Pol
         exchange: None,
         placement,
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+        paths: Vec::new(),
     };
     policy.credentials.insert("token".to_owned(), credential);
     (policy, file)
@@ -412,7 +413,7 @@ fn a_credential_goes_nowhere_else() {
 #[test]
 fn a_credential_for_bodies_goes_into_json_and_nowhere_else() {
     let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\ncanary-secret-1");
-    let placement = Placement::Body { placeholder: "secret:/key".to_owned() };
+    let placement = Placement::Body { placeholder: "secret:/key".to_owned(), paths: vec!["/".to_owned()] };
     let (here, _file) = with_secret(policy("127.0.0.1", server.port), &["127.0.0.1"], placement.clone());
     let typed = |kind: &str| vec![("Content-Type".to_owned(), kind.to_owned())];
     let request = Request {

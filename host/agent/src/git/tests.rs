@@ -644,6 +644,7 @@ fn a_private_repository_takes_its_credential_and_faults_are_told() {
             exchange: None,
             placement: Placement::Bearer,
             hosts: vec!["127.0.0.1".into()],
+            paths: Vec::new(),
         }
     };
     client.policy.credentials.insert("good".into(), token("good", "let-me-in\n"));

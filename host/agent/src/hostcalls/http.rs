@@ -356,8 +356,8 @@ impl wit::Host for Guest {
             return Ok(Vec::new());
         }
         let Some(tape) = self.door.tape.clone() else { return self.any_landed(&pendings, timeout_ms).await };
-        if let Some(landed) = tape.played::<Vec<u32>>("http.wait-any") {
-            return Ok(landed.into_iter().filter(|index| (*index as usize) < pendings.len()).collect());
+        if let Some(landed) = tape.played_first("http.wait-any", pendings.len()) {
+            return Ok(landed);
         }
         if tape.replays() {
             // Nothing says which came first. On a tape all of them are there at once, so that every replay is the same.

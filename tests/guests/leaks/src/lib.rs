@@ -1,5 +1,6 @@
 //! A guest that wants secrets: it has each credential put into requests in every way, asks servers to say what they were given,
-//! undoes what they did to it, and writes what comes of it wherever a guest can write. With `pages` it only fetches.
+//! undoes what they did to it, and writes what comes of it wherever a guest can write. With `pages` it only fetches; the mutation
+//! `keep` has a secret put into the body of a request to any path.
 
 use agent_sdk::http::Request;
 use agent_sdk::{
@@ -21,6 +22,8 @@ struct Config {
     key: Value,
     #[serde(default)]
     password: Value,
+    #[serde(default)]
+    hook: Value,
     /// How it ends: `ok`, `error` or `panic`.
     #[serde(default)]
     end: String,
@@ -131,6 +134,18 @@ fn plunder(config: &Config) -> Result<String> {
     Ok(all)
 }
 
+#[derive(Deserialize)]
+struct Keep {
+    path: String,
+}
+
+/// Has the host put a secret into a body.
+fn keep(config: &Config, keep: &Keep) -> Result<MutateResult> {
+    let request = Request::post(format!("{}{}", config.url, keep.path)).json(&json!({ "kept": config.hook }));
+    let answer = request.fill("hook").option("redirects", "5").option("retries", "0").send()?;
+    Ok(MutateResult::new().response(json!({ "status": answer.status, "text": answer.text() })))
+}
+
 struct Leaks;
 
 impl Integration for Leaks {
@@ -138,18 +153,20 @@ impl Integration for Leaks {
 
     fn describe() -> Manifest {
         let secret = json!({ "type": "string", "writeOnly": true, "minLength": 1, "pattern": "^[a-z]" });
-        let settings = json!({ "url": { "type": "string" }, "elsewhere": { "type": "string" }, "key": secret, "password": secret });
+        let settings = json!({ "url": { "type": "string" }, "elsewhere": { "type": "string" }, "key": secret, "password": secret, "hook": secret });
         Manifest::new("leaks", env!("CARGO_PKG_VERSION"))
             .description("Wants secrets, for tests")
             .config(json!({ "type": "object", "required": ["url"], "properties": settings }))
             .model::<Loot>()
             .mutation("leak")
+            .mutation("keep")
             .network(NetworkRule::config("/url"))
             .network(NetworkRule::config("/elsewhere"))
             .credential("token", "Whatever can be had")
             .credential("query", "The same, in the query")
             .secret_setting("key", "From its configuration", "/key", Place::header("x-key", "key="))
             .secret_setting("login", "The same, as a password", "/password", Place::basic("me"))
+            .secret_setting("hook", "What a server keeps", "/hook", Place::body(&["{config:/url}/repos/*/*/hooks"]))
     }
 
     fn validate_config(config: Config) -> Result<ValidateResult> {
@@ -169,7 +186,10 @@ impl Integration for Leaks {
         }
     }
 
-    fn mutate(_: &str, _: Data, config: Config) -> Result<MutateResult> {
+    fn mutate(name: &str, data: Data, config: Config) -> Result<MutateResult> {
+        if name == "keep" {
+            return keep(&config, &data.parse()?);
+        }
         let all: String = CREDENTIALS.iter().map(|credential| attempt(&config, credential, "plain").1).collect();
         if config.end == "error" {
             return Err(Error::invalid(all));

@@ -3,12 +3,15 @@
 //! members of an object are in the order of their names, so that it does not matter who wrote it, in which language.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::layout::CassetteFile;
 use super::replay::{Line, Played, RECORD_BYTES_MAX};
 use super::{Finding, OutcomeKind, fault};
+use crate::app::NewFile;
 use crate::app::records::{Keys, Records, key_of};
 use crate::files;
 
@@ -63,7 +66,7 @@ pub(super) fn judge(cassette: &CassetteFile, played: &Played, keys: &Keys, updat
     let expected = read(cassette);
     match expected {
         Ok(Some(expected)) if expected == came => Finding::Ok,
-        Ok(_) | Err(_) if update => match std::fs::write(&cassette.expected, came) {
+        Ok(_) | Err(_) if update => match write(&cassette.expected, &came) {
             Ok(()) => Finding::Noted(format!("written: {place}")),
             Err(error) => Finding::Failed(fault(error.to_string(), place, "make it a file that can be written")),
         },
@@ -85,6 +88,22 @@ fn read(cassette: &CassetteFile) -> Result<Option<String>, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Writes it whole or not at all; and nothing but a file of this folder. The folder may be anybody's, and a link in it may lead to
+/// any file of who tests it.
+fn write(file: &Path, text: &str) -> io::Result<()> {
+    match std::fs::symlink_metadata(file) {
+        Ok(there) if !there.is_file() => {
+            let what = if there.is_symlink() { "a link" } else { "no file" };
+            return Err(io::Error::other(format!("it is {what}, which is not written to")));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut written = NewFile::begin(file)?;
+    written.write_all(text.as_bytes())?;
+    written.end()
 }
 
 /// What differs, for a person: whose lines, and at the first of them where.

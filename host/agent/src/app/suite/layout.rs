@@ -45,7 +45,7 @@ impl Layout {
                 folder.display()
             )));
         }
-        let files = files(&folder.join(CASSETTES))?;
+        let files = entries(&folder.join(CASSETTES))?;
         let with = |extension: &str| -> Vec<&PathBuf> {
             files.iter().filter(|file| file.extension().is_some_and(|of| of == extension)).collect()
         };
@@ -105,8 +105,8 @@ fn component(request: &TestRequest) -> Result<PathBuf, AppError> {
     if let Some(file) = named {
         return Ok(file);
     }
-    let components: Vec<PathBuf> =
-        files(folder)?.into_iter().filter(|file| file.extension().is_some_and(|of| of == "wasm")).collect();
+    let is_component = |file: &PathBuf| file.extension().is_some_and(|of| of == "wasm") && file.is_file();
+    let components: Vec<PathBuf> = entries(folder)?.into_iter().filter(is_component).collect();
     match &components[..] {
         [only] => Ok(only.clone()),
         found => {
@@ -119,21 +119,17 @@ fn component(request: &TestRequest) -> Result<PathBuf, AppError> {
     }
 }
 
-/// The files of a folder, sorted; none where it is not there.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, AppError> {
+/// What lies in a folder, sorted; nothing where there is none. What is no file is there too: who plays it says so, and nobody takes
+/// a cassette for one that was played.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, AppError> {
     let failed = |error| AppError::Failed(format!("{}: {error}; name a folder that can be read", folder.display()));
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let file = entry.map_err(failed)?.path();
-        if file.is_file() {
-            files.push(file);
-        }
-    }
-    files.sort();
-    Ok(files)
+    let listed = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.map_err(failed)?,
+    };
+    let mut entries = listed.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    entries.sort();
+    Ok(entries)
 }
 
 fn stem(file: &Path) -> String {

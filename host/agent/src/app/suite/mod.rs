@@ -92,7 +92,9 @@ pub struct TestCheck {
 /// What came of all.
 #[derive(Debug, Clone, Serialize)]
 pub struct TestReport {
+    #[serde(serialize_with = "crate::app::shown")]
     pub folder: PathBuf,
+    #[serde(serialize_with = "crate::app::shown")]
     pub component: PathBuf,
     /// From its manifest, where it has one.
     pub name: Option<String>,
@@ -160,7 +162,11 @@ pub async fn run_suite(
         since: began,
         played: Vec::new(),
     };
-    testing.run().await?;
+    match testing.run().await {
+        // What was found before is told.
+        Err(AppError::Interrupted) => testing.report.interrupted = true,
+        ended => ended?,
+    }
     let mut report = testing.report;
     let of = |state: TestState| report.checks.iter().filter(|check| check.state == state).count() as u64;
     (report.ok, report.warnings) = (of(TestState::Ok), of(TestState::Warning));

@@ -65,7 +65,8 @@ fn granted(ports: &[u16]) -> (Policy, tempfile::NamedTempFile) {
         private_hosts: vec!["a.test".to_owned(), "b.test".to_owned()],
         ..Policy::default()
     };
-    let placement = Placement::Body { placeholder: PLACEHOLDER.to_owned() };
+    let paths = ["/hooks", "/v2/hooks"].map(str::to_owned).to_vec();
+    let placement = Placement::Body { placeholder: PLACEHOLDER.to_owned(), paths };
     let (policy, mut file) = with_secret(policy, &["a.test"], placement);
     file.as_file_mut().set_len(0).expect("it is ours");
     let mut at_begin = file.reopen().expect("it is ours");
@@ -182,4 +183,92 @@ fn a_filled_body_that_is_given_back_is_struck() {
 
 fn percent(text: &str) -> String {
     url::form_urlencoded::parse(text.as_bytes()).map(|(name, value)| format!("{name}{value}")).collect()
+}
+
+/// The policy with other paths: those that the manifest asks for, and those that the operator grants.
+fn bound(mut policy: Policy, asked: &[&str], granted: &[&str]) -> Policy {
+    let all = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+    let credential = policy.credentials.get_mut("token").expect("it is granted");
+    credential.placement = Placement::Body { placeholder: PLACEHOLDER.to_owned(), paths: all(asked) };
+    credential.paths = all(granted);
+    policy
+}
+
+/// Where others may read what a server keeps, a secret is not put into a body: neither beside the paths that were asked for, nor
+/// beside those that were granted, nor where nobody said any.
+#[test]
+fn a_filled_body_goes_to_its_paths_only() {
+    let server = Hearing::new(|path, _| match path {
+        "/hooks/moved" => with("307 Temporary Redirect", "Location: /comments\r\n", ""),
+        _ => with("201 Created", "", ""),
+    });
+    let (policy, _file) = granted(&[server.port]);
+    let hooks = "/repos/*/*/hooks";
+    for (asked, by_operator, path, refusal) in [
+        (&[hooks][..], &[][..], "/repos/o/r/hooks", None),
+        (&[hooks], &[], "/repos/o/r/hooks/7", None),
+        (&[hooks], &["/repos/o"], "/repos/o/r/hooks", None),
+        (&[], &["/hooks"], "/hooks", None),
+        (&[hooks, "/hooks"], &[], "/hooks?x=/comments", None),
+        (&[hooks], &[], "/repos/o/r/issues/1/comments", Some("for other paths (/repos/*/*/hooks)")),
+        (&[hooks], &[], "/repos/o/r/hooks/../issues", Some("for other paths")),
+        (&[hooks], &[], "/repos/o/r/hooks/%2e%2e/issues", Some("for other paths")),
+        (&[hooks], &[], "/repos/o/r/hooks/..%2fissues", Some("for other paths")),
+        (&[hooks], &[], "/repos/o/r%2fissues%3f/hooks", Some("for other paths")),
+        (
+            &[hooks],
+            &["/repos/o"],
+            "/repos/p/r/hooks",
+            Some("grants.credentials.token.paths` of this integration in agent.yaml: - /repos/p/r/hooks"),
+        ),
+        (&[], &["/hooks"], "/comments", Some("grants.credentials.token.paths")),
+        (&[], &["/hooks"], "/hooks/%2e%2e/comments", Some("grants.credentials.token.paths")),
+        (&[], &[], "/hooks/a%2fb", Some("token: {body: true, hosts: [a.test], paths: [/hooks/*]}")),
+    ] {
+        let before = server.heard().len();
+        let came = send(&door(), &bound(policy.clone(), asked, by_operator), post(server.port, path));
+        match (refusal, came) {
+            (None, Ok(answer)) => assert_eq!((answer.status, server.heard().len()), (201, before + 1), "{path}"),
+            (Some(said), Err(EgressError::Denied(why))) => {
+                assert!(why.contains(said) && why.contains("`token`") && !why.contains("canary"), "{path}: {why}");
+                assert_eq!(server.heard().len(), before, "{path}: it was not sent");
+            }
+            (_, came) => panic!("{path}: {came:?}"),
+        }
+    }
+    // Nor does a redirect take it from one to another.
+    let moved = send(&door(), &bound(policy.clone(), &["/hooks"], &[]), post(server.port, "/hooks/moved"));
+    assert!(matches!(&moved, Err(EgressError::Denied(why)) if why.contains("/comments")), "{moved:?}");
+    assert_eq!(server.heard().last(), Some(&("POST /hooks/moved".to_owned(), filled())));
+}
+
+/// A credential of another kind is bound to paths too, where the operator says so.
+#[test]
+fn a_credential_in_a_header_goes_to_its_paths_only() {
+    let server = Hearing::new(|path, _| match path {
+        "/api/moved" => with("302 Found", "Location: /other\r\n", ""),
+        _ => with("200 OK", "", ""),
+    });
+    let (mut policy, _file) = granted(&[server.port]);
+    let credential = policy.credentials.get_mut("token").expect("it is granted");
+    credential.placement = Placement::Header { name: "x-key".to_owned(), prefix: String::new() };
+    let mut plain = tempfile::NamedTempFile::new().expect("there is room for a small file");
+    plain.write_all(b"canary-secret-2").expect("there is room for a small file");
+    credential.source = SecretSource::File(plain.path().to_owned());
+    credential.paths = vec!["/api".to_owned()];
+    let ask = |path: &str| {
+        let manner = Manner { redirects_max: 3, retries_max: 0, ..Manner::default() };
+        let url = format!("http://a.test:{}{path}", server.port);
+        send(&door(), &policy, Request { credential: Some("token".to_owned()), manner, ..get(&url) })
+    };
+    assert_eq!(ask("/api/x").expect("it may go there").status, 200);
+    for path in ["/other", "/apis", "/api/%2e%2e/other", "/api/moved"] {
+        let refused = ask(path).expect_err("it may not go there");
+        assert!(
+            matches!(&refused, EgressError::Denied(why) if why.contains("grants.credentials.token.paths")),
+            "{refused:?}"
+        );
+    }
+    let heard: Vec<String> = server.heard().into_iter().map(|(first, _)| first).collect();
+    assert_eq!(heard, ["GET /api/x", "GET /api/moved"]);
 }
