@@ -38,7 +38,8 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 const PAGES: u32 = 1_000;
 /// Of a page: a hundred small objects.
 const PAGE_BYTES: usize = 20 << 10;
-const ROUNDS: usize = 7;
+/// An odd number, for the median.
+const ROUNDS: usize = 21;
 /// The bar of the ratio.
 const BAR: f64 = 1.3;
 
@@ -63,9 +64,12 @@ fn main() -> Result<()> {
                 }
             }
         }
+        // Round by round: a machine that others use too is slower for some rounds, and then for all that is measured in them.
+        let mut ratios: Vec<f64> = times[1].1.iter().zip(&times[0].1).map(|(own, native)| own / native).collect();
+        let ratio = median(&mut ratios);
         let [native, own, standard, door] = times.map(|(_, mut times)| median(&mut times));
         let name = |what: &str| format!("{PAGES} pages, {at_once} at once, {what}");
-        report.add(Row::ratio(&name("through a guest against native"), own / native, BAR));
+        report.add(Row::ratio(&name("through a guest against native, round by round"), ratio, BAR));
         report.add(Row::new(&name("through a guest"), own, "ms").peer("native reqwest", native));
         report.add(Row::new(&name("through the door, without a guest"), door, "ms").peer("native reqwest", native));
         report.add(Row::new(&name("by wasi:http"), standard, "ms").peer("native reqwest", native));

@@ -36,6 +36,8 @@ pub(crate) const HEADERS_MAX: usize = 128;
 pub(crate) const HEADER_BYTES_MAX: usize = 64 << 10;
 /// Room made ahead for a body whose length is announced; what is announced and does not come costs no more than this.
 const BODY_RESERVED_MAX: u64 = 1 << 20;
+/// Bytes of a piece that is kept as it came. It holds the buffer that was read into, which has half a mebibyte at most.
+const PIECE_KEPT_MIN: usize = 8 << 10;
 
 /// Header fields that are the host's own.
 const OWN_HEADERS: &[&str] =
@@ -647,21 +649,42 @@ pub(super) fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
 /// Reads an answer to its end. `url` is what was asked for, without a credential.
 async fn read_answer(
     mut answer: Answer,
-    mut unpack: Unpack,
+    unpack: Unpack,
     url: &Url,
     bytes_max: usize,
     held: &mut Held,
 ) -> Result<Response, EgressError> {
-    let status = answer.status();
-    let mut body = Vec::new();
-    if !unpack.is_packed() {
-        // What is announced and what comes are two things; an announcement that is too large already saves the wait.
-        let announced = answer.body().size_hint().exact().unwrap_or(0);
-        if announced > bytes_max as u64 {
-            return Err(EgressError::TooLarge(bytes_max));
-        }
-        held.reserve(&mut body, announced.min(BODY_RESERVED_MAX) as usize, bytes_max)?;
+    let body = read_body(&mut answer, unpack, url, bytes_max, held).await?;
+    let (status, headers) = (answer.status().as_u16(), header_pairs(answer.headers()));
+    let response = Response { status, url: url.to_string(), headers, body };
+    held.head(&response)?;
+    Ok(response)
+}
+
+async fn read_body(
+    answer: &mut Answer,
+    mut unpack: Unpack,
+    url: &Url,
+    bytes_max: usize,
+    held: &mut Held,
+) -> Result<Bytes, EgressError> {
+    // What is announced and what comes are two things; an announcement that is too large already saves the wait.
+    let announced = if unpack.is_packed() { 0 } else { answer.body().size_hint().exact().unwrap_or(0) };
+    if announced > bytes_max as u64 {
+        return Err(EgressError::TooLarge(bytes_max));
     }
+    let mut next = wire::chunk(answer, url).await?;
+    // Most bodies come in one piece, which is handed on as it is. A small one is not worth the buffer in which it lies.
+    if let Some(whole) = next.take_if(|chunk| chunk.len() >= PIECE_KEPT_MIN && chunk.len() as u64 == announced) {
+        held.grow(whole.len())?;
+        // To the end, or the connection is of no more use.
+        return match wire::chunk(answer, url).await? {
+            None => Ok(whole),
+            Some(_) => Err(EgressError::Connection("more came than was announced".to_owned())),
+        };
+    }
+    let mut body = Vec::new();
+    held.reserve(&mut body, announced.min(BODY_RESERVED_MAX) as usize, bytes_max)?;
     // The length is checked as it comes, after it is unpacked: what is announced may be a lie, and small may grow large.
     let mut add = |piece: &[u8]| {
         if piece.len() > bytes_max - body.len() {
@@ -671,16 +694,14 @@ async fn read_answer(
         body.extend_from_slice(piece);
         Ok(())
     };
-    while let Some(mut chunk) = wire::chunk(&mut answer, url).await? {
+    while let Some(mut chunk) = next {
         while let Some(piece) = unpack.piece(&mut chunk)? {
             add(piece)?;
         }
+        next = wire::chunk(answer, url).await?;
     }
     add(unpack.end()?)?;
-    let response =
-        Response { status: status.as_u16(), url: url.to_string(), headers: header_pairs(answer.headers()), body };
-    held.head(&response)?;
-    Ok(response)
+    Ok(body.into())
 }
 
 impl EgressError {

@@ -33,5 +33,5 @@ fn answer(status: u16, request: &Request) -> Response {
     if ASK_TO_WAIT.contains(&status) {
         headers.push(("retry-after".to_owned(), "1".to_owned()));
     }
-    Response { status, url: request.url.to_string(), headers, body: b"a fault that was put in by --fault".to_vec() }
+    Response { status, url: request.url.to_string(), headers, body: "a fault that was put in by --fault".into() }
 }

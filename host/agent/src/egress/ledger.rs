@@ -376,7 +376,7 @@ mod tests {
         let ledger = Arc::new(Ledger::default());
         drop(ledger.begin(&Policy::default(), &request("https://a.example/", None)));
         assert!(ledger.account().exchanges[0].error.as_deref().is_some_and(|why| why.contains("cancelled")));
-        let answer = Response { status: 200, url: String::new(), headers: vec![], body: vec![0; 5] };
+        let answer = Response { status: 200, url: String::new(), headers: vec![], body: vec![0; 5].into() };
         for _ in 0..EXCHANGES_MAX {
             ledger.begin(&Policy::default(), &request("https://a.example/", None)).end(&Ok(&answer));
         }

@@ -381,7 +381,7 @@ impl Egress {
             .await
             .map_err(|fault| format!("it cannot be exchanged at {host}: {fault}"))?;
         let Got::Whole(answer) = got else { return Err("half an answer; this is a fault of the agent".to_owned()) };
-        let body = Zeroizing::new(answer.body);
+        let body = Zeroizing::new(answer.body.to_vec());
         let document = serde_json::from_slice::<Value>(&body).unwrap_or(Value::Null);
         // Some servers refuse with a status of 200.
         let refused =

@@ -160,7 +160,7 @@ pub struct Response {
     pub status: u16,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub body: bytes::Bytes,
 }
 
 /// Why there is no answer.

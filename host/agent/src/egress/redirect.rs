@@ -73,7 +73,7 @@ mod tests {
 
     fn answer(status: u16, url: &str, location: &str) -> Response {
         let headers = vec![("location".to_owned(), location.to_owned())];
-        Response { status, url: url.to_owned(), headers, body: vec![] }
+        Response { status, url: url.to_owned(), headers, body: bytes::Bytes::new() }
     }
 
     fn request(method: &str) -> Request {

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
     RANGE, VARY,
@@ -97,6 +98,8 @@ impl Answers {
             return;
         }
         let Some(varies) = varies(&answer.headers, headers) else { return };
+        // Its own bytes, and not the buffer in which they came.
+        let kept = Response { body: Bytes::copy_from_slice(&answer.body), ..answer.clone() };
         let mut shelf = self.lock();
         shelf.numbers += 1;
         let number = shelf.numbers;
@@ -110,7 +113,7 @@ impl Answers {
         if variants.len() >= VARIANTS_MAX {
             gone += variants.remove(0).bytes;
         }
-        variants.push(Kept { number, varies, etag, modified, answer: Arc::new(answer.clone()), bytes });
+        variants.push(Kept { number, varies, etag, modified, answer: Arc::new(kept), bytes });
         shelf.bytes = shelf.bytes + bytes - gone;
         shelf.order.push_back((number, key.clone()));
         shelf.trim();
@@ -210,7 +213,7 @@ mod tests {
 
     fn answer(pairs: &[(&str, &str)], body: usize) -> Response {
         let headers = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Response { status: 200, url: String::new(), headers, body: vec![b'x'; body] }
+        Response { status: 200, url: String::new(), headers, body: vec![b'x'; body].into() }
     }
 
     fn request(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
-use wasmtime::component::Resource;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentType, Linker, Lower, Resource};
 
 use super::{Door, Guest, Witness, taped};
 use crate::bindings::agent::integration::http as wit;
@@ -184,7 +186,7 @@ impl Admitted {
 
 /// What a request holds until it is answered.
 fn request_bytes(request: &Request) -> usize {
-    request.body.as_ref().map_or(0, bytes::Bytes::len) + request.url.as_str().len() + fields_bytes(&request.headers)
+    request.body.as_ref().map_or(0, Bytes::len) + request.url.as_str().len() + fields_bytes(&request.headers)
 }
 
 impl Knock {
@@ -333,16 +335,67 @@ impl Guest {
     }
 }
 
-impl wit::Host for Guest {
-    async fn send(&mut self, request: wit::Request) -> wasmtime::Result<Result<wit::Response, HttpError>> {
+impl Guest {
+    async fn sent(&mut self, request: wit::Request) -> Result<Given, HttpError> {
         self.enters("http.send");
-        let admitted = match self.admit(request) {
-            Ok(admitted) => admitted,
-            Err(error) => return Ok(Err(error)),
-        };
+        let admitted = self.admit(request)?;
         let witness = self.door.witness.clone();
         let (answer, _held) = Guest::waiting(witness, admitted.send()).await;
-        Ok(translate(answer))
+        answer.map(Given::from).map_err(http_error)
+    }
+
+    async fn taken(&mut self, handle: Resource<PendingEntry>) -> wasmtime::Result<Result<Given, HttpError>> {
+        self.enters("http.pending.take");
+        let entry = self.take_pending(handle)?;
+        let answer = Guest::waiting(self.door.witness.clone(), entry.take()).await;
+        Ok(answer.map(Given::from).map_err(http_error))
+    }
+}
+
+/// An answer as it is handed over: the contract's `response`, with its body as it came.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Given {
+    status: u16,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+impl From<Response> for Given {
+    fn from(answer: Response) -> Given {
+        let Response { status, url, headers, body } = answer;
+        Given { status, url, headers, body }
+    }
+}
+
+impl From<Given> for wit::Response {
+    fn from(given: Given) -> wit::Response {
+        let Given { status, url, headers, body } = given;
+        wit::Response { status, url, headers, body: body.into() }
+    }
+}
+
+/// The interface as components name it, and those of its calls that hand an answer over.
+pub(crate) const INTERFACE: &str = "agent:integration/http@0.1.0";
+pub(crate) const HANDING_OVER: [&str; 2] = ["send", "[static]pending.take"];
+
+/// Puts the calls that hand an answer over in the place of those that are generated, which know a list of bytes only as one of the
+/// host's own making: a copy of each body.
+pub(crate) fn link<T: Send + 'static>(linker: &mut Linker<T>, guest: fn(&mut T) -> &mut Guest) -> wasmtime::Result<()> {
+    let mut http = linker.instance(INTERFACE)?;
+    let [send, take] = HANDING_OVER;
+    http.func_wrap_async(send, move |mut store: StoreContextMut<'_, T>, (request,): (wit::Request,)| {
+        Box::new(async move { Ok((guest(store.data_mut()).sent(request).await,)) })
+    })?;
+    http.func_wrap_async(take, move |mut store: StoreContextMut<'_, T>, (handle,): (Resource<PendingEntry>,)| {
+        Box::new(async move { Ok((guest(store.data_mut()).taken(handle).await?,)) })
+    })
+}
+
+impl wit::Host for Guest {
+    async fn send(&mut self, request: wit::Request) -> wasmtime::Result<Result<wit::Response, HttpError>> {
+        Ok(self.sent(request).await.map(Into::into))
     }
 
     fn submit(&mut self, request: wit::Request) -> wasmtime::Result<Result<Resource<PendingEntry>, HttpError>> {
@@ -371,9 +424,7 @@ impl wit::Host for Guest {
 
 impl wit::HostPending for Guest {
     async fn take(&mut self, handle: Resource<PendingEntry>) -> wasmtime::Result<Result<wit::Response, HttpError>> {
-        self.enters("http.pending.take");
-        let entry = self.take_pending(handle)?;
-        Ok(translate(Guest::waiting(self.door.witness.clone(), entry.take()).await))
+        Ok(self.taken(handle).await?.map(Into::into))
     }
 
     fn drop(&mut self, handle: Resource<PendingEntry>) -> wasmtime::Result<()> {
@@ -556,13 +607,6 @@ fn number(
 
 fn invalid(why: String) -> HttpError {
     HttpError::Invalid(why)
-}
-
-fn translate(answer: Answer) -> Result<wit::Response, HttpError> {
-    match answer {
-        Ok(Response { status, url, headers, body }) => Ok(wit::Response { status, url, headers, body }),
-        Err(error) => Err(http_error(error)),
-    }
 }
 
 pub(super) fn http_error(error: EgressError) -> HttpError {

@@ -29,6 +29,9 @@ use crate::logs::Logs;
 use crate::shutdown::Shutdown;
 
 pub use http::PendingEntry;
+pub(crate) use http::link as link_answers;
+#[cfg(test)]
+pub(crate) use http::{HANDING_OVER, INTERFACE};
 pub(crate) use log::{GuestLog, LastWords, Stream};
 pub(crate) use session::OutputSpent;
 pub(crate) use wasi_http::Outgoing;

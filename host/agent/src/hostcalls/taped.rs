@@ -98,7 +98,7 @@ pub(super) fn asked(request: &Request) -> Asked {
 pub(super) fn came(answer: &Answer) -> Came {
     let (kind, text) = match answer {
         Ok(Response { status, url, headers, body }) => {
-            let (status, url, headers, body) = (*status, url.clone(), headers.clone(), body.clone());
+            let (status, url, headers, body) = (*status, url.clone(), headers.clone(), body.to_vec());
             return Came::Answer { status, url, headers, body };
         }
         Err(EgressError::Denied(why)) => ("denied", why.clone()),
@@ -119,7 +119,9 @@ pub(super) fn came(answer: &Answer) -> Came {
 /// What is on the tape for a request, or why nothing is.
 pub(super) fn answer(played: Result<Came, String>) -> Answer {
     let (kind, text) = match played.map(Came::or_given_up) {
-        Ok(Came::Answer { status, url, headers, body }) => return Ok(Response { status, url, headers, body }),
+        Ok(Came::Answer { status, url, headers, body }) => {
+            return Ok(Response { status, url, headers, body: body.into() });
+        }
         Ok(Came::Fault { kind, text }) => (kind, text),
         Ok(Came::Nothing) => ("other".to_owned(), String::new()),
         Err(why) => ("other".to_owned(), why),

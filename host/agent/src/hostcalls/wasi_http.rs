@@ -153,7 +153,7 @@ fn timeout(options: Option<RequestOptions>) -> Option<u32> {
 
 fn response(answer: Answer, held: Held) -> Result<http::Response<WasiBody>, HttpError> {
     let Response { status, headers, body, .. } = answer.map_err(http_error)?;
-    let whole = Whole { bytes: Some(Bytes::from(body)).filter(|bytes| !bytes.is_empty()), _held: held };
+    let whole = Whole { bytes: Some(body).filter(|bytes| !bytes.is_empty()), _held: held };
     let mut response = http::Response::new(WasiBody::new(whole));
     let strange = |_| HttpError::Other("the answer's head cannot be handed over".to_owned());
     *response.status_mut() = StatusCode::from_u16(status).map_err(|_| strange(()))?;

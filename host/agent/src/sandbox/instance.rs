@@ -16,7 +16,7 @@ use crate::bindings::{AgentIntegration, AgentIntegrationPre};
 use crate::cassette::Tape;
 use crate::config::Limits;
 use crate::cut;
-use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords, Outgoing, OutputSpent, Witness};
+use crate::hostcalls::{Door, Guest, GuestLog, HasGuest, LastWords, Outgoing, OutputSpent, Witness, link_answers};
 
 /// What a store holds beside the instance.
 pub(super) struct Cell {
@@ -36,6 +36,13 @@ pub(super) struct Cell {
 impl Cell {
     pub(super) fn tape(&self) -> Option<&Tape> {
         self.tape.as_ref()
+    }
+
+    /// One of our host calls begins its work.
+    fn host_begins(&mut self) -> &mut Guest {
+        self.meter.host_begins();
+        self.host_calls += 1;
+        &mut self.guest
     }
 
     /// A host call that has begun has now returned, unless it was one of the engine's own helpers.
@@ -66,11 +73,10 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cell>> {
     polls::link(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     // Each host call comes past here between the copying of its arguments and its work: the guest's clock stands.
-    AgentIntegration::add_to_linker::<Cell, HasGuest>(&mut linker, |cell| {
-        cell.meter.host_begins();
-        cell.host_calls += 1;
-        &mut cell.guest
-    })?;
+    AgentIntegration::add_to_linker::<Cell, HasGuest>(&mut linker, Cell::host_begins)?;
+    linker.allow_shadowing(true);
+    link_answers(&mut linker, Cell::host_begins)?;
+    linker.allow_shadowing(false);
     Ok(linker)
 }
 
@@ -304,5 +310,23 @@ fn message(error: &wasmtime::Error, log: &GuestLog) -> String {
         Some(LastWords::Panic(panic)) => panic,
         Some(LastWords::Line(line)) => format!("{trap}; its last words: {line}"),
         None => trap,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hostcalls::{HANDING_OVER, INTERFACE};
+
+    /// What stands in the place of generated calls has their names, or it would stand beside them and be called by nobody.
+    #[test]
+    fn what_is_put_in_the_place_of_generated_calls_has_their_names() {
+        let engine = Engine::new(&engine::config(engine::Form::default())).expect("an engine");
+        let mut generated = Linker::new(&engine);
+        AgentIntegration::add_to_linker::<Cell, HasGuest>(&mut generated, Cell::host_begins).expect("it is empty");
+        for name in HANDING_OVER {
+            let mut http = generated.instance(INTERFACE).expect("it is there");
+            assert!(http.func_wrap(name, |_, (): ()| Ok(())).is_err(), "{name} is not generated");
+        }
     }
 }

@@ -171,7 +171,7 @@ fn a_filled_body_that_is_given_back_is_struck() {
         let (policy, _file) = granted(&[server.port]);
         let answer = send(&door(), &policy, post(server.port, "/hooks")).expect("it may go there");
         assert_eq!(server.heard()[0].1, filled());
-        let body = String::from_utf8(answer.body).expect("it is text");
+        let body = String::from_utf8(answer.body.to_vec()).expect("it is text");
         assert!(body.contains("[redacted]"), "{number}: {body}");
         let decoded = percent(&answer.url);
         for text in [&body, &answer.url, &decoded] {

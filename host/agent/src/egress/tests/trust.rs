@@ -89,7 +89,7 @@ fn a_companys_own_certificates_are_trusted_where_the_operator_says_so() {
     let refused = asked(&Egress::new(), port);
     assert!(matches!(refused, Err(EgressError::Tls(_))), "{refused:?}");
     let trusting = trusting(&[&company.file("ca.pem")]).expect("it is a file of certificates");
-    assert_eq!(asked(&trusting, port).expect("the company vouches for it").body, b"ok");
+    assert_eq!(asked(&trusting, port).expect("the company vouches for it").body, "ok");
 }
 
 /// A proxy that makes tunnels to servers of this machine for who has its password, and keeps all that it can read.
@@ -153,9 +153,9 @@ fn a_proxy_makes_a_tunnel_and_sees_nothing_of_what_goes_through() {
         asked(&egress.expect("it is a proxy"), server)
     };
     let seen = || String::from_utf8_lossy(&read.lock().expect("no test panics while holding it")).into_owned();
-    assert_eq!(by("me:pw@", &["127.0.0.0/8"]).expect("it goes by itself").body, b"ok");
+    assert_eq!(by("me:pw@", &["127.0.0.0/8"]).expect("it goes by itself").body, "ok");
     assert_eq!(seen(), "");
-    assert_eq!(by("me:pw@", &[]).expect("there is a tunnel").body, b"ok");
+    assert_eq!(by("me:pw@", &[]).expect("there is a tunnel").body, "ok");
     assert!(seen().starts_with(&format!("CONNECT 127.0.0.1:{server} HTTP/1.1\r\n")), "{}", seen());
     assert!(!seen().contains("GET /"), "{}", seen());
     let refused = by("", &[]);
