@@ -34,22 +34,26 @@ pub fn rows(bench: &Bench, report: &mut Report) -> Result<()> {
     let prepared = bench.tokio.block_on(bench.runner.prepare(&integration))?;
     let config = prepared.integration.config.to_string();
     let data = json!({ "ref_id": "P1-1", "title": "Said anew" }).to_string();
-    let mut times = Vec::with_capacity(CALLS);
-    for number in 0..WARM + CALLS {
-        let call = Call::Mutate { name: "issue.set_title".to_owned(), data: data.clone(), config: config.clone() };
-        let (runner, prepared) = (bench.runner.clone(), prepared.clone());
-        let began = Instant::now();
-        // A task of its own, as the command line makes one.
-        let ended = bench.tokio.block_on(async {
-            Shutdown::default().spawn(async move { runner.run_call(&prepared, call).await }).await
-        })?;
-        let took = began.elapsed();
-        match ended.outcome {
-            Outcome::Ok { .. } if number >= WARM => times.push(took.as_secs_f64() * 1e3),
-            Outcome::Ok { .. } => {}
-            other => return Err(format!("the mutation ended: {other:?}").into()),
+    let runner = bench.runner.clone();
+    // Commands come to a task and are answered by it; each runs in one of its own.
+    let shutdown = Shutdown::default();
+    let calls = async move {
+        let mut times = Vec::with_capacity(CALLS);
+        for number in 0..WARM + CALLS {
+            let call = Call::Mutate { name: "issue.set_title".to_owned(), data: data.clone(), config: config.clone() };
+            let (runner, prepared) = (runner.clone(), prepared.clone());
+            let began = Instant::now();
+            let ended = Shutdown::default().spawn(async move { runner.run_call(&prepared, call).await }).await;
+            let took = began.elapsed();
+            match ended.map_err(|error| error.to_string())?.outcome {
+                Outcome::Ok { .. } if number >= WARM => times.push(took.as_secs_f64() * 1e3),
+                Outcome::Ok { .. } => {}
+                other => return Err(format!("the mutation ended: {other:?}")),
+            }
         }
-    }
+        Ok(times)
+    };
+    let mut times = bench.tokio.block_on(async { shutdown.spawn(calls).await })??;
     let mut synced = two_syncs()?;
     for (what, at, bar) in [("median", 0.5, P50_MS_MAX), ("99 of 100", 0.99, P99_MS_MAX)] {
         let row = Row::lower(&format!("a warm mutation, {what}"), quantile(&mut times, at), "ms", bar);
