@@ -1,10 +1,11 @@
 //! The clients behind the door, one for each policy of each integration: what is connected to, with which trust, and through
 //! which proxy. Connections are never shared between these, so that no request rides on a connection that another was allowed. Only
-//! `client` sends through these.
+//! `client` sends through these, and how they connect is `wire`'s.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -61,10 +62,15 @@ impl Clients {
             clients.certificates.extend(certificates(file).map_err(|why| format!("{}: {why}", file.display()))?);
         }
         if let Some(settings) = &settings.proxy {
-            let fault = |_| "the proxy of `egress.proxy` cannot be used: write it as http://host:port".to_owned();
-            let url = Url::parse(settings.url.reveal()).map_err(fault)?;
-            let proxy = Matcher::builder().all(settings.url.reveal()).no(settings.no_proxy.join(","));
-            clients.proxy = Some(Arc::new(proxy.build()));
+            let cannot = "the proxy of `egress.proxy` cannot be used: write it as http://host:port".to_owned();
+            let Ok(url) = Url::parse(settings.url.reveal()) else { return Err(cannot) };
+            // As the parser writes it, so that whatever stands in a password can be read again.
+            let proxy = || Matcher::builder().all(url.as_str());
+            // One that cannot be read is none to the matcher, and requests would go out by themselves.
+            if proxy().build().intercept(&Uri::from_static("http://any.invalid/")).is_none() {
+                return Err(cannot);
+            }
+            clients.proxy = Some(Arc::new(proxy().no(settings.no_proxy.join(",")).build()));
             clients.proxy_host = Some(policy::host_of(&url).into_owned());
             clients.proxy_tls = url.scheme() == "https";
         }

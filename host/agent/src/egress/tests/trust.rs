@@ -92,6 +92,9 @@ fn a_companys_own_certificates_are_trusted_where_the_operator_says_so() {
     assert_eq!(asked(&trusting, port).expect("the company vouches for it").body, "ok");
 }
 
+/// The proxy's user and password, in which stands what a URL must have encoded.
+const PASSWORD: &str = "me:p|^\u{fc}w";
+
 /// A proxy that makes tunnels to servers of this machine for who has its password, and keeps all that it can read.
 #[allow(clippy::disallowed_types)]
 fn tunnels(read: &Arc<Mutex<Vec<u8>>>) -> u16 {
@@ -109,7 +112,8 @@ fn tunnels(read: &Arc<Mutex<Vec<u8>>>) -> u16 {
             read.lock().expect("no test panics while holding it").extend_from_slice(&head);
             let head = String::from_utf8_lossy(&head).into_owned();
             let to = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
-            if !head.contains("Proxy-Authorization: Basic bWU6cHc=\r\n") {
+            let known = crate::secrets::base64(PASSWORD.as_bytes());
+            if !head.contains(&format!("Proxy-Authorization: Basic {known}\r\n")) {
                 let _ = guest.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
                 continue;
             }
@@ -153,13 +157,25 @@ fn a_proxy_makes_a_tunnel_and_sees_nothing_of_what_goes_through() {
         asked(&egress.expect("it is a proxy"), server)
     };
     let seen = || String::from_utf8_lossy(&read.lock().expect("no test panics while holding it")).into_owned();
-    assert_eq!(by("me:pw@", &["127.0.0.0/8"]).expect("it goes by itself").body, "ok");
+    let known = format!("{PASSWORD}@");
+    assert_eq!(by(&known, &["127.0.0.0/8"]).expect("it goes by itself").body, "ok");
     assert_eq!(seen(), "");
-    assert_eq!(by("me:pw@", &[]).expect("there is a tunnel").body, "ok");
+    assert_eq!(by(&known, &[]).expect("there is a tunnel").body, "ok");
     assert!(seen().starts_with(&format!("CONNECT 127.0.0.1:{server} HTTP/1.1\r\n")), "{}", seen());
     assert!(!seen().contains("GET /"), "{}", seen());
     let refused = by("", &[]);
     assert!(matches!(&refused, Err(EgressError::Connection(why)) if why.contains("proxy")), "{refused:?}");
+}
+
+/// Without this, requests would go past it.
+#[test]
+fn a_proxy_that_cannot_be_read_is_refused_and_not_left_out() {
+    // Longer than a request's target may be.
+    let url = crate::config::ProxyUrl::new(format!("http://me:{}@127.0.0.1:1", "p".repeat(1 << 16)));
+    let proxy = Some(crate::config::ProxySettings { url, no_proxy: vec!["*".to_owned()] });
+    let (settings, shutdown) = (EgressSettings { proxy, ..EgressSettings::default() }, Shutdown::default());
+    let opened = Egress::open(&settings, crate::secrets::Sources::new(None, &shutdown), &shutdown);
+    assert!(opened.is_err_and(|why| why.contains("`egress.proxy`") && !why.contains("pp")));
 }
 
 #[test]
