@@ -1,5 +1,6 @@
 //! From a request to its answer: judged first, then sent as often as it takes. What a request must be and what an answer
-//! may take is here; who goes when is `gate`'s, which tries there are is `tries`'s, and the wire is `clients`'.
+//! may take is here; who goes when is `gate`'s, which tries there are is `tries`'s, and what is connected to is
+//! `clients`' and `wire`'s.
 
 use std::borrow::Cow;
 use std::sync::Arc;

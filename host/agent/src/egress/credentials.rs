@@ -221,7 +221,7 @@ fn may_go_to(policy: &Policy, credential: &Credential, name: &str, url: &Url) ->
             "the credential `{name}` does not belong to {host}: add to `grants.credentials.{name}.hosts` of this integration in agent.yaml: - {host}"
         )));
     }
-    if !credential.paths.is_empty() && !is_within(&credential.paths, url) {
+    if let Some(PathLacking::Granted) = path_lacking(credential, url) {
         return Err(EgressError::Denied(format!(
             "the credential `{name}` may not go to {} of {host}: add to `grants.credentials.{name}.paths` of this integration in agent.yaml: - {}",
             url.path(),
@@ -237,47 +237,50 @@ fn may_go_to(policy: &Policy, credential: &Credential, name: &str, url: &Url) ->
 }
 
 /// Whether what is put into a body may be kept where the request leads: somebody has to have said where, or it could be written
-/// to where others read it. What the operator says beside the manifest is judged with the hosts.
+/// to where others read it.
 fn may_be_kept_at(credential: &Credential, asked: &[String], name: &str, url: &Url) -> Result<(), EgressError> {
-    if !asked.is_empty() && !is_within(asked, url) {
-        return Err(EgressError::Denied(format!(
+    match path_lacking(credential, url) {
+        Some(PathLacking::Asked) => Err(EgressError::Denied(format!(
             "the integration's manifest asks to put the credential `{name}` into bodies for other paths ({}) than {}; its author has \
              to add to `place.body.paths` of it in `asks.credentials`: {}",
             asked.join(", "),
             url.path(),
             path_of(url)
-        )));
-    }
-    if asked.is_empty() && credential.paths.is_empty() {
-        return Err(EgressError::Denied(format!(
+        ))),
+        Some(PathLacking::Any) => Err(EgressError::Denied(format!(
             "nothing says for which paths the credential `{name}` may be put into bodies: add to `grants.credentials` of this \
              integration in agent.yaml: {name}: {{body: true, hosts: [{}], paths: [{}]}}",
             host_of(url),
             path_of(url)
-        )));
+        ))),
+        // Judged with the hosts.
+        Some(PathLacking::Granted) | None => Ok(()),
     }
-    Ok(())
 }
 
 fn is_within(paths: &[String], url: &Url) -> bool {
     paths.iter().any(|path| path_is_within(path, url.path()))
 }
 
-/// What of its paths a request to this URL lacks: none where it has all that it needs.
+/// What of its paths a request to this URL lacks first: none where it has all that it needs.
 pub(super) fn path_lacking(credential: &Credential, url: &Url) -> Option<PathLacking> {
-    let operator = credential.paths.is_empty() || is_within(&credential.paths, url);
+    let granted = &credential.paths;
     match &credential.placement {
         Placement::Body { paths, .. } if !paths.is_empty() && !is_within(paths, url) => Some(PathLacking::Asked),
-        Placement::Body { paths, .. } if paths.is_empty() && credential.paths.is_empty() => Some(PathLacking::Granted),
-        _ if !operator => Some(PathLacking::Granted),
+        Placement::Body { paths, .. } if paths.is_empty() && granted.is_empty() => Some(PathLacking::Any),
+        _ if !granted.is_empty() && !is_within(granted, url) => Some(PathLacking::Granted),
         _ => None,
     }
 }
 
-/// Who would have to say a path.
+/// Which path is missing.
 pub(super) enum PathLacking {
+    /// One of the manifest's.
     Asked,
+    /// One of the operator's, who named others.
     Granted,
+    /// One of either: there is none at all.
+    Any,
 }
 
 /// Strikes every secret of this process out of an answer: the server may repeat what it was given with another request. A body

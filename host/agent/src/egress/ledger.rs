@@ -292,7 +292,7 @@ fn path_lack(credential: &Credential, name: String, host: String, url: &Url) -> 
     let path = path_of(url);
     path_lacking(credential, url).map(|who| match who {
         PathLacking::Asked => Lack::AskedPath { name, path },
-        PathLacking::Granted => Lack::CredentialPath { name, host, path },
+        PathLacking::Granted | PathLacking::Any => Lack::CredentialPath { name, host, path },
     })
 }
 

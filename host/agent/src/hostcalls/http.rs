@@ -394,6 +394,7 @@ pub(crate) fn link<T: Send + 'static>(linker: &mut Linker<T>, guest: fn(&mut T) 
 }
 
 impl wit::Host for Guest {
+    // The trait asks for this and for `take`; guests call those of `link`.
     async fn send(&mut self, request: wit::Request) -> wasmtime::Result<Result<wit::Response, HttpError>> {
         Ok(self.sent(request).await.map(Into::into))
     }
