@@ -81,8 +81,11 @@ fn main() -> Result<()> {
 }
 
 /// For a profiler: `--only own,native 16 20` runs these loops in turn, so many at once and as often, and prints the medians of
-/// their wall and CPU time.
+/// their wall and CPU time; `--only mutation` runs the mutations.
 fn only(bench: &Bench, args: &[String]) -> Result<()> {
+    if args.first().is_some_and(|which| which == "mutation") {
+        return mutation::rows(bench, &mut Report::default());
+    }
     let number = |at: usize, usual: u32| args.get(at).map_or(Ok(usual), |text| text.parse());
     let (at_once, rounds) = (number(1, 16)?, number(2, 20)?);
     let which: Vec<&str> = args.first().map_or("own", String::as_str).split(',').collect();

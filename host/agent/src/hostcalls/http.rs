@@ -1,17 +1,16 @@
 //! `agent:integration/http`: requests through the one door. Here a request is judged for its form and the requests under
 //! way are kept; where it may go, and everything about the wire, is `egress`'s.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinHandle;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, Lower, Resource};
 
+use super::flights::{FLIGHTS_MAX, Seat, lost};
 use super::{Door, Guest, Witness, taped};
 use crate::bindings::agent::integration::http as wit;
 use crate::bindings::agent::integration::http::HttpError;
@@ -21,8 +20,6 @@ use crate::egress::{
     RETRIES_MAX, Request, Response, Room, Target, fields_bytes,
 };
 
-/// Requests under way, or answered and not yet taken: each may hold a body.
-const FLIGHTS_MAX: usize = 32;
 /// Bytes that these hold together, requests and answers: four of the largest bodies, or two mebibytes for each.
 const HELD_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a method; the longest that is registered has 17.
@@ -42,32 +39,6 @@ const HOST_METHODS: [&str; 2] = ["CONNECT", "TRACE"];
 
 pub(super) type Answer = Result<Response, EgressError>;
 
-/// The requests of one instance that are under way.
-pub(super) struct Flights {
-    knock: Arc<Knock>,
-    /// Told at each landing. There is one waiter at a time, the instance, so a permit is never taken by another.
-    landed: Arc<Notify>,
-}
-
-impl Flights {
-    pub(super) fn new(door: &Door) -> Flights {
-        let knock = Knock {
-            network: door.network.clone(),
-            caller: Caller { integration: Arc::clone(&door.integration), class: door.class },
-            witness: door.witness.clone(),
-            places: Arc::default(),
-            room: Room::new(HELD_BYTES_MAX),
-            tape: door.tape.clone(),
-        };
-        Flights { knock: Arc::new(knock), landed: Arc::default() }
-    }
-
-    /// What this instance's requests need.
-    pub(super) fn knock(&self) -> Arc<Knock> {
-        Arc::clone(&self.knock)
-    }
-}
-
 /// A place among the requests under way; given back when it goes.
 pub(super) struct Place(Arc<AtomicUsize>);
 
@@ -85,69 +56,16 @@ pub(super) struct Knock {
     places: Arc<AtomicUsize>,
     room: Room,
     tape: Option<Tape>,
+    /// Where the last request went.
+    last: Mutex<Option<Target>>,
 }
 
-/// What a guest's handle of a request stands for. Its end cancels the request.
+/// What a guest's handle of a request stands for. Its end cancels the request: first the seat is given back and then the place, so
+/// that for whoever has a place there is a seat.
 pub struct PendingEntry {
-    state: Flight,
-    task: JoinHandle<()>,
+    seat: Seat,
+    /// Kept until the answer is taken, and not only until it is there.
     _place: Option<Place>,
-}
-
-/// A request on its way.
-enum Flight {
-    /// With the answer comes what it holds of the room, which is given back when the guest has taken it.
-    Under(oneshot::Receiver<(Answer, Held)>),
-    Landed {
-        answer: Answer,
-        _held: Option<Held>,
-    },
-}
-
-impl PendingEntry {
-    /// Whether the answer is there.
-    fn landed(&mut self) -> bool {
-        if let Flight::Under(receiver) = &mut self.state {
-            match receiver.try_recv() {
-                Ok((answer, held)) => self.state = Flight::Landed { answer, _held: Some(held) },
-                Err(oneshot::error::TryRecvError::Empty) => return false,
-                Err(oneshot::error::TryRecvError::Closed) => {
-                    self.state = Flight::Landed { answer: Err(lost()), _held: None }
-                }
-            }
-        }
-        true
-    }
-
-    /// Waits for the answer and takes it.
-    async fn take(mut self) -> Answer {
-        match &mut self.state {
-            Flight::Under(receiver) => receiver.await.map_or_else(|_| Err(lost()), |(answer, _)| answer),
-            Flight::Landed { answer, .. } => std::mem::replace(answer, Err(lost())),
-        }
-    }
-}
-
-impl Drop for PendingEntry {
-    fn drop(&mut self) {
-        if matches!(self.state, Flight::Under(_)) {
-            self.task.abort();
-        }
-    }
-}
-
-/// The request's task went away without an answer.
-fn lost() -> EgressError {
-    EgressError::Other("the request ended without an answer; this is a fault of the agent".to_owned())
-}
-
-/// Tells the instance of a landing when the task ends, however it ends.
-struct Landing(Arc<Notify>);
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        self.0.notify_one();
-    }
 }
 
 /// A request that may go out, and what it needs for that.
@@ -184,12 +102,28 @@ impl Admitted {
     }
 }
 
+fn full() -> HttpError {
+    HttpError::Limit(format!("{FLIGHTS_MAX} requests are under way or not yet taken; take or drop some"))
+}
+
 /// What a request holds until it is answered.
 fn request_bytes(request: &Request) -> usize {
     request.body.as_ref().map_or(0, Bytes::len) + request.url.as_str().len() + fields_bytes(&request.headers)
 }
 
 impl Knock {
+    pub(super) fn new(door: &Door) -> Knock {
+        Knock {
+            network: door.network.clone(),
+            caller: Caller { integration: Arc::clone(&door.integration), class: door.class },
+            witness: door.witness.clone(),
+            places: Arc::default(),
+            room: Room::new(HELD_BYTES_MAX),
+            tape: door.tape.clone(),
+            last: Mutex::default(),
+        }
+    }
+
     /// Notes a host call, where somebody looks on.
     pub(super) fn enters(&self, name: &'static str) {
         if let Some(witness) = &self.witness {
@@ -219,9 +153,7 @@ impl Knock {
         let free = |count: usize| (count < FLIGHTS_MAX).then_some(count + 1);
         match self.places.fetch_update(Ordering::SeqCst, Ordering::SeqCst, free) {
             Ok(_) => Ok(Place(Arc::clone(&self.places))),
-            Err(_) => Err(HttpError::Limit(format!(
-                "{FLIGHTS_MAX} requests are under way or not yet taken; take or drop some"
-            ))),
+            Err(_) => Err(full()),
         }
     }
 
@@ -230,7 +162,11 @@ impl Knock {
         let Some((egress, policy)) = &self.network else {
             return Err(HttpError::Denied("this call may not use the network: nothing is granted to it".to_owned()));
         };
-        let request = judge(request, self.caller.clone())?;
+        let target = {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            Target::parse_after(&mut last, &request.url).map_err(http_error)?
+        };
+        let request = judge(request, target, self.caller.clone())?;
         let named = request.credential.iter().chain(&request.fill);
         if let Some(name) = { named }.find(|name| !policy.credentials.contains_key(*name)) {
             let told = if policy.credentials_asked.contains(name) {
@@ -260,31 +196,18 @@ impl Knock {
 
 impl Guest {
     fn admit(&self, request: wit::Request) -> Result<Admitted, HttpError> {
-        let place = self.flights.knock.place()?;
-        self.flights.knock.admit(request, place)
+        let place = self.knock.place()?;
+        self.knock.admit(request, place)
     }
 
     fn launch(&mut self, request: wit::Request) -> Result<Resource<PendingEntry>, HttpError> {
         let mut admitted = self.admit(request)?;
-        // The answer keeps the place until it is taken, and not only until it is there.
         let place = admitted.place.take();
-        let (sender, receiver) = oneshot::channel();
-        let landed = Arc::clone(&self.flights.landed);
-        // In a box: the runtime moves a task's state about ten times, and that of a request has four kilobytes.
-        let task = self.door.shutdown.spawn(Box::pin(async move {
-            // Declared before the sender moves in, and so told after the answer is there (or surely never will be).
-            let _landing = Landing(landed);
-            let sender = sender;
-            let answer = admitted.send().await;
-            // Nobody listens when the handle is gone, and then nobody misses it.
-            let _ = sender.send(answer);
-        }));
-        let entry = PendingEntry { state: Flight::Under(receiver), task, _place: place };
-        let handle = self
-            .table
-            .push(entry)
-            .map_err(|_| HttpError::Limit("handles_max: too many resources are alive; drop some".to_owned()))?;
-        Ok(handle)
+        // In a box: it is moved about, and a request's state has four kilobytes.
+        let seat = self.flights.launch(&self.door.shutdown, Box::pin(admitted.send())).ok_or_else(full)?;
+        self.table
+            .push(PendingEntry { seat, _place: place })
+            .map_err(|_| HttpError::Limit("handles_max: too many resources are alive; drop some".to_owned()))
     }
 
     fn take_pending(&mut self, handle: Resource<PendingEntry>) -> wasmtime::Result<PendingEntry> {
@@ -292,10 +215,10 @@ impl Guest {
     }
 
     /// The indexes of those that have landed.
-    fn landed(&mut self, pendings: &[Resource<PendingEntry>]) -> wasmtime::Result<Vec<u32>> {
+    fn landed(&self, pendings: &[Resource<PendingEntry>]) -> wasmtime::Result<Vec<u32>> {
         let mut landed = Vec::new();
         for (index, handle) in (0..).zip(pendings) {
-            if self.table.get_mut(handle)?.landed() {
+            if self.table.get(handle)?.seat.landed() {
                 landed.push(index);
             }
         }
@@ -309,29 +232,26 @@ impl Guest {
 
     /// Waits until all of them have landed, or the time is over.
     async fn all_landed(&mut self, pendings: &[Resource<PendingEntry>], timeout_ms: u32) -> wasmtime::Result<Vec<u32>> {
-        self.so_many_landed(pendings.len(), pendings, timeout_ms).await
+        self.so_many_landed(u32::MAX, pendings, timeout_ms).await
     }
 
     async fn so_many_landed(
         &mut self,
-        enough: usize,
+        enough: u32,
         pendings: &[Resource<PendingEntry>],
         timeout_ms: u32,
     ) -> wasmtime::Result<Vec<u32>> {
-        let timeout = Duration::from_millis(u64::from(timeout_ms.min(*TIMEOUT_MS.end())));
-        let deadline = tokio::time::Instant::now() + timeout;
-        let told = Arc::clone(&self.flights.landed);
-        loop {
-            let landed = self.landed(pendings)?;
-            if landed.len() >= enough {
-                return Ok(landed);
-            }
-            // A landing between the look and this wait has left its permit.
-            let landing = tokio::time::timeout_at(deadline, told.notified());
-            if Guest::waiting(self.door.witness.clone(), landing).await.is_err() {
-                return self.landed(pendings);
-            }
+        let mut awaited = 0;
+        for handle in pendings {
+            awaited |= self.table.get(handle)?.seat.bit();
         }
+        // A guest may name one twice.
+        let enough = enough.min(awaited.count_ones());
+        let timeout = Duration::from_millis(u64::from(timeout_ms.min(*TIMEOUT_MS.end())));
+        let landing = tokio::time::timeout(timeout, self.flights.landed(awaited, enough));
+        // What has landed is told, whether or not the time is over.
+        let _ = Guest::waiting(self.door.witness.clone(), landing).await;
+        self.landed(pendings)
     }
 }
 
@@ -347,7 +267,10 @@ impl Guest {
     async fn taken(&mut self, handle: Resource<PendingEntry>) -> wasmtime::Result<Result<Given, HttpError>> {
         self.enters("http.pending.take");
         let entry = self.take_pending(handle)?;
-        let answer = Guest::waiting(self.door.witness.clone(), entry.take()).await;
+        if !entry.seat.landed() {
+            Guest::waiting(self.door.witness.clone(), self.flights.landed(entry.seat.bit(), 1)).await;
+        }
+        let answer = entry.seat.take();
         Ok(answer.map(Given::from).map_err(http_error))
     }
 }
@@ -435,9 +358,8 @@ impl wit::HostPending for Guest {
     }
 }
 
-/// Judges the form of a request: URL, method, header fields, body and options.
-fn judge(request: wit::Request, mut caller: Caller) -> Result<Request, HttpError> {
-    let url = Target::parse(&request.url).map_err(http_error)?;
+/// Judges the form of a request beside its URL: method, header fields, body and options.
+fn judge(request: wit::Request, url: Target, mut caller: Caller) -> Result<Request, HttpError> {
     judge_method(&request.method)?;
     // Before they are looked at one by one, and before any is kept.
     let header_bytes: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -651,7 +573,9 @@ mod tests {
             options: Vec::new(),
         };
         let field = |bytes: usize| ("x".to_owned(), "v".repeat(bytes));
-        let said = |headers| why(judge(request(headers), Caller::default()).map(drop));
+        let said = |headers| {
+            why(judge(request(headers), Target::parse("https://example.com/").unwrap(), Caller::default()).map(drop))
+        };
         assert_eq!(said(vec![field(1); HEADERS_MAX]), "accepted");
         assert!(said(vec![field(1); HEADERS_MAX + 1]).contains("129 header fields"));
         assert_eq!(said(vec![field(HEADER_BYTES_MAX - 1)]), "accepted");
@@ -714,7 +638,7 @@ mod tests {
                 assert_eq!(guest.wait_any(vec![twin], 600_000).await.unwrap(), [0]);
                 held.push(pending);
             }
-            assert!(guest.flights.knock.room.held() > fits * BODY_BYTES_MAX);
+            assert!(guest.knock.room.held() > fits * BODY_BYTES_MAX);
             let last = guest.take(held.pop().unwrap()).await.unwrap();
             assert!(matches!(&last, Err(HttpError::Limit(why)) if why.contains("67108864 bytes together")), "{last:?}");
             // A request's own body counts, before it goes out.
@@ -727,7 +651,7 @@ mod tests {
             for pending in held {
                 guest.drop(pending).unwrap();
             }
-            assert_eq!((guest.flights.knock.room.held(), guest.flights.knock.places.load(Ordering::SeqCst)), (0, 0));
+            assert_eq!((guest.knock.room.held(), guest.knock.places.load(Ordering::SeqCst)), (0, 0));
         });
     }
 

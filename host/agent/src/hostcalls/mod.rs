@@ -6,6 +6,7 @@
 //! the engines below (`export`, `egress`, `git`), which know nothing of WebAssembly.
 
 mod control;
+mod flights;
 mod git;
 mod http;
 mod log;
@@ -143,7 +144,8 @@ impl Door {
 pub(crate) struct Guest {
     door: Door,
     pub(crate) table: ResourceTable,
-    flights: http::Flights,
+    knock: Arc<http::Knock>,
+    flights: flights::Flights,
     quota: session::Quota,
 }
 
@@ -153,13 +155,13 @@ impl Guest {
     pub(crate) fn new(door: Door, limits: &Limits) -> Guest {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles_max);
-        let flights = http::Flights::new(&door);
-        Guest { door, table, flights, quota: session::Quota::from(limits) }
+        let (knock, flights) = (Arc::new(http::Knock::new(&door)), flights::Flights::default());
+        Guest { door, table, knock, flights, quota: session::Quota::from(limits) }
     }
 
     /// The way out by standard `wasi:http`: the same one.
     pub(crate) fn outgoing(&self) -> Outgoing {
-        Outgoing { knock: self.flights.knock(), log: Arc::clone(&self.door.log), line: wasi_http::Line::default() }
+        Outgoing { knock: Arc::clone(&self.knock), log: Arc::clone(&self.door.log), line: wasi_http::Line::default() }
     }
 
     /// The run, or the refusal that a session call gets where nothing is exported.

@@ -161,6 +161,7 @@ struct Component {
     bytes: u64,
     /// What its instances take of the host beside memories and tables, bytes.
     weight: u64,
+    habit: turns::Habit,
 }
 
 impl Loaded {
@@ -233,7 +234,13 @@ impl Sandbox {
         let Shared { engine, cache, children, linker, .. } = &*self.shared;
         let compiled = load::compile(engine, cache, children.as_ref(), path, &bytes, &digest)?;
         let pre = load::link(linker, path, &compiled)?;
-        let component = Arc::new(Component { pre, digest, bytes: bytes.len() as u64, weight: weight::of(&bytes) });
+        let component = Arc::new(Component {
+            pre,
+            digest,
+            bytes: bytes.len() as u64,
+            weight: weight::of(&bytes),
+            habit: turns::Habit::default(),
+        });
         *loaded = Arc::downgrade(&component);
         Ok(Loaded { component })
     }
@@ -249,9 +256,9 @@ impl Sandbox {
         self.shared.engine.increment_epoch();
     }
 
-    fn clock(&self, started: Instant) -> limits::Clock {
+    fn clock(&self) -> limits::Clock {
         match &self.shared.time {
-            None => limits::Clock::Real(started),
+            None => limits::Clock::Real,
             Some(time) => limits::Clock::Manual(time.clone()),
         }
     }
@@ -287,13 +294,13 @@ impl Sandbox {
         let started = Instant::now();
         let _ticking = self.shared.ticker.as_ref().map(engine::Ticker::run);
         let (log, witness) = (Arc::clone(door.log()), door.witness().cloned());
-        let meter = Arc::new(limits::Meter::new(self.clock(started), limits.cpu_time_max));
+        let meter = Arc::new(limits::Meter::new(self.clock(), limits.cpu_time_max));
         let mut store = instance::store(&self.shared.engine, door, limits, &meter, loaded.component.weight);
         if self.shared.count_instructions {
             instance::count_instructions(&mut store, &log);
         }
         let fits = loaded.component.weight <= limits.memory_bytes_max;
-        let run = self.shared.turns.run(&meter, async {
+        let run = self.shared.turns.run(&meter, &loaded.component.habit, async {
             match fits {
                 true => instance::run(&mut store, &loaded.component.pre, call).await,
                 // Before there is one instance.

@@ -6,6 +6,10 @@
 //! queue. One that comes, or comes back, is placed no further ahead than `CREDIT` before the one whose turn was last given: it
 //! goes next, and cannot save up.
 //!
+//! **Others wait once.** A guest runs on the thread that was told of its turn, among the tasks of the network, which is quickest for
+//! one that waits again soon. Where a turn of the same component was not short lately, its guests give these tasks to another
+//! thread first (`Habit`).
+//!
 //! **Nothing is lost.** What a call waits for wakes its place here, and not its task; the task is woken when it has a turn.
 //! A wake that comes while the call is being polled is remembered. A place gives its turn back when the call waits, and for
 //! good when the call is dropped, however it ended. A call that stands in the queue can be dropped like any other.
@@ -13,17 +17,47 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::limits::Meter;
 use super::lock;
+use crate::shutdown::keep_busy;
 
 /// What a guest that has waited may have ahead of the others: four turns. Less, and a guest that waits for a disk now and
 /// then does not get its share; more, and one that comes back keeps others waiting.
 const CREDIT: Duration = Duration::from_millis(40);
 const CREDIT_NANOS: u64 = CREDIT.as_nanos() as u64;
+/// Running time of a turn that is not short: a hundred times what it costs to give tasks to another thread, and a tenth of the
+/// longest turn.
+const LONG_NANOS: u64 = 1_000_000;
+/// Turns for which a long one is remembered: a guest that has a page parsed between short waits is busy, too.
+const LONG_REMEMBERED: u32 = 32;
+
+/// Whether guests of one component keep their thread busy: how many turns ago it was that one did.
+#[derive(Debug, Default)]
+pub(super) struct Habit {
+    /// Turns for which it is to be remembered. Two guests at once may count one turn for two.
+    left: AtomicU32,
+}
+
+impl Habit {
+    fn is_busy(&self) -> bool {
+        self.left.load(Ordering::Relaxed) > 0
+    }
+
+    fn learn(&self, worked: u64) {
+        let left = match self.left.load(Ordering::Relaxed) {
+            _ if worked >= LONG_NANOS => LONG_REMEMBERED,
+            // Nothing to write in most turns.
+            0 => return,
+            left => left - 1,
+        };
+        self.left.store(left, Ordering::Relaxed);
+    }
+}
 
 /// The turns of one process.
 #[derive(Debug)]
@@ -81,12 +115,12 @@ impl Turns {
         Arc::new(Turns { queue: Mutex::new(queue) })
     }
 
-    /// Runs a call in turns, under its meter, whose clock stands meanwhile.
-    pub(super) async fn run<F: Future>(self: &Arc<Turns>, meter: &Meter, call: F) -> F::Output {
+    /// Runs a call in turns, under its meter, whose clock stands meanwhile. `habit` is that of its component.
+    pub(super) async fn run<F: Future>(self: &Arc<Turns>, meter: &Meter, habit: &Habit, call: F) -> F::Output {
         let call = pin!(call);
         let seat = Seat { turns: Arc::clone(self), name: lock(&self.queue).join() };
         let waker = Waker::from(Arc::new(seat.clone()));
-        InTurns { meter, call, seat, waker }.await
+        InTurns { meter, habit, call, seat, waker }.await
     }
 }
 
@@ -203,6 +237,7 @@ impl Wake for Seat {
 /// A call that runs in turns.
 struct InTurns<'a, F> {
     meter: &'a Meter,
+    habit: &'a Habit,
     call: Pin<&'a mut F>,
     seat: Seat,
     /// Of the place: what the call waits for wakes this.
@@ -220,9 +255,13 @@ impl<F: Future> Future for InTurns<'_, F> {
         if !begins {
             return Poll::Pending;
         }
-        this.meter.turn_begins();
-        let polled = this.call.as_mut().poll(&mut Context::from_waker(&this.waker));
-        let worked = this.meter.turn_ends();
+        let mut turn = || {
+            this.meter.turn_begins();
+            let polled = this.call.as_mut().poll(&mut Context::from_waker(&this.waker));
+            (polled, this.meter.turn_ends())
+        };
+        let (polled, worked) = if this.habit.is_busy() { keep_busy(turn) } else { turn() };
+        this.habit.learn(worked);
         if polled.is_pending() {
             let told = lock(&this.seat.turns.queue).end(this.seat.name, worked);
             tell(told);
@@ -325,7 +364,7 @@ mod tests {
             let (turns, time) = (Arc::clone(&self.turns), self.time.clone());
             self.task(async move {
                 let meter = Meter::new(Clock::Manual(time), Duration::MAX);
-                turns.run(&meter, call).await;
+                turns.run(&meter, &Habit::default(), call).await;
             })
         }
 
@@ -582,9 +621,10 @@ mod tests {
         let (turns, time, guest) = (Arc::clone(&bench.turns), bench.time.clone(), bench.guest("never"));
         let queued = bench.task(async move {
             let meter = Meter::new(Clock::Manual(time.clone()), Duration::MAX);
+            let habit = Habit::default();
             tokio::select! {
                 biased;
-                () = turns.run(&meter, guest.turns_for_ever(1)) => unreachable!(),
+                () = turns.run(&meter, &habit, guest.turns_for_ever(1)) => unreachable!(),
                 () = time.sleep(Duration::from_secs(1)) => {}
             }
         });
@@ -597,5 +637,54 @@ mod tests {
         assert!(bench.is_over(queued));
         assert!(!bench.turned().contains(&"never"));
         bench.ends_whole(1);
+    }
+
+    /// Guests on all threads, in a turn that does not end: other tasks run. Short turns between make no difference.
+    #[test]
+    fn one_whose_turn_was_long_lately_gives_the_threads_tasks_away() {
+        const LONG: Duration = Duration::from_secs(60);
+        let threads = crate::shutdown::processors().max(2);
+        let (turns, shutdown) = (Turns::new(threads), crate::shutdown::Shutdown::default());
+        let (here, all_here) = std::sync::mpsc::channel();
+        crate::shutdown::runtime().expect("a runtime").block_on(async {
+            let (mut guests, mut ends) = (Vec::new(), Vec::new());
+            for _ in 0..threads {
+                let (end, ended) = std::sync::mpsc::channel();
+                ends.push(end);
+                let (turns, here, time) = (Arc::clone(&turns), here.clone(), ManualTime::default());
+                guests.push(shutdown.spawn(async move {
+                    let (meter, habit) = (Meter::new(Clock::Manual(time.clone()), Duration::MAX), Habit::default());
+                    let call = async move {
+                        time.advance(Duration::from_nanos(LONG_NANOS));
+                        for _ in 0..LONG_REMEMBERED {
+                            tokio::task::yield_now().await;
+                        }
+                        here.send(()).expect("somebody counts");
+                        ended.recv_timeout(LONG)
+                    };
+                    turns.run(&meter, &habit, call).await
+                }));
+            }
+            // This thread is none of those that run tasks.
+            for _ in 0..threads {
+                all_here.recv_timeout(LONG).expect("they come, though those before them do not go");
+            }
+            shutdown.spawn(async move { ends.into_iter().for_each(|end| end.send(()).expect("it waits")) });
+            for guest in guests {
+                assert_eq!(guest.await.expect("it ends"), Ok(()));
+            }
+        });
+    }
+
+    #[test]
+    fn a_long_turn_is_forgotten_after_many_short_ones() {
+        let habit = Habit::default();
+        assert!(!habit.is_busy());
+        habit.learn(LONG_NANOS);
+        for _ in 0..LONG_REMEMBERED {
+            assert!(habit.is_busy());
+            habit.learn(LONG_NANOS - 1);
+        }
+        assert!(!habit.is_busy());
     }
 }

@@ -36,16 +36,20 @@ impl Company {
         self.folder.path().join(name)
     }
 
-    /// A server that answers every connection with "ok", over TLS.
-    fn serve(&self) -> u16 {
+    /// The TLS of its servers.
+    fn tls(&self) -> Arc<rustls::ServerConfig> {
         let chain = vec![CertificateDer::from_pem_file(self.file("server.pem")).expect("it was made")];
         let key = PrivateKeyDer::from_pem_file(self.file("server.key")).expect("it was made");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key))
-            .expect("it is a certificate with its key");
-        let config = Arc::new(config);
+            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key));
+        Arc::new(config.expect("it is a certificate with its key"))
+    }
+
+    /// A server that answers every connection with "ok", over TLS.
+    fn serve(&self) -> u16 {
+        let config = self.tls();
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
         let port = listener.local_addr().expect("it is bound").port();
         // Ends with the test's process.
@@ -61,6 +65,41 @@ impl Company {
             }
         });
         port
+    }
+
+    /// TLS before a server of this machine that knows none.
+    #[allow(clippy::disallowed_types, clippy::disallowed_methods)]
+    fn serve_before(&self, port: u16) -> u16 {
+        let acceptor = tokio_rustls::TlsAcceptor::from(self.tls());
+        let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
+        listener.set_nonblocking(true).expect("it is a socket");
+        let own = listener.local_addr().expect("it is bound").port();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).expect("it is a socket");
+                while let Ok((client, _)) = listener.accept().await {
+                    let acceptor = acceptor.clone();
+                    tokio::spawn(async move {
+                        // One that does not trust us goes away.
+                        let mut client = acceptor.accept(client).await?;
+                        let mut server = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+                        tokio::io::copy_bidirectional(&mut client, &mut server).await
+                    });
+                }
+            });
+        });
+        own
+    }
+
+    /// A door that trusts it, with this proxy.
+    fn by(&self, url: &str, no_proxy: &[&str]) -> Egress {
+        let no_proxy = no_proxy.iter().map(|&host| host.to_owned()).collect();
+        let proxy = Some(crate::config::ProxySettings { url: crate::config::ProxyUrl::new(url.to_owned()), no_proxy });
+        let settings = EgressSettings { ca_files: vec![self.file("ca.pem")], proxy, ..EgressSettings::default() };
+        let shutdown = Shutdown::default();
+        Egress::open(&settings, crate::secrets::Sources::new(None, &shutdown), &shutdown).expect("it is a proxy")
     }
 }
 
@@ -145,16 +184,7 @@ fn a_proxy_makes_a_tunnel_and_sees_nothing_of_what_goes_through() {
     let read = Arc::default();
     let (server, proxy) = (company.serve(), tunnels(&read));
     let by = |user: &str, no_proxy: &[&str]| {
-        let url = crate::config::ProxyUrl::new(format!("http://{user}127.0.0.1:{proxy}"));
-        let no_proxy = no_proxy.iter().map(|&host| host.to_owned()).collect();
-        let settings = EgressSettings {
-            ca_files: vec![company.file("ca.pem")],
-            proxy: Some(crate::config::ProxySettings { url, no_proxy }),
-            ..EgressSettings::default()
-        };
-        let shutdown = Shutdown::default();
-        let egress = Egress::open(&settings, crate::secrets::Sources::new(None, &shutdown), &shutdown);
-        asked(&egress.expect("it is a proxy"), server)
+        asked(&company.by(&format!("http://{user}127.0.0.1:{proxy}"), no_proxy), server)
     };
     let seen = || String::from_utf8_lossy(&read.lock().expect("no test panics while holding it")).into_owned();
     let known = format!("{PASSWORD}@");
@@ -165,6 +195,33 @@ fn a_proxy_makes_a_tunnel_and_sees_nothing_of_what_goes_through() {
     assert!(!seen().contains("GET /"), "{}", seen());
     let refused = by("", &[]);
     assert!(matches!(&refused, Err(EgressError::Connection(why)) if why.contains("proxy")), "{refused:?}");
+}
+
+/// To the proxy itself TLS is spoken, and what the operator trusts is trusted there too, and nothing else.
+#[test]
+fn a_proxy_that_speaks_tls_is_trusted_as_servers_are() {
+    let Some(company) = Company::new("a_proxy_that_speaks_tls_is_trusted_as_servers_are", "IP:127.0.0.1") else {
+        return;
+    };
+    let Some(stranger) = Company::new("a_proxy_that_speaks_tls_is_trusted_as_servers_are", "IP:127.0.0.1") else {
+        return;
+    };
+    let (read, server) = (Arc::default(), company.serve());
+    let proxy = tunnels(&read);
+    let url = |port: u16| format!("https://{PASSWORD}@127.0.0.1:{port}");
+    let seen = || String::from_utf8_lossy(&read.lock().expect("no test panics while holding it")).into_owned();
+    let refused = asked(&company.by(&url(stranger.serve_before(proxy)), &[]), server);
+    assert!(matches!(refused, Err(EgressError::Tls(_))), "{refused:?}");
+    assert_eq!(seen(), "");
+    let through = asked(&company.by(&url(company.serve_before(proxy)), &[]), server);
+    assert_eq!(through.expect("there is a tunnel").body, "ok");
+    assert!(seen().starts_with(&format!("CONNECT 127.0.0.1:{server} HTTP/1.1\r\n")), "{}", seen());
+    assert!(!seen().contains("GET /"), "{}", seen());
+    // To a server without TLS the proxy is asked itself: one that answers everything, in the name of one that is not there.
+    let plain = |proxy: u16| send(&company.by(&url(proxy), &[]), &policy("127.0.0.1", 9), get("http://127.0.0.1:9/"));
+    assert_eq!(plain(company.serve()).expect("the proxy answers").body, "ok");
+    let refused = plain(stranger.serve());
+    assert!(matches!(refused, Err(EgressError::Tls(_))), "{refused:?}");
 }
 
 /// Without this, requests would go past it.
