@@ -2,10 +2,10 @@
 //! Both only measure and refuse; what a refusal means for the call is told by `instance.rs`.
 //!
 //! **Running time.** The clock runs while the guest's code runs, while the host copies its arguments (their size is
-//! the guest's choice) or an answer into what the guest allocated for it, and while it is in WASI or in one of the engine's own helpers (filling memory, say). It stands
-//! while one of our host calls works, and while the guest is suspended: waiting, or having yielded. Each turn on a thread
-//! counts at most as much as that thread's CPU clock went on in it, so a busy machine does not charge its guests (by more than
-//! `FRESH` a turn).
+//! the guest's choice) or an answer into what the guest allocated for it, and while it is in WASI or in one of the
+//! engine's own helpers (filling memory, say). It stands while one of our host calls works, and while the guest is
+//! suspended: waiting, or having yielded. Each turn on a thread counts at most as much as that thread's CPU clock went
+//! on in it, so a busy machine does not charge its guests (by more than `FRESH` a turn).
 //!
 //! **The host's time.** What our host calls work, on the guest's own thread, is measured beside it in the same way, and has a
 //! ceiling far above what any work needs: without one, a guest could keep the host busy for hours and itself hardly be.
@@ -247,8 +247,8 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A clock of the system, nanoseconds. The standard library reads the same one, and takes twice as long for it: this is asked
-/// some ten times in each page that a guest has handed over.
+/// A clock of the system, nanoseconds. The standard library reads the same one, and does more with what it reads: this is asked
+/// some ten times for each page that a guest has handed over.
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a local that outlives the call, which does nothing but fill it in.
