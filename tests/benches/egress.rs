@@ -2,7 +2,7 @@
 //! beside git (`cloning.rs`), and what playing a cassette (`replay.rs`) and a warm mutation (`mutation.rs`) cost; peers are measured
 //! in the same run and in turn. Prints a table and writes `target/bench/egress.json`. It judges no test: figures are for people.
 
-// The peer is the very client that the door is made of, without the door.
+// The peer is a client beside the door, and the door is what it is measured against.
 #![allow(clippy::disallowed_types)]
 
 #[path = "cloning.rs"]

@@ -19,6 +19,8 @@ pub mod secrets;
 pub mod shutdown;
 pub mod store;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 /// An error with all its causes on one line, for people: `what: why: why`.
 pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -34,6 +36,11 @@ pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
 /// The longest beginning of `text` that has at most `bytes` bytes and ends between characters.
 pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
+}
+
+/// A lock whose holder may have panicked: for what is whole at any moment, since it is not changed in two steps.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

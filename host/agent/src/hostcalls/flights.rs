@@ -9,7 +9,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::http::Answer;
 use crate::egress::{EgressError, Held};
+use crate::lock;
 use crate::shutdown::Shutdown;
 
 /// Requests under way, or answered and not yet taken: each may hold a body. As many as there are bits.
@@ -106,11 +107,6 @@ fn places(mut bits: u32) -> impl Iterator<Item = usize> {
         bits &= bits - 1;
         Some(at)
     })
-}
-
-/// A lock whose holder panicked still holds what is whole: nothing here is changed in two steps.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {

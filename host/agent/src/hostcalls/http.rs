@@ -2,7 +2,7 @@
 //! way are kept; where it may go, and everything about the wire, is `egress`'s.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use crate::egress::{
     Caller, Class, Egress, EgressError, HEADER_BYTES_MAX, HEADERS_MAX, Held, Manner, Policy, REDIRECTS_MAX,
     RETRIES_MAX, Request, Response, Room, Target, fields_bytes,
 };
+use crate::lock;
 
 /// Bytes that these hold together, requests and answers: four of the largest bodies, or two mebibytes for each.
 const HELD_BYTES_MAX: usize = 64 << 20;
@@ -162,10 +163,7 @@ impl Knock {
         let Some((egress, policy)) = &self.network else {
             return Err(HttpError::Denied("this call may not use the network: nothing is granted to it".to_owned()));
         };
-        let target = {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            Target::parse_after(&mut last, &request.url).map_err(http_error)?
-        };
+        let target = Target::parse_after(&mut lock(&self.last), &request.url).map_err(http_error)?;
         let request = judge(request, target, self.caller.clone())?;
         let named = request.credential.iter().chain(&request.fill);
         if let Some(name) = { named }.find(|name| !policy.credentials.contains_key(*name)) {

@@ -12,13 +12,14 @@ mod line;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use files::Files;
 use line::{Line, Source};
 
 pub use line::{escape, escape_json};
 
+use crate::lock;
 use crate::secrets::{strike_bytes, struck};
 
 /// How to log.
@@ -282,11 +283,6 @@ impl Struck {
     fn line<'a>(&'a self, of: &Line<'a>) -> Line<'a> {
         Line { message: &self.message, fields: &self.fields, ..*of }
     }
-}
-
-/// A lock whose holder panicked still holds lines that are whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

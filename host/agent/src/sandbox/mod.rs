@@ -18,7 +18,7 @@ mod weight;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
@@ -26,6 +26,7 @@ use wasmtime::component::Linker;
 
 use crate::bindings::AgentIntegrationPre;
 use crate::config::{CompileLimits, Limits};
+use crate::lock;
 use crate::shutdown::{self, Shutdown};
 
 pub use crate::hostcalls::{Door, GitGrant, Seen, Witness};
@@ -142,11 +143,6 @@ impl Shared {
         loaded.retain(|_, slot| Arc::strong_count(slot) > 1 || lock(slot).strong_count() > 0);
         Arc::clone(loaded.entry(digest.to_owned()).or_default())
     }
-}
-
-/// A lock whose holder panicked still holds what is whole: nothing here is changed in two steps.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A component, compiled and joined to what the host offers, ready to be instantiated. Clones share it.

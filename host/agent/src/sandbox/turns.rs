@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::limits::Meter;
-use super::lock;
+use crate::lock;
 use crate::shutdown::keep_busy;
 
 /// What a guest that has waited may have ahead of the others: four turns. Less, and a guest that waits for a disk now and
